@@ -1,0 +1,1 @@
+//! What is deployed: components, deployments, namespaces.

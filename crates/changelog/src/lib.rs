@@ -1,0 +1,1 @@
+//! The node's shared change log: record codec, segments, recovery scan.

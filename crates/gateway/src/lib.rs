@@ -1,0 +1,1 @@
+//! HTTP in and out: addresses, fetch, RPC, control plane.

@@ -1,0 +1,107 @@
+//! The stable codes of errors that the node itself raises, with the kind and HTTP status of each.
+//!
+//! A code never changes its meaning. `docs/errors.md` explains every one; the tidy test compares the
+//! two lists. Codes of guests are their own and are not listed here.
+
+use crate::failure_kind::FailureKind;
+
+macro_rules! error_codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $text:literal, $kind:ident, $status:literal;)+) => {
+        /// A code of the node's own errors.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl ErrorCode {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$variant,)+];
+
+            /// The code as it appears in error records, in kebab-case.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(ErrorCode::$variant => $text,)+ }
+            }
+
+            /// Class of the failure that carries the code.
+            pub const fn kind(self) -> FailureKind {
+                match self { $(ErrorCode::$variant => FailureKind::$kind,)+ }
+            }
+
+            /// Status of an HTTP answer that carries the code.
+            pub const fn http_status(self) -> u16 {
+                match self { $(ErrorCode::$variant => $status,)+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The request's address is malformed.
+    InvalidAddress = "invalid-address", InvalidArgument, 400;
+    /// An id text is malformed or of another namespace.
+    InvalidObjectId = "invalid-object-id", InvalidArgument, 400;
+    /// RPC arguments or another body cannot be read.
+    InvalidBody = "invalid-body", InvalidArgument, 400;
+    /// No token, or a wrong one.
+    Unauthorized = "unauthorized", Denied, 401;
+    /// The request's `Host` or origin may not reach this listener.
+    ForeignOrigin = "foreign-origin", Denied, 403;
+    /// Nothing answers at this address.
+    NotFound = "not-found", NotFound, 404;
+    /// No app of that name.
+    AppNotFound = "app-not-found", NotFound, 404;
+    /// The app has no class of that name.
+    ClassNotFound = "class-not-found", NotFound, 404;
+    /// The class has no RPC method of that name (RP-2).
+    MethodNotFound = "method-not-found", NotFound, 404;
+    /// The name is reserved and cannot be called over RPC (RP-3).
+    MethodReserved = "method-reserved", InvalidArgument, 400;
+    /// The class does not handle this kind of event (LC-18).
+    HandlerMissing = "handler-missing", NotFound, 404;
+    /// The address exists, but not with this HTTP method.
+    MethodNotAllowed = "method-not-allowed", InvalidArgument, 405;
+    /// The request target is too long.
+    TargetTooLong = "target-too-long", LimitExceeded, 414;
+    /// A body is larger than the limit.
+    BodyTooLarge = "body-too-large", LimitExceeded, 413;
+    /// The upload is not a component that this node can run.
+    InvalidComponent = "invalid-component", InvalidArgument, 422;
+    /// A deployment contradicts what is there.
+    DeploymentRefused = "deployment-refused", InvalidState, 409;
+    /// The object's mailbox is full (ST-7).
+    Overloaded = "overloaded", Overloaded, 503;
+    /// The object is busy in the very call chain that calls it again (ST-12).
+    ObjectBusy = "object-busy", InvalidState, 409;
+    /// The instance was reset while the event was under way.
+    ObjectReset = "object-reset", Reset, 500;
+    /// The guest called `abort` (LC-7).
+    ObjectAborted = "object-aborted", Reset, 500;
+    /// The class was deployed anew and the event did not end in time (LC-13).
+    CodeUpdated = "code-updated", Reset, 500;
+    /// The guest trapped or panicked (LC-8).
+    GuestTrapped = "guest-trapped", Reset, 500;
+    /// The guest used more CPU time than an event may (LC-14).
+    CpuLimitExceeded = "cpu-limit-exceeded", Reset, 500;
+    /// The guest used more memory than an instance may (LC-14).
+    MemoryLimitExceeded = "memory-limit-exceeded", Reset, 500;
+    /// The constructor did not return in time.
+    StartTimeout = "start-timeout", Reset, 500;
+    /// The guest returned something that is no answer.
+    InvalidGuestResult = "invalid-guest-result", Application, 500;
+    /// The object's storage failed or refused the commit (OG-10, OG-11).
+    StorageFailed = "storage-failed", Storage, 500;
+    /// The commit took too long (OG-7).
+    CommitTimeout = "commit-timeout", Overloaded, 503;
+    /// A cursor was read after its rows were given up (SQ-14).
+    CursorClosed = "cursor-closed", InvalidState, 500;
+    /// The object's file was changed by another program, or is damaged.
+    FileForeign = "file-foreign", Storage, 500;
+    /// This node does not serve the function.
+    Unsupported = "unsupported", Unsupported, 501;
+    /// An argument of an import is malformed or out of range.
+    InvalidArgument = "invalid-argument", InvalidArgument, 400;
+    /// Something of the guest's is over a limit.
+    LimitExceeded = "limit-exceeded", LimitExceeded, 500;
+    /// The node is stopping.
+    Stopping = "stopping", Disconnected, 503;
+    /// The node's own fault; the message is a reference to its log (ST-6).
+    Internal = "internal", Internal, 500;
+}

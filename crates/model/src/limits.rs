@@ -1,0 +1,118 @@
+//! Capacities, sizes and times that hold for a whole node, each with the attack or failure it stops.
+//!
+//! Constants are contract (guests and clients see them); what an operator may change is in the
+//! configuration of `server` and starts from the defaults given here.
+
+use std::time::Duration;
+
+/// Longest object name that is carried to the object, in bytes (ID-9). Longer names still address
+/// their object, since the id is a hash; they are only not reported back.
+pub const NAME_CARRIED_BYTES_MAX: usize = 1024;
+
+/// Longest request target of the data plane, in bytes; beyond it 414. Stops a client from making the
+/// node decode and hash megabytes per request.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+/// Largest RPC message, arguments or result, in bytes (RP-6).
+pub const RPC_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Largest HTTP body that is handed to a guest or taken from one as a whole, in bytes.
+pub const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// All header names and values of one request together, in bytes.
+pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest component that may be uploaded, in bytes. A Python component is about 20 MB.
+pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Description sections of a component together, in bytes; a larger one is not a description.
+pub const DESCRIPTION_BYTES_MAX: usize = 1024 * 1024;
+
+/// Longest statement text, in bytes (SQ-24).
+pub const SQL_STATEMENT_BYTES_MAX: usize = 100_000;
+
+/// Most bindings of one statement (SQ-24).
+pub const SQL_BINDINGS_MAX: usize = 100;
+
+/// Most columns of a table or result (SQ-24).
+pub const SQL_COLUMNS_MAX: usize = 100;
+
+/// Largest value or row, in bytes (SQ-24).
+pub const SQL_VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Texts of cached statements together, in bytes (SQ-7); stops a guest that makes ever new texts.
+pub const SQL_CACHE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Rows that a writing statement returns are kept whole up to this many bytes; beyond it the
+/// statement is undone, since it must not stay half-run over the end of a turn.
+pub const SQL_RETURNING_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Rows read ahead from an open cursor when its turn ends, in bytes (SQ-14). A longer rest answers
+/// `cursor-closed`: no statement may stay active over a turn end, or it would pin the WAL for ever.
+pub const CURSOR_READ_AHEAD_BYTES_MAX: usize = 1024 * 1024;
+
+/// Cursors that one instance may hold open; stops a guest that opens and forgets them.
+pub const CURSORS_OPEN_MAX: usize = 1000;
+
+/// Bytes of rows in one answer to `cursor.next`.
+pub const ROWS_BATCH_BYTES_MAX: usize = 1024 * 1024;
+
+/// Failure texts longer than this are cut, in bytes.
+pub const FAILURE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
+
+/// Failure details longer than this are dropped, in bytes.
+pub const FAILURE_DETAILS_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest failure code and name, in bytes.
+pub const FAILURE_CODE_BYTES_MAX: usize = 64;
+
+/// One log line of a guest, text and fields together, in bytes; the rest is cut.
+pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// Limits and times that an operator may set, with their defaults.
+#[derive(Debug, Clone)]
+pub struct ObjectLimits {
+    /// Events that may wait in one object's mailbox; beyond it callers get `overloaded` (ST-7).
+    pub mailbox_events_max: usize,
+    /// Bytes of events that may wait in one object's mailbox.
+    pub mailbox_bytes_max: usize,
+    /// Events of one instance that may be in the guest at once.
+    pub events_in_flight_max: usize,
+    /// An object without work is evicted after this long (LC-10).
+    pub idle_after: Duration,
+    /// How long in-flight events may go on after their class was deployed anew (LC-13).
+    pub drain: Duration,
+    /// CPU time per event, SQL included (LC-14).
+    pub cpu_per_event: Duration,
+    /// Memory of one instance: all its Wasm memories and tables together, in bytes (LC-14).
+    pub memory_bytes_max: usize,
+    /// In-memory WAL of one object; beyond it the object is checkpointed before it goes on.
+    pub wal_bytes_max: usize,
+    /// Pages of one turn's transaction, in bytes; beyond it the statement fails with SQLITE_FULL.
+    pub transaction_bytes_max: usize,
+    /// Largest database file, in pages of 4096 bytes (SQ-25).
+    pub database_pages_max: u32,
+    /// A commit that takes longer breaks the output gate (OG-7).
+    pub commit_timeout: Duration,
+    /// A constructor that takes longer resets the object, as a critical section would (IG-9).
+    pub start_timeout: Duration,
+}
+
+impl Default for ObjectLimits {
+    fn default() -> Self {
+        Self {
+            mailbox_events_max: 1024,
+            mailbox_bytes_max: 64 * 1024 * 1024,
+            events_in_flight_max: 1024,
+            idle_after: Duration::from_secs(10),
+            drain: Duration::from_secs(30),
+            cpu_per_event: Duration::from_secs(30),
+            memory_bytes_max: 128 * 1024 * 1024,
+            wal_bytes_max: 4 * 1024 * 1024,
+            transaction_bytes_max: 64 * 1024 * 1024,
+            database_pages_max: 2_621_440, // 10 GiB, as the hosted service
+            commit_timeout: Duration::from_secs(30),
+            start_timeout: Duration::from_secs(30),
+        }
+    }
+}

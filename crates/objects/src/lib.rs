@@ -1,0 +1,1 @@
+//! The rules of an object: mailbox, gates, tickets, lifecycle.

@@ -1,0 +1,1 @@
+//! Guests on wasmtime: engine, instances, host imports.

@@ -1,0 +1,1 @@
+//! A node: configuration, wiring, start, shutdown.

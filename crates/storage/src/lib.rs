@@ -1,0 +1,1 @@
+//! One object's SQLite database: VFS, turns, SQL, checkpoint.
