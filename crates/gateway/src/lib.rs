@@ -1,1 +1,31 @@
-//! HTTP in and out: addresses, fetch, RPC, control plane.
+//! HTTP in and out: addresses, fetch and RPC of objects, health, and the control-plane API.
+//!
+//! The only crate that knows HTTP. It turns requests into events and outcomes into responses, and
+//! decides who may ask; what an object does with an event is not known here. Modules stand bottom-up:
+//! each uses only those above it.
+
+pub mod request_id;
+mod cbor;
+mod cbor_json;
+mod json_text;
+mod json_cbor;
+pub mod error_response;
+pub mod access;
+pub mod address;
+mod body;
+mod resolve;
+mod fetch;
+mod rpc;
+pub mod health;
+pub mod router;
+pub mod control;
+pub mod serve;
+
+pub use access::AccessRules;
+pub use control::api::ControlPlane;
+pub use control::router::{ControlConfig, ControlGateway};
+pub use health::Readiness;
+pub use request_id::RequestIds;
+pub use resolve::Deliver;
+pub use router::{DataPlane, DataPlaneConfig};
+pub use serve::{ServeLimits, serve, tcp};

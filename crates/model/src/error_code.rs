@@ -88,8 +88,8 @@ error_codes! {
     InvalidGuestResult = "invalid-guest-result", Application, 500;
     /// The object's storage failed or refused the commit (OG-10, OG-11).
     StorageFailed = "storage-failed", Storage, 500;
-    /// The commit took too long (OG-7).
-    CommitTimeout = "commit-timeout", Overloaded, 503;
+    /// SQL of an operator was refused or failed.
+    SqlFailed = "sql-failed", InvalidArgument, 400;
     /// A cursor was read after its rows were given up (SQ-14).
     CursorClosed = "cursor-closed", InvalidState, 500;
     /// The object's file was changed by another program, or is damaged.

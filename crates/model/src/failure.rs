@@ -55,8 +55,7 @@ impl Failure {
             remote: false,
             retryable: kind == FailureKind::Disconnected,
             overloaded: kind == FailureKind::Overloaded,
-            object_reset: matches!(kind, FailureKind::Reset | FailureKind::Storage)
-                || code == ErrorCode::CommitTimeout,
+            object_reset: matches!(kind, FailureKind::Reset | FailureKind::Storage),
         };
         Self {
             kind,

@@ -92,8 +92,6 @@ pub struct ObjectLimits {
     pub transaction_bytes_max: usize,
     /// Largest database file, in pages of 4096 bytes (SQ-25).
     pub database_pages_max: u32,
-    /// A commit that takes longer breaks the output gate (OG-7).
-    pub commit_timeout: Duration,
     /// A constructor that takes longer resets the object, as a critical section would (IG-9).
     pub start_timeout: Duration,
 }
@@ -111,7 +109,6 @@ impl Default for ObjectLimits {
             wal_bytes_max: 4 * 1024 * 1024,
             transaction_bytes_max: 64 * 1024 * 1024,
             database_pages_max: 2_621_440, // 10 GiB, as the hosted service
-            commit_timeout: Duration::from_secs(30),
             start_timeout: Duration::from_secs(30),
         }
     }

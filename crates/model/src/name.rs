@@ -1,4 +1,6 @@
 //! Names that people choose: apps and classes, and their rules.
+//!
+//! An app becomes a host and a class an identifier in the guest, which is what their alphabets follow.
 
 use std::fmt;
 

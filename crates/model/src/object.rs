@@ -1,4 +1,6 @@
 //! Who an object is: namespace, id, class and name.
+//!
+//! A key finds an object on this node; its identity is what the object is told about itself.
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! Counters that order what happens: epochs of instances, sequences of commits, positions in the log.
+//!
+//! Each is a type of its own, so that none is taken for another.
 
 use std::fmt;
 

@@ -1,1 +1,21 @@
-//! The rules of an object: mailbox, gates, tickets, lifecycle.
+//! What makes an object an object: mailbox, gates, tickets, lifecycle.
+//!
+//! Knows nothing of WebAssembly or HTTP: a guest is whatever implements the traits in [`guest`]. Two
+//! loops, [`committer`] and [`upkeep`], want a thread each, which the composition gives them.
+//! Modules stand bottom-up: each uses only those above it.
+
+pub mod event;
+pub mod output_gate;
+pub mod mailbox;
+pub mod control;
+pub mod committer;
+pub mod upkeep;
+pub mod node;
+mod history;
+pub mod context;
+pub mod guest;
+pub mod event_loop;
+pub mod placement;
+mod registry;
+mod object;
+pub mod directory;

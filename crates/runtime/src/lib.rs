@@ -1,1 +1,27 @@
-//! Guests on wasmtime: engine, instances, host imports.
+//! Guests on wasmtime: engine, compiled components, instances and what they import.
+//!
+//! Implements the traits of `objects` and decides nothing about objects: rules stand there. Modules
+//! stand bottom-up: each uses only those above it.
+
+pub mod error;
+pub mod component_facts;
+mod memory_limit;
+mod cpu_time;
+mod log_lines;
+pub mod engine;
+mod bindings;
+pub mod env_bindings;
+mod event_tasks;
+mod state;
+mod ending;
+mod failure_record;
+mod host;
+mod linker;
+mod code_file;
+pub mod compiled_component;
+pub mod component_cache;
+pub mod deployed;
+mod http_exchange;
+mod reset_reason;
+mod calls;
+pub mod guest;

@@ -1,1 +1,29 @@
-//! One object's SQLite database: VFS, turns, SQL, checkpoint.
+//! One object's SQLite database: VFS, turns, SQL, checkpoint; and the files around it.
+//!
+//! Synchronous; starts no thread. A turn's writes come out of [`turn`] as pages for the change log and
+//! reach the object's file only through [`checkpoint`] or [`recovery`]. Modules stand bottom-up: each
+//! uses only those above it.
+
+pub mod sql_error;
+pub mod error;
+pub mod value;
+pub mod folder;
+pub mod object_file;
+pub mod vfs_files;
+mod vfs;
+mod search;
+mod functions;
+mod authorizer;
+mod wal_frames;
+mod connection;
+pub mod statement;
+mod statement_cache;
+mod cursor;
+pub mod database;
+pub mod turn;
+pub mod exec;
+pub mod checkpoint;
+pub mod object_index;
+pub mod recovery;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,94 @@
+//! Planted faults: each takes out one sync, wait or order that durability rests on.
+//!
+//! The power-loss simulation plants one at a time and must notice each: a fault that no seed finds
+//! means that the simulation is blind there. Without the feature `simulation` nothing can be planted
+//! and every check is a constant.
+
+/// One fault. The text says what is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// The log is not synced before commits count as durable (invariant 1).
+    SkipLogSync,
+    /// Commits are acknowledged before the log's sync instead of after it (invariant 1).
+    AcknowledgeBeforeSync,
+    /// The old segment is not synced before the next one is written (invariant 1).
+    SkipSealSync,
+    /// The folder is not synced after a segment got its name (invariant 4).
+    SkipSegmentDirSync,
+    /// The control file's content is not synced before its rename (invariant 4).
+    SkipControlSync,
+    /// The folder is not synced after the control file's rename (invariant 4).
+    SkipControlDirSync,
+    /// Segments are recycled before the control file that gives them up is durable.
+    RecycleBeforeControl,
+    /// Segments are recycled although an object still needs them.
+    IgnorePins,
+    /// Recovery does not write the accepted tail into a fresh synced segment (invariant 8).
+    SkipTailRewrite,
+    /// A record is accepted wherever it stands, as if recycled segments held nothing old.
+    AcceptStalePosition,
+    /// WAL pages go to the object's file before their records are durable (invariant 2).
+    CheckpointBeforeDurable,
+    /// Differences go on after a checkpoint as if the page had been logged whole (invariant 3).
+    KeepDifferenceBase,
+    /// The object's file is not synced before its checkpoint record (invariant 4).
+    SkipFileSync,
+    /// The folder is not synced after an object's file was made (invariant 4).
+    SkipFileDirSync,
+    /// The checkpoint record is written before the file is synced (invariant 4).
+    CheckpointRecordBeforeSync,
+    /// Recovery does not sync the object files it wrote before it moves the control position.
+    SkipRecoverySync,
+}
+
+impl Mutation {
+    /// Every fault.
+    pub const ALL: &'static [Mutation] = &[
+        Mutation::SkipLogSync,
+        Mutation::AcknowledgeBeforeSync,
+        Mutation::SkipSealSync,
+        Mutation::SkipSegmentDirSync,
+        Mutation::SkipControlSync,
+        Mutation::SkipControlDirSync,
+        Mutation::RecycleBeforeControl,
+        Mutation::IgnorePins,
+        Mutation::SkipTailRewrite,
+        Mutation::AcceptStalePosition,
+        Mutation::CheckpointBeforeDurable,
+        Mutation::KeepDifferenceBase,
+        Mutation::SkipFileSync,
+        Mutation::SkipFileDirSync,
+        Mutation::CheckpointRecordBeforeSync,
+        Mutation::SkipRecoverySync,
+    ];
+}
+
+/// Whether this fault is planted in the present thread.
+#[cfg(not(any(test, feature = "simulation")))]
+#[inline(always)]
+pub const fn is_planted(_mutation: Mutation) -> bool {
+    false
+}
+
+#[cfg(any(test, feature = "simulation"))]
+pub use planted::{is_planted, plant};
+
+#[cfg(any(test, feature = "simulation"))]
+mod planted {
+    use super::Mutation;
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Mutation>> = const { Cell::new(None) };
+    }
+
+    /// Whether this fault is planted in the present thread.
+    pub fn is_planted(mutation: Mutation) -> bool {
+        PLANTED.get() == Some(mutation)
+    }
+
+    /// Plants a fault in the present thread, or takes it away.
+    pub fn plant(mutation: Option<Mutation>) {
+        PLANTED.set(mutation);
+    }
+}

@@ -1,0 +1,403 @@
+//! A disk in memory that forgets what was not synced, for tests of everything built on `disk::Disk`.
+//!
+//! A power loss keeps any part of the unsynced writes (torn at sectors) and of the unsynced name
+//! changes; the end of a process keeps all of them, unsynced as they are. Faults strike at chosen
+//! operations. The same seed and the same calls give the same run. Folders themselves are durable at
+//! once; locks always succeed, since there is one process.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::seeded::Seeded;
+use crate::simulated_file::FileState;
+use crate::simulated_folder::{FileNumber, Folder};
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// What goes wrong at an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails for lack of space and does nothing; a sync counts as failed.
+    NoSpace,
+    /// It fails with EIO and does nothing; a sync counts as failed.
+    InputOutput,
+    /// A write does a part of its work and fails with ENOSPC; other operations fail with EIO.
+    ShortWrite,
+    /// The power fails in the midst of it; everything fails until the disk is started again.
+    PowerLoss,
+}
+
+struct State {
+    random: Seeded,
+    operations: u64,
+    faults: BTreeMap<u64, Fault>,
+    off: bool,
+    /// Grows whenever all open files die.
+    life: u64,
+    next_file: FileNumber,
+    files: HashMap<FileNumber, FileState>,
+    folders: BTreeMap<PathBuf, Folder>,
+}
+
+/// The disk. Clones are handles of the same disk.
+#[derive(Clone)]
+pub struct SimulatedDisk(Arc<Mutex<State>>);
+
+impl SimulatedDisk {
+    /// An empty disk whose accidents follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            random: Seeded::new(seed),
+            operations: 0,
+            faults: BTreeMap::new(),
+            off: false,
+            life: 0,
+            next_file: 1,
+            files: HashMap::new(),
+            folders: BTreeMap::new(),
+        })))
+    }
+
+    /// Changing operations so far: creations, renames, removals, writes, length changes, syncs.
+    pub fn operations(&self) -> u64 {
+        self.state().operations
+    }
+
+    /// Lets `fault` strike at the changing operation with this number; the first one ever is 1.
+    pub fn fail_at(&self, operation: u64, fault: Fault) {
+        self.state().faults.insert(operation, fault);
+    }
+
+    /// Takes back all faults that have not struck.
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Whether the power failed and the disk was not started since.
+    pub fn is_off(&self) -> bool {
+        self.state().off
+    }
+
+    /// The power fails and comes back: unsynced changes are kept at random, open files are dead.
+    pub fn power_loss(&self) {
+        let state = &mut *self.state();
+        let mut numbers: Vec<_> = state.files.keys().copied().collect();
+        numbers.sort_unstable(); // the order must not depend on the map's hash
+        for number in numbers {
+            if let Some(file) = state.files.get_mut(&number) {
+                file.lose(&mut state.random);
+            }
+        }
+        for folder in state.folders.values_mut() {
+            folder.lose(&mut state.random);
+        }
+        state.begin_life();
+    }
+
+    /// The process ends: what it wrote stays, synced or not; open files are dead.
+    pub fn process_kill(&self) {
+        self.state().begin_life();
+    }
+
+    /// Starts again after whatever happened: a power loss if the power failed, else a process kill.
+    pub fn restart(&self) {
+        if self.is_off() { self.power_loss() } else { self.process_kill() }
+    }
+
+    /// Flips the bits of `mask` in one byte of a file, in memory and on the disk.
+    pub fn flip(&self, path: &Path, offset: u64, mask: u8) -> io::Result<()> {
+        let state = &mut *self.state();
+        let number = state.number(path)?;
+        state.file(number)?.flip(offset, mask);
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("BUG: the simulated disk panicked")
+    }
+}
+
+impl fmt::Debug for SimulatedDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimulatedDisk")
+    }
+}
+
+impl State {
+    fn begin_life(&mut self) {
+        self.off = false;
+        self.life += 1;
+        let named: BTreeSet<_> = self.folders.values().flat_map(Folder::files).collect();
+        self.files.retain(|number, _| named.contains(number));
+    }
+
+    fn check_power(&self) -> io::Result<()> {
+        if self.off { Err(io::Error::other("the simulated machine has no power")) } else { Ok(()) }
+    }
+
+    /// Counts a changing operation and says what goes wrong with it.
+    fn count(&mut self) -> io::Result<Option<Fault>> {
+        self.check_power()?;
+        self.operations += 1;
+        let operation = self.operations;
+        Ok(self.faults.remove(&operation))
+    }
+
+    /// As [`State::count`], for operations that happen or not: `true` if the power fails after it.
+    fn count_simple(&mut self) -> io::Result<bool> {
+        match self.count()? {
+            None => Ok(false),
+            Some(Fault::NoSpace) => Err(io::Error::from_raw_os_error(ENOSPC)),
+            Some(Fault::InputOutput | Fault::ShortWrite) => Err(io::Error::from_raw_os_error(EIO)),
+            Some(Fault::PowerLoss) => {
+                // Whether it still happened is decided with all other unsynced changes.
+                self.off = true;
+                Ok(true)
+            }
+        }
+    }
+
+    fn folder(&mut self, path: &Path) -> io::Result<&mut Folder> {
+        self.folders.get_mut(path).ok_or_else(|| not_found(path))
+    }
+
+    fn number(&mut self, path: &Path) -> io::Result<FileNumber> {
+        let (folder, name) = split(path)?;
+        self.folder(folder)?.get(name).ok_or_else(|| not_found(path))
+    }
+
+    fn file(&mut self, number: FileNumber) -> io::Result<&mut FileState> {
+        self.files.get_mut(&number).ok_or_else(|| io::Error::from(ErrorKind::NotFound))
+    }
+}
+
+fn not_found(path: &Path) -> io::Error {
+    io::Error::new(ErrorKind::NotFound, format!("`{}` does not exist", path.display()))
+}
+
+fn split(path: &Path) -> io::Result<(&Path, &str)> {
+    match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
+        (Some(folder), Some(name)) => Ok((folder, name)),
+        _ => Err(io::Error::new(ErrorKind::InvalidInput, "a path needs a folder and a name")),
+    }
+}
+
+impl Disk for SimulatedDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let state = &mut *self.state();
+        state.check_power()?;
+        let (folder, name) = split(path)?;
+        let number = match (state.folder(folder)?.get(name), mode) {
+            (Some(_), OpenMode::CreateNew) => return Err(io::Error::from(ErrorKind::AlreadyExists)),
+            (Some(number), _) => number,
+            (None, OpenMode::Existing) => return Err(not_found(path)),
+            (None, _) => {
+                state.count_simple()?;
+                let number = state.next_file;
+                state.next_file += 1;
+                state.files.insert(number, FileState::default());
+                state.folder(folder)?.set(name, number);
+                state.check_power()?;
+                number
+            }
+        };
+        Ok(Arc::new(SimulatedFile { disk: self.clone(), number, life: state.life }))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let state = &mut *self.state();
+        state.count_simple()?;
+        for folder in path.ancestors() {
+            state.folders.entry(folder.to_owned()).or_default();
+        }
+        state.check_power()
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let state = &mut *self.state();
+        let failed = state.count_simple()?;
+        let folder = state.folder(path)?;
+        if !failed {
+            folder.sync();
+        }
+        state.check_power()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let state = &mut *self.state();
+        state.count_simple()?;
+        let number = state.number(from)?;
+        let ((folder, from), (folder_to, to)) = (split(from)?, split(to)?);
+        if folder != folder_to {
+            return Err(io::Error::from(ErrorKind::CrossesDevices));
+        }
+        state.folder(folder)?.rename(from, to, number);
+        state.check_power()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let state = &mut *self.state();
+        state.count_simple()?;
+        state.number(path)?;
+        let (folder, name) = split(path)?;
+        state.folder(folder)?.remove(name);
+        state.check_power()
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+        let state = &mut *self.state();
+        state.check_power()?;
+        let mut names: Vec<String> = state.folder(path)?.names().cloned().collect();
+        let inner = state.folders.keys().filter(|folder| folder.parent() == Some(path));
+        names.extend(inner.filter_map(|folder| Some(folder.file_name()?.to_str()?.to_owned())));
+        Ok(names)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        let state = &mut *self.state();
+        state.check_power()?;
+        Ok(state.folders.contains_key(path) || state.number(path).is_ok())
+    }
+}
+
+struct SimulatedFile {
+    disk: SimulatedDisk,
+    number: FileNumber,
+    life: u64,
+}
+
+impl SimulatedFile {
+    fn state(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.state();
+        state.check_power()?;
+        if state.life != self.life {
+            return Err(io::Error::other("the simulated process that opened this file has ended"));
+        }
+        Ok(state)
+    }
+}
+
+impl fmt::Debug for SimulatedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SimulatedFile({})", self.number)
+    }
+}
+
+impl DiskFile for SimulatedFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Ok(self.state()?.file(self.number)?.read(buffer, offset))
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let state = &mut *self.state()?;
+        let (written, failure) = match state.count()? {
+            None => (bytes.len(), None),
+            Some(Fault::NoSpace) => (0, Some(ENOSPC)),
+            Some(Fault::InputOutput) => (0, Some(EIO)),
+            Some(Fault::ShortWrite) => (state.random.below(bytes.len() as u64 + 1) as usize, Some(ENOSPC)),
+            Some(Fault::PowerLoss) => {
+                state.off = true;
+                (bytes.len(), Some(EIO))
+            }
+        };
+        if written > 0 {
+            state.file(self.number)?.write(&bytes[..written], offset);
+        }
+        failure.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(code)))
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let state = &mut *self.state()?;
+        state.count_simple()?;
+        state.file(self.number)?.set_len(len);
+        state.check_power()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state()?.file(self.number)?.len())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let state = &mut *self.state()?;
+        let fault = state.count()?;
+        let file = state.files.get_mut(&self.number).ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+        match fault {
+            None => {
+                file.sync();
+                Ok(())
+            }
+            Some(Fault::PowerLoss) => {
+                state.off = true;
+                state.check_power()
+            }
+            Some(fault) => {
+                file.fail_sync(&mut state.random);
+                let code = if fault == Fault::NoSpace { ENOSPC } else { EIO };
+                Err(io::Error::from_raw_os_error(code))
+            }
+        }
+    }
+
+    fn lock_exclusive(&self) -> io::Result<()> {
+        self.state().map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(seed: u64) -> SimulatedDisk {
+        let disk = SimulatedDisk::new(seed);
+        disk.create_dir_all(Path::new("/d")).expect("folder");
+        disk
+    }
+
+    fn put(disk: &SimulatedDisk, name: &str, bytes: &[u8]) -> io::Result<Arc<dyn DiskFile>> {
+        let file = disk.open(&Path::new("/d").join(name), OpenMode::Create)?;
+        file.write_all_at(bytes, 0)?;
+        Ok(file)
+    }
+
+    #[test]
+    fn what_was_synced_with_its_name_survives_a_power_loss() {
+        for seed in 0..50 {
+            let disk = disk(seed);
+            put(&disk, "a", b"hello").expect("write").sync_data().expect("sync");
+            disk.sync_dir(Path::new("/d")).expect("sync");
+            put(&disk, "b", b"lost?").expect("write");
+            disk.power_loss();
+            let file = disk.open(Path::new("/d/a"), OpenMode::Existing).expect("there");
+            let mut bytes = [0; 9];
+            assert_eq!(file.read_at(&mut bytes, 0).expect("read"), 5);
+            assert_eq!(&bytes[..5], b"hello");
+        }
+    }
+
+    #[test]
+    fn a_process_kill_keeps_the_writes_but_not_the_handles() {
+        let disk = disk(1);
+        let file = put(&disk, "a", b"hello").expect("write");
+        disk.process_kill();
+        assert!(file.read_at(&mut [0], 0).is_err());
+        let again = disk.open(Path::new("/d/a"), OpenMode::Existing).expect("there");
+        assert_eq!(again.len().expect("length"), 5);
+    }
+
+    #[test]
+    fn faults_strike_at_their_operation_and_power_stays_off_until_the_restart() {
+        let disk = disk(1);
+        disk.fail_at(disk.operations() + 2, Fault::NoSpace);
+        assert_eq!(put(&disk, "a", b"x").expect_err("no space").raw_os_error(), Some(ENOSPC));
+        disk.fail_at(disk.operations() + 1, Fault::PowerLoss);
+        assert!(put(&disk, "a", b"x").is_err());
+        assert!(disk.list(Path::new("/d")).is_err() && disk.is_off());
+        disk.restart();
+        assert!(disk.list(Path::new("/d")).is_ok());
+    }
+}

@@ -1,0 +1,214 @@
+//! The HTTP client of a node, for both of its planes.
+//!
+//! A failed connection says how to start a node; an error record of the node becomes a [`Refusal`] with
+//! its code and request number. Proxies of the environment are not asked: the control plane's token must
+//! not pass through them.
+
+use std::io::{ErrorKind, Read};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use durabo_model::error_code::ErrorCode;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use ureq::http::{self, Method, header};
+use ureq::{Agent, SendBody};
+
+use crate::refusal::Refusal;
+
+/// A node on this machine answers at once; a name that resolves to nowhere should not hang.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A large component compiles for minutes, and a call may take as long as its object likes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// Largest answer: the largest RPC value, 32 MiB, grows in JSON.
+const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Data folder unless another is named, in the current folder.
+pub const DATA_DEFAULT: &str = "durabo-data";
+/// Address of the data plane unless another is named.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7610";
+/// Address of the control plane unless another is named.
+pub const CONTROL_DEFAULT: &str = "127.0.0.1:7611";
+
+/// How to reach a control plane.
+#[derive(Debug, Args)]
+pub struct ControlArgs {
+    /// Address of the node's control plane
+    #[arg(long, value_name = "ADDR", env = "DURABO_CONTROL", hide_env_values = true, default_value = CONTROL_DEFAULT)]
+    pub control: String,
+
+    /// The node's data folder, whose file `token` opens the control plane
+    #[arg(long, value_name = "DIR", env = "DURABO_DATA", hide_env_values = true, default_value = DATA_DEFAULT)]
+    pub data: PathBuf,
+
+    /// Token of the control plane, instead of the one in the data folder
+    #[arg(long, value_name = "TOKEN", env = "DURABO_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+}
+
+/// How to reach a data plane.
+#[derive(Debug, Args)]
+pub struct DataPlaneArgs {
+    /// Address of the node's data plane
+    #[arg(long, value_name = "ADDR", env = "DURABO_LISTEN", hide_env_values = true, default_value = LISTEN_DEFAULT)]
+    pub listen: String,
+}
+
+/// A client of one listener.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    base: String,
+    token: Option<String>,
+    /// Where the token came from, or why there is none; for the refusal of a wrong one.
+    token_origin: String,
+}
+
+/// What was answered, whatever the status.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// The id of a new object, if one was made.
+    pub object_id: Option<String>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
+        serde_json::from_slice(&self.body).context("the answer is not what this program expects; is the node of another version?")
+    }
+}
+
+#[derive(Deserialize)]
+struct Record {
+    error: RecordFields,
+}
+
+#[derive(Deserialize)]
+struct RecordFields {
+    code: String,
+    message: String,
+    request: String,
+}
+
+impl Client {
+    /// A client of the control plane, with the token that the arguments lead to.
+    pub fn of_control_plane(args: &ControlArgs) -> anyhow::Result<Self> {
+        let (token, token_origin) = match &args.token {
+            Some(token) => (Some(token.clone()), "the token was given by `--token` or `DURABO_TOKEN`".to_owned()),
+            None => match durabo_server::read_token(&args.data) {
+                Ok(token) => (Some(token), format!("the token was read from `{}`", args.data.join("token").display())),
+                // Whether a token is needed, and whether a node is there at all, is for the answer to tell.
+                Err(error) => (None, format!("no token was found ({error:#})")),
+            },
+        };
+        Ok(Self { token, token_origin, ..Self::new(&args.control)? })
+    }
+
+    /// A client of the control plane with a token that is known.
+    pub fn with_token(address: &str, token: &str) -> anyhow::Result<Self> {
+        Ok(Self { token: Some(token.to_owned()), ..Self::new(address)? })
+    }
+
+    /// A client of the data plane.
+    pub fn of_data_plane(args: &DataPlaneArgs) -> anyhow::Result<Self> {
+        Self::new(&args.listen)
+    }
+
+    fn new(address: &str) -> anyhow::Result<Self> {
+        let authority = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+        let parsed = authority.parse::<http::uri::Authority>().ok().filter(|parsed| parsed.port().is_some());
+        if parsed.is_none() || authority.contains('@') {
+            return Err(Refusal::new(format!("`{address}` is not an address; write it as `127.0.0.1:7610`")).into());
+        }
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(ANSWER_TIMEOUT))
+            .user_agent(concat!("durabo/", env!("CARGO_PKG_VERSION")));
+        Ok(Self {
+            agent: config.build().new_agent(),
+            base: format!("http://{authority}"),
+            token: None,
+            token_origin: String::new(),
+        })
+    }
+
+    /// Asks for what is at `path`.
+    pub fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.accepted(self.send(Method::GET, path, SendBody::none(), None)?)
+    }
+
+    /// Sends a body.
+    pub fn post(&self, path: &str, body: &[u8]) -> anyhow::Result<Answer> {
+        self.accepted(self.exchange(Method::POST, path, body)?)
+    }
+
+    /// Sends what a reader gives, whose length is known.
+    pub fn upload(&self, path: &str, reader: &mut dyn Read, bytes: u64) -> anyhow::Result<Answer> {
+        self.accepted(self.send(Method::POST, path, SendBody::from_reader(reader), Some(bytes))?)
+    }
+
+    /// Sends a request and returns the answer, whatever its status.
+    pub fn exchange(&self, method: Method, path: &str, body: &[u8]) -> anyhow::Result<Answer> {
+        let mut reader = body;
+        self.send(method, path, SendBody::from_reader(&mut reader), Some(body.len() as u64))
+    }
+
+    fn send(&self, method: Method, path: &str, body: SendBody<'_>, bytes: Option<u64>) -> anyhow::Result<Answer> {
+        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(bytes) = bytes {
+            request = request.header(header::CONTENT_LENGTH, bytes);
+        }
+        let request = request.body(body).map_err(|error| Refusal::new(format!("the request cannot be sent: {error}")))?;
+        let mut response = self.agent.run(request).map_err(|error| self.connection_fault(error))?;
+        let object_id = response.headers().get("x-durabo-object-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        let body = body.with_context(|| format!("reading the answer of {}", self.base))?;
+        Ok(Answer { status: response.status().as_u16(), object_id, body })
+    }
+
+    fn connection_fault(&self, error: ureq::Error) -> anyhow::Error {
+        let is_refused = match &error {
+            ureq::Error::Io(error) => error.kind() == ErrorKind::ConnectionRefused,
+            ureq::Error::ConnectionFailed => true,
+            _ => false,
+        };
+        if is_refused {
+            return anyhow!("no node answers at {}; start one with `durabo serve`, or name its address", self.base);
+        }
+        anyhow::Error::new(error).context(format!("asking {}", self.base))
+    }
+
+    /// The answer, unless it is an error record.
+    fn accepted(&self, answer: Answer) -> anyhow::Result<Answer> {
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        let Ok(Record { error }) = serde_json::from_slice::<Record>(&answer.body) else {
+            return Err(anyhow!(
+                "{} answered with status {} and no error record; is it a durabo node?",
+                self.base,
+                answer.status
+            ));
+        };
+        let mut message = format!("{} ({}, request {})", error.message, error.code, error.request);
+        if error.code == ErrorCode::Unauthorized.as_str() {
+            message = format!("{message}\n{}; name the node's data folder with `--data`", self.token_origin);
+        }
+        if error.code == ErrorCode::Internal.as_str() {
+            return Err(anyhow!(message));
+        }
+        Err(Refusal { code: error.code, message }.into())
+    }
+}

@@ -1,0 +1,132 @@
+//! `durabo deploy`: uploads a component, which becomes an app's next deployment.
+//!
+//! The file is streamed; nothing of a running app changes unless the node accepts all of it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use durabo_model::limits::COMPONENT_BYTES_MAX;
+use durabo_model::name::{AppName, ClassName};
+use serde::Deserialize;
+
+use crate::client::{Client, ControlArgs};
+use crate::output::{Output, Progress, size};
+use crate::refusal::Refusal;
+
+/// Deploys a component
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// The component, a `.wasm` file
+    file: PathBuf,
+
+    /// App that is to run it; it is made if it does not exist
+    #[arg(long, value_name = "NAME", value_parser = |text: &str| AppName::new(text))]
+    app: AppName,
+
+    /// A class of the component; only for components that do not describe themselves
+    #[arg(long = "class", value_name = "CLASS", value_parser = |text: &str| ClassName::new(text))]
+    classes: Vec<ClassName>,
+
+    #[command(flatten)]
+    control: ControlArgs,
+}
+
+/// What the node says of the deployment, as far as it is shown.
+#[derive(Deserialize)]
+struct Report {
+    app: String,
+    deployment: u32,
+    digest: String,
+    classes: Vec<Class>,
+    changed: bool,
+    notes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Class {
+    name: String,
+    handlers: Vec<String>,
+    methods: Vec<Method>,
+}
+
+#[derive(Deserialize)]
+struct Method {
+    name: String,
+}
+
+/// Runs the command.
+pub fn run(args: &DeployArgs, output: Output) -> anyhow::Result<()> {
+    let client = Client::of_control_plane(&args.control)?;
+    let (mut component, bytes) = open(args)?;
+    let progress = Progress::new(output);
+    let mut reader = Upload { inner: &mut component, progress: &progress, sent: 0, bytes };
+    let classes: Vec<String> = args.classes.iter().map(|class| format!("class={class}")).collect();
+    let query = if classes.is_empty() { String::new() } else { format!("?{}", classes.join("&")) };
+    let path = format!("/v1/apps/{}/deployments{query}", args.app);
+    let answer = client.upload(&path, &mut reader, bytes);
+    drop(progress);
+    let answer = answer?;
+    let report: Report = answer.read()?;
+    if output.is_json() {
+        return Ok(output.text(&answer.body)?);
+    }
+    show(&report, output)?;
+    Ok(())
+}
+
+fn open(args: &DeployArgs) -> anyhow::Result<(File, u64)> {
+    let shown = args.file.display();
+    let component = File::open(&args.file).map_err(|error| Refusal::new(format!("component `{shown}`: {error}")))?;
+    let metadata = component.metadata().with_context(|| format!("component `{shown}`"))?;
+    if !metadata.is_file() {
+        return Err(Refusal::new(format!("component `{shown}` is not a file; name a `.wasm` file")).into());
+    }
+    if metadata.len() > COMPONENT_BYTES_MAX as u64 {
+        let message = format!(
+            "component `{shown}` is {}, the limit is {}; build it for release and strip debug information",
+            size(metadata.len()),
+            size(COMPONENT_BYTES_MAX as u64)
+        );
+        return Err(Refusal::new(message).into());
+    }
+    Ok((component, metadata.len()))
+}
+
+fn show(report: &Report, output: Output) -> io::Result<()> {
+    let Report { app, deployment, digest, .. } = report;
+    output.line(&if report.changed {
+        format!("app `{app}` runs deployment {deployment} ({digest})")
+    } else {
+        format!("app `{app}` already runs this component as deployment {deployment} ({digest})")
+    })?;
+    for class in &report.classes {
+        let methods: Vec<&str> = class.methods.iter().map(|method| method.name.as_str()).collect();
+        let calls = if methods.is_empty() { String::new() } else { format!("; methods: {}", methods.join(", ")) };
+        output.line(&format!("  {} ({}){calls}", class.name, class.handlers.join(", ")))?;
+    }
+    report.notes.iter().try_for_each(|note| output.line(&format!("note: {note}")))
+}
+
+/// The file on its way, telling how far it is.
+struct Upload<'a> {
+    inner: &'a mut File,
+    progress: &'a Progress,
+    sent: u64,
+    bytes: u64,
+}
+
+impl Read for Upload<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.sent += read as u64;
+        self.progress.say(&if self.sent < self.bytes {
+            format!("uploading {} of {}", size(self.sent), size(self.bytes))
+        } else {
+            "checking and compiling".to_owned()
+        });
+        Ok(read)
+    }
+}

@@ -1,0 +1,60 @@
+//! `durabo status`: how the node is.
+//!
+//! Exits with 0 if the node answers; whether it serves is in the answer.
+
+use clap::Args;
+use serde::Deserialize;
+
+use crate::client::{Client, ControlArgs};
+use crate::output::{Output, size};
+use crate::timestamp::utc;
+
+/// Shows how the node is
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    control: ControlArgs,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    version: String,
+    ready: bool,
+    durability: String,
+    start: u32,
+    started_ms: u64,
+    apps: u64,
+    live_objects: u64,
+    log: Log,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Log {
+    durable_position: u64,
+    recovery_bytes: u64,
+}
+
+/// Runs the command.
+pub fn run(args: &StatusArgs, output: Output) -> anyhow::Result<()> {
+    let client = Client::of_control_plane(&args.control)?;
+    let answer = client.get("/v1/status")?;
+    let status: Status = answer.read()?;
+    if output.is_json() {
+        return Ok(output.text(&answer.body)?);
+    }
+    let ready = if status.ready { "yes" } else { "no" };
+    let lines = [
+        ("version", status.version),
+        ("serves", ready.to_owned()),
+        ("durability", status.durability),
+        ("started", format!("{}, start {} of this data folder", utc(status.started_ms), status.start)),
+        ("apps", status.apps.to_string()),
+        ("live objects", status.live_objects.to_string()),
+        ("change log", format!("{} durable", size(status.log.durable_position))),
+        ("recovery", format!("{} to read at a restart", size(status.log.recovery_bytes))),
+    ];
+    lines.iter().try_for_each(|(name, value)| output.line(&format!("{name:<13} {value}")))?;
+    Ok(())
+}

@@ -1,0 +1,12 @@
+//! The program as its users meet it: each test runs the binary, with nodes in processes of their own.
+//!
+//! Ports are free ones, folders fresh. What can be shown without a process belongs to the crate that does
+//! it; here stand exit codes, texts, signals and what survives them.
+
+mod node_process;
+mod help;
+mod demo;
+mod session;
+mod refusals;
+mod guide;
+mod kill_nine;

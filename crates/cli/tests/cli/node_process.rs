@@ -1,0 +1,134 @@
+//! Runs the binary: commands to their end, nodes until the test lets go of them.
+//!
+//! A node is known to serve by its start line; a node that does not get there fails the test with its log.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far more than a start takes, even on a busy machine.
+const START_DEADLINE: Duration = Duration::from_secs(120);
+
+/// The binary, without what this shell's environment would tell it.
+pub fn durabo(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_durabo"));
+    for name in ["DURABO_LISTEN", "DURABO_CONTROL", "DURABO_DATA", "DURABO_TOKEN", "NO_COLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command.env("RUST_LOG", "info").args(args);
+    command
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a command to its end.
+pub fn run(args: &[&str]) -> Ran {
+    ran(durabo(args).stdin(Stdio::null()).output().expect("the binary runs"))
+}
+
+/// The texts of what a command came to.
+pub fn ran(output: Output) -> Ran {
+    let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// A fresh folder, removed at the end of the test.
+pub fn folder() -> TempDir {
+    tempfile::Builder::new().prefix("durabo-test-").tempdir().expect("temporary folder")
+}
+
+/// A node in a process of its own; killed when dropped.
+pub struct NodeProcess {
+    child: Child,
+    /// Its data folder.
+    pub data: PathBuf,
+    /// Address of its data plane.
+    pub listen: String,
+    /// Address of its control plane.
+    pub control: String,
+}
+
+impl NodeProcess {
+    /// Starts a node on a data folder and waits until it serves.
+    pub fn start(data: &Path) -> Self {
+        let log = data.with_extension("log");
+        let text = data.to_str().expect("path");
+        let mut child = durabo(&["serve", "--data", text, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("log file"))
+            .spawn()
+            .expect("the binary runs");
+        let stdout = child.stdout.take().expect("a pipe");
+        let (tell, told) = mpsc::channel();
+        // Reads on until the node ends, so that it never finds its pipe closed.
+        thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let line = told.recv_timeout(START_DEADLINE);
+        let started = line.ok().and_then(|line| serde_json::from_str::<Value>(&line).ok());
+        let address = |name: &str| Some(started.as_ref()?.get(name)?.as_str()?.to_owned());
+        let (Some(listen), Some(control)) = (address("listen"), address("control")) else {
+            child.kill().expect("kill");
+            child.wait().expect("wait");
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            panic!("the node did not start; its start line: {started:?}; its log:\n{log}");
+        };
+        Self { child, data: data.to_owned(), listen, control }
+    }
+
+    /// Sends SIGKILL and waits until the process is gone.
+    pub fn kill(mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// Sends SIGTERM and waits until the process is gone.
+    pub fn terminate(mut self) -> ExitStatus {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("signal");
+        self.child.wait().expect("wait")
+    }
+
+    /// Runs a command that asks the control plane.
+    pub fn ask(&self, args: &[&str]) -> Ran {
+        let data = self.data.to_str().expect("path");
+        run(&[args, &["--control", &self.control, "--data", data]].concat())
+    }
+
+    /// Runs `call` with arguments.
+    pub fn call(&self, args: &[&str]) -> Ran {
+        run(&[&["call"], args, &["--listen", &self.listen]].concat())
+    }
+
+    /// Deploys the example component as app `demo`.
+    pub fn deploy_examples(&self) {
+        let component = examples();
+        let ran = self.ask(&["deploy", component.to_str().expect("path"), "--app", "demo"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // Gone already if the test ended it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The component with the classes `Counter`, `Todo` and `Bank`.
+pub fn examples() -> PathBuf {
+    PathBuf::from(env!("DURABO_DEMO_COMPONENT"))
+}

@@ -1,0 +1,8 @@
+//! The control plane: deploying and looking after what is deployed, for whoever holds the token.
+//!
+//! Reference: `docs/reference/control-plane.md`.
+
+mod sql_value;
+pub mod api;
+mod queries;
+pub mod router;

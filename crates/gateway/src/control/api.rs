@@ -1,0 +1,245 @@
+//! What the control plane asks of the node, and the records that go over the wire.
+//!
+//! The gateway answers from the catalog what the catalog knows; for all that needs an engine or the
+//! objects' storage it asks a [`ControlPlane`]. Field names of records are contract.
+
+use bytes::Bytes;
+use durabo_catalog::{ComponentDigest, DeployedApp, DeploymentRecord};
+use durabo_model::description::{ClassDescription, Handler, MethodDescription};
+use durabo_model::failure::Failure;
+use durabo_model::name::{AppName, ClassName};
+use durabo_model::object::NamespaceNumber;
+use durabo_model::object_id::ObjectId;
+use durabo_objects::directory::ObjectAddress;
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+pub use super::sql_value::SqlValue;
+
+/// What the node does for its operator.
+///
+/// A failure's code gives the status. The message of one with code `internal` goes to the log only; the
+/// client gets a reference to it (ST-6).
+pub trait ControlPlane: Send + Sync + 'static {
+    /// Checks, compiles, stores and deploys a component. Nothing has changed if it fails.
+    fn deploy(&self, upload: Upload) -> BoxFuture<'_, Result<DeployReport, Failure>>;
+
+    /// Lists the objects of a namespace that have storage or are live, in the order of their ids.
+    fn objects(
+        &self,
+        namespace: NamespaceNumber,
+        page: ObjectsPage,
+    ) -> BoxFuture<'_, Result<ObjectsReport, Failure>>;
+
+    /// Runs statements on an object's database, in a turn of their own. Refuses statements that write
+    /// unless the request says that they may, and an object that has never written anything.
+    fn sql(&self, object: ObjectAddress, request: SqlRequest) -> BoxFuture<'_, Result<SqlReport, Failure>>;
+
+    /// How the node is.
+    fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>>;
+}
+
+/// An uploaded component.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// App that is to run it.
+    pub app: AppName,
+    /// Classes that the client named, for a component without description.
+    pub classes: Vec<ClassName>,
+    /// Its bytes.
+    pub component: Bytes,
+    /// Digest of the bytes, computed here.
+    pub digest: ComponentDigest,
+}
+
+/// A class of a deployment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassReport {
+    /// Its name.
+    pub name: ClassName,
+    /// What it handles.
+    pub handlers: Vec<Handler>,
+    /// For people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub doc: String,
+    /// RPC methods, if the component describes them.
+    pub methods: Vec<MethodDescription>,
+}
+
+impl From<&ClassDescription> for ClassReport {
+    fn from(class: &ClassDescription) -> Self {
+        Self {
+            name: class.name.clone(),
+            handlers: class.handlers.clone(),
+            doc: class.doc.clone(),
+            methods: class.methods.clone(),
+        }
+    }
+}
+
+/// What an upload came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployReport {
+    /// The app's current deployment.
+    #[serde(flatten)]
+    pub deployment: DeploymentReport,
+    /// False if the app ran these bytes already.
+    pub changed: bool,
+    /// What the author should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// One deployment.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentReport {
+    /// Its app.
+    pub app: AppName,
+    /// 1 for the app's first.
+    pub deployment: u32,
+    /// Its component.
+    pub digest: ComponentDigest,
+    /// Size of the component.
+    pub component_bytes: u64,
+    /// When it was made, in ms since 1970.
+    pub created_ms: u64,
+    /// Its classes.
+    pub classes: Vec<ClassReport>,
+}
+
+impl From<&DeploymentRecord> for DeploymentReport {
+    fn from(record: &DeploymentRecord) -> Self {
+        Self {
+            app: record.app.clone(),
+            deployment: record.number,
+            digest: record.digest,
+            component_bytes: record.component_bytes,
+            created_ms: record.created.0,
+            classes: record.description.classes.iter().map(ClassReport::from).collect(),
+        }
+    }
+}
+
+/// One app.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppReport {
+    /// Its name.
+    pub name: AppName,
+    /// Number of its current deployment.
+    pub deployment: u32,
+    /// Component of the current deployment.
+    pub digest: ComponentDigest,
+    /// When the current deployment was made, in ms since 1970.
+    pub deployed_ms: u64,
+    /// Its classes, by name.
+    pub classes: Vec<ClassReport>,
+}
+
+impl From<&DeployedApp> for AppReport {
+    fn from(app: &DeployedApp) -> Self {
+        Self {
+            name: app.name.clone(),
+            deployment: app.deployment,
+            digest: app.digest,
+            deployed_ms: app.deployed.0,
+            classes: app.classes().map(|class| ClassReport::from(&class.description)).collect(),
+        }
+    }
+}
+
+/// Which part of a list of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectsPage {
+    /// Only ids greater than this.
+    pub after: Option<ObjectId>,
+    /// At most so many, 1 to 1000.
+    pub limit: usize,
+}
+
+/// A part of a list of objects.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectsReport {
+    /// In the order of their ids.
+    pub objects: Vec<ObjectReport>,
+    /// Whether there are more after the last.
+    pub more: bool,
+}
+
+/// One object.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectReport {
+    /// Its id.
+    pub id: String,
+    /// Its name, if it was ever reached by one.
+    pub name: Option<String>,
+    /// Whether it is in memory.
+    pub live: bool,
+    /// Bytes of its database file; null while it has none.
+    pub size_bytes: Option<u64>,
+    /// Its newest commit, in ms since 1970, if the node knows it.
+    pub last_commit_ms: Option<u64>,
+}
+
+/// Statements for an object's database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqlRequest {
+    /// One statement or several.
+    pub query: String,
+    /// For the parameters of the last statement.
+    pub bindings: Vec<SqlValue>,
+    /// Whether statements may write.
+    pub write: bool,
+}
+
+/// What the last statement answered.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqlReport {
+    /// Names in order.
+    pub columns: Vec<String>,
+    /// Rows, each with a value for every column.
+    pub rows: Vec<Vec<SqlValue>>,
+    /// As counted by SQLite.
+    pub rows_read: u64,
+    /// As counted by SQLite.
+    pub rows_written: u64,
+    /// Whether rows were left out because the answer would be too large.
+    pub cut: bool,
+}
+
+/// How the node is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusReport {
+    /// Version of the program.
+    pub version: String,
+    /// Whether it serves.
+    pub ready: bool,
+    /// What "durable" means here: `strict` or `relaxed` (OG-12).
+    pub durability: String,
+    /// How often the node was started on this data folder.
+    pub start: u32,
+    /// When it was started, in ms since 1970.
+    pub started_ms: u64,
+    /// Deployed apps.
+    pub apps: usize,
+    /// Objects in memory.
+    pub live_objects: usize,
+    /// The change log.
+    pub log: LogReport,
+}
+
+/// State of the change log, in bytes counted over its whole life.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogReport {
+    /// End of what is on disk.
+    pub durable_position: u64,
+    /// Bytes that a restart would have to read.
+    pub recovery_bytes: u64,
+}

@@ -1,0 +1,259 @@
+//! Fetch of an object: the request as the object sees it, and its response as the client gets it.
+//!
+//! Both cross unchanged (ST-13, ST-4) but for what belongs to one connection only. Bodies are carried
+//! whole, up to [`limits::BODY_BYTES_MAX`].
+
+use bytes::Bytes;
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::limits;
+use durabo_objects::event::{Event, Headers, HttpRequest, HttpResponse, Reply};
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::address::Address;
+use crate::body::{BodyFault, RequestBody, read_body};
+use crate::error_response::{Refused, ResponseBody, refuse, with_header};
+use crate::resolve::{Deliver, Resolved, trace_of};
+
+const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
+
+/// Delivers a request and waits for the response.
+pub async fn fetch(
+    objects: &impl Deliver,
+    resolved: Resolved,
+    address: &Address<'_>,
+    host: &str,
+    (parts, body): (&Parts, impl RequestBody),
+) -> Result<Response<ResponseBody>, Refused> {
+    if is_websocket(&parts.headers) {
+        return Err(refuse(
+            ErrorCode::Unsupported,
+            "this node does not serve WebSocket upgrades yet; use requests or RPC",
+        ));
+    }
+    let body = read_body(&parts.headers, body, limits::BODY_BYTES_MAX).await.map_err(body_fault)?;
+    let request = request_for_object(parts, address, host, body);
+    let new_id = resolved.new_id_header();
+    let object = resolved.address.key.id;
+    let outcome = objects.deliver(resolved.address, Event::Fetch(request), trace_of(&parts.headers)).await;
+    let response = match outcome {
+        Ok(Reply::Fetch(response)) => client_response(&parts.method, response),
+        Ok(_) => Err("the object answered a request with something that is no response".to_owned()),
+        Err(failure) => return Err(with_header(failure.into(), new_id)),
+    };
+    match response {
+        Ok(mut response) => {
+            if let Some((name, value)) = new_id {
+                response.headers_mut().insert(name, value);
+            }
+            Ok(response)
+        }
+        Err(message) => {
+            let failure = Failure::new(ErrorCode::InvalidGuestResult, message).of_object(object);
+            Err(with_header(failure.into(), new_id))
+        }
+    }
+}
+
+fn body_fault(fault: BodyFault) -> Refused {
+    let bytes_max = limits::BODY_BYTES_MAX;
+    match fault {
+        BodyFault::TooLarge(declared) => {
+            let size = declared.map_or_else(|| "longer".to_owned(), |bytes| format!("{bytes} bytes"));
+            refuse(
+                ErrorCode::BodyTooLarge,
+                format!("the body is {size}, the limit is {bytes_max} bytes; send it in parts"),
+            )
+        }
+        BodyFault::Broken(reason) => {
+            refuse(ErrorCode::InvalidBody, format!("the body ended before it was whole: {reason}"))
+        }
+        BodyFault::Silent => {
+            refuse(ErrorCode::InvalidBody, "no more of the body came for 30 s; send it again")
+        }
+    }
+}
+
+fn request_for_object(parts: &Parts, address: &Address<'_>, host: &str, body: Bytes) -> HttpRequest {
+    let path = address.path_for_object();
+    let query = parts.uri.query();
+    let mut url = String::with_capacity(
+        "http://".len() + host.len() + path.len() + query.map_or(0, |query| 1 + query.len()),
+    );
+    url.push_str("http://");
+    url.push_str(host);
+    url.push_str(path);
+    if let Some(query) = query {
+        url.push('?');
+        url.push_str(query);
+    }
+    let mut headers = Headers::with_capacity(parts.headers.len() + 1);
+    for (name, value) in &parts.headers {
+        if !is_of_connection(name, &parts.headers) && name != FORWARDED_PREFIX {
+            headers.push((name.as_str().to_owned(), value.as_bytes().to_vec()));
+        }
+    }
+    headers.push((FORWARDED_PREFIX.to_owned(), address.prefix.as_bytes().to_vec()));
+    HttpRequest { method: parts.method.as_str().to_owned(), url, headers, body }
+}
+
+/// Whether a header of a request speaks of the connection and not of the request (RFC 9110, 7.6.1).
+fn is_of_connection(name: &HeaderName, headers: &HeaderMap) -> bool {
+    is_hop_by_hop(name.as_str()) || {
+        let named = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let mut named = named.flat_map(|value| value.split(','));
+        // The fields that routing and length rest on cannot be talked away.
+        name != header::HOST
+            && name != header::CONTENT_LENGTH
+            && named.any(|option| option.trim().eq_ignore_ascii_case(name.as_str()))
+    }
+}
+
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "expect"
+    )
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let upgrade = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    upgrade
+        .flat_map(|value| value.split(','))
+        .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+}
+
+/// The response for the client, or what is wrong with the guest's.
+fn client_response(method: &Method, reply: HttpResponse) -> Result<Response<ResponseBody>, String> {
+    let status =
+        StatusCode::from_u16(reply.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
+    let status =
+        status.ok_or_else(|| format!("the object answered with status {}; use 200 to 599", reply.status))?;
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.reserve(reply.headers.len() + 2);
+    for (name, value) in reply.headers {
+        let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+            return Err(format!(
+                "the object answered with header name `{}`, which is none",
+                name.escape_debug()
+            ));
+        };
+        let value = HeaderValue::from_maybe_shared(Bytes::from(value))
+            .map_err(|_| format!("the object answered with a line break or NUL in header `{parsed}`"))?;
+        // The length of what a `HEAD` did not send is the object's to say.
+        let is_framing =
+            parsed == header::CONTENT_LENGTH && (*method != Method::HEAD || !reply.body.is_empty());
+        if !is_framing && !is_hop_by_hop(parsed.as_str()) {
+            headers.append(parsed, value);
+        }
+    }
+    if *method == Method::HEAD {
+        if !headers.contains_key(header::CONTENT_LENGTH) {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+        }
+    } else if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
+        *response.body_mut() = Full::new(reply.body);
+    }
+    Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    fn seen(request: Request<()>) -> HttpRequest {
+        let (parts, ()) = request.into_parts();
+        let address = Address::parse(parts.uri.path()).expect("address");
+        request_for_object(&parts, &address, "do:1", Bytes::from_iter(0..=255))
+    }
+
+    fn reply(status: u16, headers: &[(&str, &str)], body: &'static str) -> HttpResponse {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
+        HttpResponse { status, headers: headers.collect(), body: Bytes::from(body) }
+    }
+
+    #[test]
+    fn c_032_method_url_headers_and_body_arrive_unchanged() {
+        let request =
+            Request::post("/o/demo/Room/a/items?x=1").header("X-K", "v").header("x-k", "w").body(());
+        let seen = seen(request.expect("request"));
+        assert_eq!((seen.method.as_str(), seen.url.as_str()), ("POST", "http://do:1/items?x=1"));
+        assert_eq!(seen.body, Bytes::from_iter(0..=255));
+        let headers: Vec<_> = seen.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
+        assert_eq!(headers, [("x-k", &b"v"[..]), ("x-k", b"w"), ("x-forwarded-prefix", b"/o/demo/Room/a")]);
+    }
+
+    #[test]
+    fn headers_of_the_connection_stay_behind() {
+        let request = Request::get("/o/demo/Room/~b64:YQ?a=%20&b")
+            .header("connection", "close, X-Private, host")
+            .header("x-private", "1")
+            .header("host", "h")
+            .header("te", "trailers")
+            .header("x-forwarded-prefix", "/evil")
+            .body(());
+        let seen = seen(request.expect("request"));
+        let names: Vec<_> = seen.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["host", "x-forwarded-prefix"]);
+        assert_eq!(seen.url, "http://do:1/?a=%20&b");
+    }
+
+    #[tokio::test]
+    async fn c_024_status_header_and_body_reach_the_client() {
+        let response = client_response(&Method::GET, reply(418, &[("x-a", "b")], "tea")).expect("response");
+        assert_eq!((response.status().as_u16(), response.headers().len()), (418, 1));
+        assert_eq!(response.headers()["x-a"], "b");
+        assert_eq!(response.into_body().collect().await.expect("body").to_bytes(), "tea");
+    }
+
+    #[tokio::test]
+    async fn framing_is_the_nodes_and_repeated_headers_are_kept() {
+        let headers = [
+            ("set-cookie", "a"),
+            ("set-cookie", "b"),
+            ("content-length", "99"),
+            ("transfer-encoding", "chunked"),
+        ];
+        let response = client_response(&Method::GET, reply(200, &headers, "tea")).expect("response");
+        assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+        assert_eq!(response.headers().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn head_and_304_have_no_body() {
+        let head = client_response(&Method::HEAD, reply(200, &[], "tea")).expect("response");
+        assert_eq!(head.headers()["content-length"], "3");
+        assert!(head.into_body().collect().await.expect("body").to_bytes().is_empty());
+        let head =
+            client_response(&Method::HEAD, reply(200, &[("content-length", "99")], "")).expect("response");
+        assert_eq!(head.headers()["content-length"], "99");
+        let unchanged = client_response(&Method::GET, reply(304, &[], "tea")).expect("response");
+        assert!(unchanged.into_body().collect().await.expect("body").to_bytes().is_empty());
+    }
+
+    #[test]
+    fn a_response_that_is_none_is_refused() {
+        for status in [0, 101, 199, 600, 1000] {
+            assert!(client_response(&Method::GET, reply(status, &[], "")).is_err(), "{status}");
+        }
+        assert!(client_response(&Method::GET, reply(200, &[("a b", "c")], "")).is_err());
+        assert!(client_response(&Method::GET, reply(200, &[("a", "b\r\nc: d")], "")).is_err());
+    }
+}

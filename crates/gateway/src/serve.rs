@@ -1,0 +1,256 @@
+//! Serves connections of a bound listener until it is told to stop, then lets those that are under way
+//! finish.
+//!
+//! HTTP/1.1 with limits on what a client can hold: size of the head, time to send it, connections at
+//! once. Each connection is a task that this function owns and joins.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::serve::{Listener, ListenerExt, TapIo};
+use durabo_model::limits;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Limits of one listener; an operator may set them.
+#[derive(Debug, Clone)]
+pub struct ServeLimits {
+    /// Connections at once; further ones wait in the system's queue.
+    pub connections_max: usize,
+    /// Time in which a request's head must have come; also how long an idle connection is kept. Stops
+    /// clients that open connections and say nothing.
+    pub head_timeout: Duration,
+    /// How long requests under way may go on after the stop signal.
+    pub drain: Duration,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            head_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A TCP listener whose connections send small answers at once instead of collecting them.
+pub fn tcp(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "connection without TCP_NODELAY");
+        }
+    })
+}
+
+/// Accepts connections and answers their requests with `answer` until `stop` is done. Returns when all
+/// connections are closed, or when `limits.drain` has passed and the rest were cut.
+pub async fn serve<L, A, F, B>(
+    mut listener: L,
+    answer: A,
+    serve_limits: ServeLimits,
+    stop: impl Future<Output = ()>,
+) where
+    L: Listener<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let (closing, is_closing) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        // A listener at its limit does not accept; a finished connection makes room.
+        let is_full = connections.len() >= serve_limits.connections_max;
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(ended) = connections.join_next() => report(ended),
+            (io, _) = listener.accept(), if !is_full => {
+                let connection = connection(io, answer.clone(), serve_limits.head_timeout, is_closing.clone());
+                connections.spawn(connection);
+            }
+        }
+    }
+    // The port is free for a successor while the last requests end.
+    drop(listener);
+    closing.send_replace(true);
+    let drained = tokio::time::timeout(serve_limits.drain, async {
+        while let Some(ended) = connections.join_next().await {
+            report(ended);
+        }
+    });
+    if drained.await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections cut at the end of the drain time");
+        connections.shutdown().await;
+    }
+}
+
+async fn connection<I, A, F, B>(
+    io: I,
+    answer: A,
+    head_timeout: Duration,
+    mut is_closing: watch::Receiver<bool>,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F,
+    F: Future<Output = Response<B>>,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+{
+    let service = service_fn(|request| {
+        let response = answer(request);
+        async { Ok::<_, std::convert::Infallible>(response.await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_buf_size(limits::HEADERS_BYTES_MAX)
+        .serve_connection(TokioIo::new(io), service);
+    let mut served = pin!(served);
+    // An error here means that the sender is gone, which is a stop as well.
+    let stopped = async { drop(is_closing.wait_for(|closing| *closing).await) };
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        () = stopped => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client's doing: it left, or sent what is no HTTP.
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "connection task failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A server that answers each request with `ok` once `release` says so.
+    async fn server(
+        limits: ServeLimits,
+        release: watch::Receiver<bool>,
+    ) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let (stop, stopped) = oneshot::channel();
+        let answer = move |_| {
+            let mut release = release.clone();
+            async move {
+                drop(release.wait_for(|open| *open).await);
+                Response::new(Full::new(Bytes::from_static(b"ok")))
+            }
+        };
+        let stopped = async { drop(stopped.await) };
+        (address, stop, tokio::spawn(serve(tcp(listener), answer, limits, stopped)))
+    }
+
+    async fn ask(address: SocketAddr, head: &[u8]) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("connect");
+        stream.write_all(head).await.expect("write");
+        let mut answer = Vec::new();
+        // The server may close before it has read all; what it said first is what counts.
+        while stream.read_buf(&mut answer).await.is_ok_and(|count| count > 0) {}
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn requests_are_answered_and_a_stop_ends_an_idle_server() {
+        let (_open, release) = watch::channel(true);
+        let (address, stop, served) = server(ServeLimits::default(), release).await;
+        assert!(ask(address, GET).await.ends_with("\r\n\r\nok"));
+        stop.send(()).expect("serving");
+        served.await.expect("served");
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_finished_after_the_stop() {
+        let (open, release) = watch::channel(false);
+        let (address, stop, served) = server(ServeLimits::default(), release).await;
+        let mut stream = TcpStream::connect(address).await.expect("connect");
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("write");
+        // The answer waits for us, so by now the request is certain to be under way or queued.
+        while open.receiver_count() < 3 {
+            tokio::task::yield_now().await;
+        }
+        stop.send(()).expect("serving");
+        open.send_replace(true);
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("read");
+        assert!(answer.ends_with("ok"), "{answer}");
+        served.await.expect("served");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_is_cut_when_the_drain_time_is_over() {
+        let (open, release) = watch::channel(false);
+        let limits = ServeLimits { drain: Duration::from_millis(20), ..ServeLimits::default() };
+        let (address, stop, served) = server(limits, release).await;
+        let mut stream = TcpStream::connect(address).await.expect("connect");
+        stream.write_all(GET).await.expect("write");
+        while open.receiver_count() < 3 {
+            tokio::task::yield_now().await;
+        }
+        stop.send(()).expect("serving");
+        served.await.expect("served");
+        let mut answer = Vec::new();
+        assert_eq!(stream.read_to_end(&mut answer).await.unwrap_or_default(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_head_over_the_limit_is_refused() {
+        let (_open, release) = watch::channel(true);
+        let (address, _stop, _served) = server(ServeLimits::default(), release).await;
+        let head = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx-a: {}\r\n\r\n", "a".repeat(200_000));
+        let answer = ask(address, head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_sends_no_head_is_dropped() {
+        let (_open, release) = watch::channel(true);
+        let limits = ServeLimits { head_timeout: Duration::from_millis(20), ..ServeLimits::default() };
+        let (address, _stop, _served) = server(limits, release).await;
+        assert!(!ask(address, b"GET / HT").await.contains("ok"));
+    }
+
+    #[tokio::test]
+    async fn further_connections_wait_for_room() {
+        let (_open, release) = watch::channel(true);
+        let limits = ServeLimits { connections_max: 1, ..ServeLimits::default() };
+        let (address, _stop, _served) = server(limits, release).await;
+        let mut first = TcpStream::connect(address).await.expect("first");
+        first.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("write");
+        let mut some = [0; 1];
+        first.read_exact(&mut some).await.expect("answer");
+        let second = tokio::spawn(async move { ask(address, GET).await });
+        tokio::task::yield_now().await;
+        assert!(!second.is_finished());
+        drop(first);
+        assert!(second.await.expect("second").ends_with("ok"));
+    }
+}

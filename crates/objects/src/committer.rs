@@ -1,0 +1,211 @@
+//! Committer: brings records into the node's change log, many with one sync.
+//!
+//! Objects put encoded records into the queue and go on; one thread appends all that wait, syncs
+//! once, and only then lets each object's gate advance (invariant 1). A failed write or sync is final
+//! (invariant 5): every gate breaks, every later record is refused, and the node stops.
+//!
+//! [`Committer::flush`] is one round and never waits, so that the simulation can drive it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use durabo_changelog::codec::EncodedRecord;
+use durabo_changelog::error::LogError;
+use durabo_changelog::mutation::{self, Mutation};
+use durabo_changelog::pins::Pins;
+use durabo_changelog::segment_log::SegmentLog;
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::sequence::LogPosition;
+use tokio::sync::oneshot;
+
+use crate::output_gate::OutputGate;
+
+/// A record on its way into the log.
+#[derive(Debug)]
+pub enum Append {
+    /// A turn's changes; the gate advances to the record's sequence when it is durable.
+    Commit(EncodedRecord, Arc<OutputGate>),
+    /// The object's file holds everything up to the record's sequence.
+    Checkpoint(EncodedRecord),
+    /// No record: told when all before it is on the disk itself, whatever "durable" means for
+    /// commits. A file must never be ahead of the log (invariant 2).
+    Barrier(oneshot::Sender<()>),
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    waiting: VecDeque<Append>,
+    closed: bool,
+    failed: Option<Failure>,
+}
+
+/// Where objects leave their records; a cheap handle.
+#[derive(Debug, Clone, Default)]
+pub struct CommitQueue {
+    shared: Arc<(Mutex<QueueState>, Condvar)>,
+}
+
+impl CommitQueue {
+    /// Queues a record. Order is kept. Fails once the log has failed.
+    pub fn push(&self, append: Append) -> Result<(), Failure> {
+        let mut state = self.lock();
+        if let Some(failure) = &state.failed {
+            return Err(failure.clone());
+        }
+        let was_empty = state.waiting.is_empty();
+        state.waiting.push_back(append);
+        drop(state);
+        if was_empty {
+            self.shared.1.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Lets the committer end once everything queued is durable.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.shared.1.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.shared.0.lock().expect("BUG: the queue's lock is never held over a panic")
+    }
+
+    fn take(&self) -> VecDeque<Append> {
+        std::mem::take(&mut self.lock().waiting)
+    }
+
+    /// Waits for records. False when the queue is closed and empty.
+    fn wait(&self) -> bool {
+        let mut state = self.lock();
+        while state.waiting.is_empty() && !state.closed {
+            state = self.shared.1.wait(state).expect("BUG: the queue's lock is never held over a panic");
+        }
+        !state.waiting.is_empty()
+    }
+
+    fn fail(&self, failure: &Failure) -> VecDeque<Append> {
+        let mut state = self.lock();
+        state.failed.get_or_insert_with(|| failure.clone());
+        std::mem::take(&mut state.waiting)
+    }
+}
+
+/// Positions of the log that others look at.
+#[derive(Debug, Clone, Default)]
+pub struct LogPins {
+    shared: Arc<Mutex<(Pins, LogPosition)>>,
+}
+
+impl LogPins {
+    /// The pins of a log that is written from `head` on.
+    pub fn new(head: LogPosition) -> Self {
+        Self { shared: Arc::new(Mutex::new((Pins::default(), head))) }
+    }
+
+    /// Runs `f` on the pins and the position behind the newest durable record.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Pins, &mut LogPosition) -> R) -> R {
+        let mut pins = self.shared.lock().expect("BUG: the pins' lock is never held over a panic");
+        let (pins, head) = &mut *pins;
+        f(pins, head)
+    }
+}
+
+/// Owns the log.
+#[derive(Debug)]
+pub struct Committer {
+    log: SegmentLog,
+    queue: CommitQueue,
+    pins: LogPins,
+}
+
+impl Committer {
+    /// A committer that writes `log` from `queue`.
+    pub fn new(log: SegmentLog, queue: CommitQueue, pins: LogPins) -> Self {
+        Self { log, queue, pins }
+    }
+
+    /// Brings all that waits into the log and makes it durable. Returns how many records that were.
+    pub fn flush(&mut self) -> Result<usize, Failure> {
+        let batch = self.queue.take();
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        let count = batch.len();
+        let mut records = Vec::with_capacity(count);
+        let mut gates = Vec::with_capacity(count);
+        let mut barriers = Vec::new();
+        for append in batch {
+            let (record, gate) = match append {
+                Append::Commit(record, gate) => (record, Some(gate)),
+                Append::Checkpoint(record) => (record, None),
+                Append::Barrier(passed) => {
+                    barriers.push(passed);
+                    continue;
+                }
+            };
+            records.push(record);
+            gates.push(gate);
+        }
+        if mutation::is_planted(Mutation::AcknowledgeBeforeSync) {
+            self.acknowledge(&records, &gates);
+        }
+        let positions = match self.write(&mut records, !barriers.is_empty()) {
+            Ok(positions) => positions,
+            Err(error) => return Err(self.stop(&error.to_string(), gates)),
+        };
+        self.pins.with(|pins, head| {
+            for ((record, gate), position) in records.iter().zip(&gates).zip(positions) {
+                match gate {
+                    Some(_) => pins.appended(record.key, record.sequence, position),
+                    None => pins.checkpoint_durable(record.key),
+                }
+            }
+            *head = self.log.durable();
+        });
+        if !mutation::is_planted(Mutation::AcknowledgeBeforeSync) {
+            self.acknowledge(&records, &gates);
+        }
+        // Whoever asked may have left.
+        barriers.into_iter().for_each(|passed| passed.send(()).unwrap_or_default());
+        Ok(count)
+    }
+
+    fn write(&mut self, records: &mut [EncodedRecord], strictly: bool) -> Result<Vec<LogPosition>, LogError> {
+        let positions = self.log.append(records)?;
+        if strictly {
+            self.log.sync_strictly()?
+        } else {
+            self.log.sync()?
+        };
+        Ok(positions)
+    }
+
+    /// Flushes until the queue is closed and empty. Blocks its thread while nothing waits.
+    pub fn run(mut self) -> Result<(), Failure> {
+        while self.queue.wait() {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&self, records: &[EncodedRecord], gates: &[Option<Arc<OutputGate>>]) {
+        for (record, gate) in records.iter().zip(gates) {
+            if let Some(gate) = gate {
+                gate.advance(record.sequence);
+            }
+        }
+    }
+
+    fn stop(&self, error: &str, gates: Vec<Option<Arc<OutputGate>>>) -> Failure {
+        let text = format!("the change log failed and the node stops: {error}");
+        let failure = Failure::new(ErrorCode::StorageFailed, text);
+        let rest = self.queue.fail(&failure).into_iter().filter_map(|append| match append {
+            Append::Commit(_, gate) => Some(gate),
+            Append::Checkpoint(_) | Append::Barrier(_) => None,
+        });
+        gates.into_iter().flatten().chain(rest).for_each(|gate| gate.break_with(failure.clone()));
+        failure
+    }
+}

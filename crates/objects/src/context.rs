@@ -1,0 +1,313 @@
+//! Everything one live object may use and owes: storage, events under way, gate, history.
+//!
+//! The instance that runs owns it; between two instances the object's task does. All methods are
+//! short and never wait.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use durabo_changelog::segment::Durability;
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::limits::ObjectLimits;
+use durabo_model::object::ObjectIdentity;
+use durabo_model::sequence::Sequence;
+use durabo_model::time::Clock;
+use durabo_storage::database::Database;
+use durabo_storage::object_file::ObjectFile;
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep_until};
+
+use crate::committer::Append;
+use crate::control::{Control, Ending};
+use crate::event::{Delivery, Event, EventId, Outcome, TraceContext, Work};
+use crate::history::History;
+use crate::mailbox::MailboxReceiver;
+use crate::node::Node;
+use crate::output_gate::{Effect, OutputGate};
+use crate::upkeep::CheckpointJob;
+
+mod inspect;
+mod lifecycle;
+
+pub(crate) use lifecycle::Waited;
+
+/// What the loop of an instance does next.
+#[derive(Debug)]
+pub enum NextEvent {
+    /// Start this event.
+    Deliver(EventId, Event),
+    /// Stop: no event is left and none will be taken.
+    Retired,
+    /// Stop at once: the instance must not go on.
+    Reset(Failure),
+}
+
+#[derive(Debug)]
+struct InFlight {
+    reply: oneshot::Sender<Outcome>,
+    trace: Option<TraceContext>,
+}
+
+/// The context of one live object.
+pub struct ObjectContext {
+    identity: ObjectIdentity,
+    node: Arc<Node>,
+    file: ObjectFile,
+    database: Database,
+    history: History,
+    gate: Arc<OutputGate>,
+    mailbox: MailboxReceiver,
+    control: Arc<Control>,
+    in_flight: HashMap<EventId, InFlight>,
+    events_in_flight_max: usize,
+    aborted: Option<Failure>,
+    checkpoint_asked: bool,
+    checkpoint: Option<oneshot::Receiver<()>>,
+    barrier: Option<oneshot::Receiver<()>>,
+    drain: Option<Pin<Box<Sleep>>>,
+}
+
+/// The parts of which a context is made; all of one object.
+pub(crate) struct ContextParts {
+    pub identity: ObjectIdentity,
+    pub node: Arc<Node>,
+    pub file: ObjectFile,
+    pub database: Database,
+    pub history: History,
+    pub gate: Arc<OutputGate>,
+    pub mailbox: MailboxReceiver,
+    pub control: Arc<Control>,
+}
+
+impl ObjectContext {
+    pub(crate) fn new(parts: ContextParts) -> Self {
+        let ContextParts { identity, node, file, database, history, gate, mailbox, control } = parts;
+        let events_in_flight_max = node.limits.events_in_flight_max;
+        Self {
+            identity,
+            node,
+            file,
+            database,
+            history,
+            gate,
+            mailbox,
+            control,
+            in_flight: HashMap::new(),
+            events_in_flight_max,
+            aborted: None,
+            checkpoint_asked: false,
+            checkpoint: None,
+            barrier: None,
+            drain: None,
+        }
+    }
+
+    /// Who the object is.
+    pub fn identity(&self) -> &ObjectIdentity {
+        &self.identity
+    }
+
+    /// Capacities and times of the node.
+    pub fn limits(&self) -> &ObjectLimits {
+        &self.node.limits
+    }
+
+    /// Time of day.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.node.clock
+    }
+
+    /// The object's database, in the present turn.
+    pub fn database(&mut self) -> &mut Database {
+        &mut self.database
+    }
+
+    /// Delivers at most `events` at once from now on; 1 for a guest that cannot suspend (D2).
+    pub fn set_events_in_flight_max(&mut self, events: usize) {
+        self.events_in_flight_max = events.min(self.node.limits.events_in_flight_max);
+    }
+
+    /// Whether the turn has written something that is not committed.
+    pub fn is_turn_open(&self) -> bool {
+        self.database.is_turn_open()
+    }
+
+    /// Commit for which an output asked for now has to wait (T5).
+    pub fn position(&self) -> Sequence {
+        let newest = self.history.sequence();
+        if self.is_turn_open() { newest.next() } else { newest }
+    }
+
+    /// Ends the turn: what it wrote is committed and on its way into the log (OG-1). On failure the
+    /// instance has to be reset.
+    pub fn end_turn(&mut self) -> Result<(), Failure> {
+        if let Some(reason) = &self.aborted {
+            return Err(reason.clone());
+        }
+        let Some(commit) = self.database.end_turn().map_err(|error| self.storage_failed(error))? else {
+            return Ok(());
+        };
+        let record = self.history.commit(commit, self.node.clock.now());
+        self.node.commits.push(Append::Commit(record, self.gate.clone()))
+    }
+
+    /// Takes the next event, if the object may have one now (T7). `in_flight` is how many the guest
+    /// has at present.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, in_flight: usize) -> Poll<NextEvent> {
+        self.control.register(cx.waker());
+        if let Some(failure) = self.gate.broken() {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
+        if let Some(ending) = self.control.ending() {
+            return self.poll_ending(cx, ending, in_flight);
+        }
+        if let Err(failure) = ready!(self.poll_checkpoint(cx)) {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
+        if in_flight >= self.events_in_flight_max {
+            return Poll::Pending;
+        }
+        let Some(delivery) = ready!(self.mailbox.poll_take(cx)) else {
+            return Poll::Ready(NextEvent::Retired);
+        };
+        let Delivery { id, work, trace, reply } = delivery;
+        match work {
+            Work::Event(event) => {
+                self.in_flight.insert(id, InFlight { reply, trace });
+                Poll::Ready(NextEvent::Deliver(id, event))
+            }
+            Work::Sql(request) => {
+                self.answer_sql(&request, reply);
+                // The next turn end commits what it wrote, and then the next event is looked for.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Says that an event's handler has returned. The outcome leaves through the gate.
+    pub fn finish(&mut self, id: EventId, outcome: Outcome) {
+        if let Some(event) = self.in_flight.remove(&id) {
+            let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
+            self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));
+        }
+    }
+
+    /// Resets the object for a reason of its own (LC-7). The guest must not run on after this.
+    pub fn abort(&mut self, reason: Failure) {
+        self.aborted.get_or_insert(reason);
+    }
+
+    /// The reason given to [`abort`](Self::abort), if it was called.
+    pub fn abort_reason(&self) -> Option<&Failure> {
+        self.aborted.as_ref()
+    }
+
+    /// Trace to which an event belongs.
+    pub fn trace(&self, id: EventId) -> Option<TraceContext> {
+        self.in_flight.get(&id)?.trace.clone()
+    }
+
+    /// Whether nobody waits for the event's outcome any more (ST-10).
+    pub fn is_cancelled(&self, id: EventId) -> bool {
+        self.in_flight.get(&id).is_none_or(|event| event.reply.is_closed())
+    }
+
+    /// Ready when [`is_cancelled`](Self::is_cancelled) is true.
+    pub fn poll_cancelled(&mut self, id: EventId, cx: &mut Context<'_>) -> Poll<()> {
+        match self.in_flight.get_mut(&id) {
+            Some(event) => event.reply.poll_closed(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
+    fn poll_ending(
+        &mut self,
+        cx: &mut Context<'_>,
+        (ending, deadline): (Ending, tokio::time::Instant),
+        in_flight: usize,
+    ) -> Poll<NextEvent> {
+        if in_flight == 0 {
+            return Poll::Ready(NextEvent::Retired);
+        }
+        let drain = self.drain.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        ready!(drain.as_mut().poll(cx));
+        Poll::Ready(NextEvent::Reset(match ending {
+            Ending::CodeUpdated => {
+                Failure::new(ErrorCode::CodeUpdated, "Durable Object reset because its code was updated.")
+            }
+            Ending::Stopping => Failure::new(ErrorCode::Stopping, "the node stopped before the event ended"),
+        }))
+    }
+
+    /// Holds events back while the WAL is over its limit or somebody asked for a checkpoint, until
+    /// all commits are durable (invariant 2) and the WAL is copied.
+    fn poll_checkpoint(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if let Some(running) = &mut self.checkpoint {
+            if Pin::new(running).poll(cx).is_pending() {
+                // The file is being synced: one checkpoint at a time, events go on.
+                return Poll::Ready(Ok(()));
+            }
+            self.checkpoint = None;
+        }
+        self.checkpoint_asked |= self.control.take_checkpoint_request();
+        let is_large = self.database.wal_bytes() > self.node.limits.wal_bytes_max;
+        if !(is_large || self.checkpoint_asked && self.history.is_ahead_of_file()) {
+            self.checkpoint_asked = false;
+            return Poll::Ready(Ok(()));
+        }
+        if self.is_turn_open() {
+            return Poll::Pending;
+        }
+        ready!(self.poll_on_disk(cx))?;
+        self.checkpoint_asked = false;
+        Poll::Ready(self.begin_checkpoint())
+    }
+
+    /// Ready when every commit is on the disk itself, also under relaxed durability: only then may
+    /// the WAL go to the file (invariant 2).
+    fn poll_on_disk(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        ready!(self.gate.poll_durable(cx, self.history.sequence()))?;
+        if self.database.wal_bytes() == 0 || self.node.durability == Durability::Strict {
+            return Poll::Ready(Ok(()));
+        }
+        let barrier = match &mut self.barrier {
+            Some(barrier) => barrier,
+            None => {
+                let (passed, barrier) = oneshot::channel();
+                self.node.commits.push(Append::Barrier(passed))?;
+                self.barrier.insert(barrier)
+            }
+        };
+        let passed = ready!(Pin::new(barrier).poll(cx));
+        self.barrier = None;
+        let stopped = |_| Failure::new(ErrorCode::Stopping, "the change log has stopped");
+        Poll::Ready(passed.map_err(stopped))
+    }
+
+    /// Copies the WAL to the file and lets upkeep make that durable.
+    fn begin_checkpoint(&mut self) -> Result<(), Failure> {
+        self.copy_wal()?;
+        let mark = self.file.mark().map_err(|error| self.storage_failed(error))?;
+        let (record, row) = self.history.checkpoint(mark, self.identity.name.clone());
+        let (key, through) = (row.key, row.sequence);
+        self.node.pins.with(|pins, _| pins.checkpoint_began(key, through));
+        let (done, receiver) = oneshot::channel();
+        self.node.upkeep.push(CheckpointJob { file: self.file.clone(), row, record, done });
+        self.checkpoint = Some(receiver);
+        Ok(())
+    }
+
+    fn copy_wal(&mut self) -> Result<(), Failure> {
+        let (durable, committed) = (self.gate.durable(), self.history.sequence());
+        self.database.copy_wal_to_file(durable, committed).map_err(|error| self.storage_failed(error))
+    }
+
+    fn storage_failed(&self, error: durabo_storage::error::StorageError) -> Failure {
+        Failure::new(ErrorCode::StorageFailed, error.to_string()).of_object(self.identity.key.id)
+    }
+}

@@ -1,0 +1,52 @@
+//! SQL of an operator: run in the object's own connection, between two turns of the guest.
+//!
+//! Nobody else may open a live object's file (invariant 9), so whoever wants to look inside asks the
+//! object. A statement that writes without leave is undone before anything of it is committed.
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use tokio::sync::oneshot;
+
+use super::ObjectContext;
+use crate::event::{Delivery, Outcome, Reply, SqlAnswer, SqlRequest, Work};
+use crate::output_gate::Effect;
+
+/// Most rows of one answer; an operator who wants more pages through them.
+const ROWS_MAX: u32 = 10_000;
+
+impl ObjectContext {
+    /// Runs the request that waits first, without an instance, and commits it.
+    pub(crate) fn serve_sql(&mut self) -> Result<(), Failure> {
+        if let Some(Delivery { work: Work::Sql(request), reply, .. }) = self.mailbox.try_take() {
+            self.answer_sql(&request, reply);
+        }
+        self.end_turn()
+    }
+
+    /// Runs a request while no turn is open. What it writes is in the turn that begins with it.
+    pub(super) fn answer_sql(&mut self, request: &SqlRequest, reply: oneshot::Sender<Outcome>) {
+        debug_assert!(!self.is_turn_open(), "BUG: an operator's SQL in a guest's turn");
+        let outcome = self.run_sql(request).map(Reply::Sql).map_err(|f| f.of_object(self.identity.key.id));
+        self.gate.release_after(self.position(), Effect::Reply(reply, outcome));
+    }
+
+    fn run_sql(&mut self, request: &SqlRequest) -> Result<SqlAnswer, Failure> {
+        let result = self.database.exec(&request.query, &request.bindings, ROWS_MAX);
+        if self.is_turn_open() && !request.may_write {
+            self.database.discard_turn().map_err(|error| self.storage_failed(error))?;
+            let text =
+                "the statement writes, which was not asked for; nothing was changed. Say that it may write";
+            return Err(Failure::new(ErrorCode::SqlFailed, text));
+        }
+        let result = result.map_err(|error| Failure::new(ErrorCode::SqlFailed, error.message))?;
+        if let Some(cursor) = result.rest {
+            self.database.cursor_close(cursor);
+        }
+        Ok(SqlAnswer {
+            columns: result.columns,
+            rows: result.rows,
+            counts: result.counts,
+            is_truncated: result.rest.is_some(),
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! A context between two instances: opened, reset, settled to its file.
+//!
+//! All of this happens in the object's own task while no guest code runs.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::object::ObjectIdentity;
+use durabo_storage::database::{Database, DatabaseOptions};
+use durabo_storage::error::StorageError;
+use durabo_storage::object_file::ObjectFile;
+use durabo_storage::object_index::ObjectRow;
+use tokio::time::{Instant, sleep_until};
+
+use super::{ContextParts, ObjectContext};
+use crate::control::{Control, Ending};
+use crate::event::Work;
+use crate::history::History;
+use crate::mailbox::MailboxReceiver;
+use crate::node::Node;
+use crate::output_gate::{Effect, OutputGate};
+
+/// What a context without an instance waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// An event is there.
+    Event,
+    /// SQL of an operator is there, which needs no instance.
+    Sql,
+    /// None came within the idle time.
+    Idle,
+    /// The node stops.
+    Stopping,
+}
+
+impl ObjectContext {
+    /// Opens the object's storage. Nothing is made on disk for an object that never wrote (ID-10).
+    /// On failure the mailbox comes back, so that its events can be told.
+    pub(crate) fn open(
+        node: Arc<Node>,
+        identity: ObjectIdentity,
+        mailbox: MailboxReceiver,
+        control: Arc<Control>,
+    ) -> Result<Self, Box<(MailboxReceiver, Failure)>> {
+        match open_storage(&node, identity) {
+            Ok((identity, file, database, row)) => {
+                let history = History::new(identity.key, node.counters.next_epoch(), row.as_ref());
+                let gate = Arc::new(OutputGate::new(history.sequence()));
+                let parts = ContextParts { identity, node, file, database, history, gate, mailbox, control };
+                Ok(Self::new(parts))
+            }
+            Err(failure) => Err(Box::new((mailbox, failure))),
+        }
+    }
+
+    /// Waits, without an instance, for an event, for the idle time, or for the node's end.
+    pub(crate) async fn wait_for_event(&mut self) -> Waited {
+        let deadline = Instant::now() + self.node.limits.idle_after;
+        let mut idle = std::pin::pin!(sleep_until(deadline));
+        poll_fn(|cx| {
+            self.control.register(cx.waker());
+            match self.control.ending() {
+                Some((Ending::Stopping, _)) => return Poll::Ready(Waited::Stopping),
+                // No instance runs the old code.
+                Some((Ending::CodeUpdated, _)) => self.control.code_is_current(),
+                None => {}
+            }
+            if self.mailbox.poll_waiting(cx).is_ready() {
+                let is_sql = matches!(self.mailbox.first(), Some(Work::Sql(_)));
+                return Poll::Ready(if is_sql { Waited::Sql } else { Waited::Event });
+            }
+            idle.as_mut().poll(cx).map(|()| Waited::Idle)
+        })
+        .await
+    }
+
+    /// Whether an event waits.
+    pub(crate) fn has_event(&self) -> bool {
+        !self.mailbox.is_empty()
+    }
+
+    /// Fails the event that waits longest.
+    pub(crate) fn fail_next(&mut self, failure: Failure) {
+        if let Some(delivery) = self.mailbox.try_take() {
+            self.gate.release_after(self.history.sequence(), Effect::Reply(delivery.reply, Err(failure)));
+        }
+    }
+
+    /// Fails all events that wait.
+    pub(crate) fn fail_waiting(&mut self, failure: &Failure) {
+        while self.has_event() {
+            self.fail_next(failure.clone());
+        }
+    }
+
+    /// After an instance was dropped for `failure`: discards its open turn, fails its events, and
+    /// makes the context fit for the next instance, which sees the last committed state (LC-8).
+    pub(crate) async fn reset(&mut self, failure: Failure) -> Result<(), Failure> {
+        let failure = failure.of_object(self.identity.key.id);
+        let discarded = self.database.discard_turn();
+        let position = self.history.sequence();
+        self.gate.discard_after(position, &failure);
+        for (_, event) in self.in_flight.drain() {
+            self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
+        }
+        discarded.map_err(|error| self.storage_failed(error))?;
+        self.reload().await
+    }
+
+    /// Makes the context fit for the next instance: a new connection over the same file, since
+    /// switches that the guest has set last no longer than its instance (SQ-34).
+    pub(crate) async fn reload(&mut self) -> Result<(), Failure> {
+        // What is committed stands in the connection's memory alone: it must reach the file before
+        // the connection is dropped, and may do so only when it is durable (invariant 2).
+        self.on_disk().await?;
+        self.copy_wal()?;
+        let options = database_options(&self.node, &self.identity);
+        self.database = Database::open(&self.file, &options).map_err(|error| self.storage_failed(error))?;
+        self.history.reload(self.node.counters.next_epoch());
+        self.aborted = None;
+        self.drain = None;
+        self.events_in_flight_max = self.node.limits.events_in_flight_max;
+        Ok(())
+    }
+
+    /// Brings everything committed into the object's file and the index, durably.
+    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+        self.on_disk().await?;
+        self.checkpoint_done().await;
+        if self.history.is_ahead_of_file() {
+            self.begin_checkpoint()?;
+            self.checkpoint_done().await;
+        }
+        Ok(())
+    }
+
+    async fn on_disk(&mut self) -> Result<(), Failure> {
+        poll_fn(|cx| self.poll_on_disk(cx)).await
+    }
+
+    async fn checkpoint_done(&mut self) {
+        if let Some(mut running) = self.checkpoint.take() {
+            // An error means that upkeep has ended, which is final for the node and told elsewhere.
+            drop(Pin::new(&mut running).await);
+        }
+    }
+}
+
+type OpenedStorage = (ObjectIdentity, ObjectFile, Database, Option<ObjectRow>);
+
+fn open_storage(node: &Node, mut identity: ObjectIdentity) -> Result<OpenedStorage, Failure> {
+    let id = identity.key.id;
+    let failed =
+        |error: StorageError| Failure::new(ErrorCode::StorageFailed, error.to_string()).of_object(id);
+    let foreign = |text: String| Failure::new(ErrorCode::FileForeign, text).of_object(id);
+    let path = (node.object_path)(&identity.key);
+    let file = ObjectFile::open(node.disk.clone(), path).map_err(|error| match error {
+        StorageError::Foreign { .. } => foreign(error.to_string()),
+        other => failed(other),
+    })?;
+    let mut row = None;
+    if file.is_present() {
+        let index = node.index.lock().expect("BUG: the index's lock is never held over a panic");
+        row = index.get(&identity.key).map_err(failed)?;
+        drop(index);
+        let known = row.as_ref().map(|row| row.mark);
+        file.check_mark(known).map_err(|error| foreign(error.to_string()))?;
+    }
+    let database = Database::open(&file, &database_options(node, &identity)).map_err(failed)?;
+    if let Some(name) = row.as_ref().and_then(|row| row.name.clone()) {
+        identity.name = Some(name);
+    }
+    Ok((identity, file, database, row))
+}
+
+fn database_options(node: &Node, identity: &ObjectIdentity) -> DatabaseOptions {
+    DatabaseOptions {
+        pages_max: node.limits.database_pages_max,
+        transaction_bytes_max: node.limits.transaction_bytes_max,
+        name: identity.name.clone(),
+    }
+}

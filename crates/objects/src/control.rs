@@ -1,0 +1,84 @@
+//! What others may ask of a live object besides events: to stop, to retire, to checkpoint.
+//!
+//! The directory asks, the object's loop looks whenever it turns; requests wake it.
+
+use std::sync::Mutex;
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+/// Why an object takes no more events into its present instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ending {
+    /// Its class was deployed anew: the next event starts the new code (LC-13).
+    CodeUpdated,
+    /// The node stops.
+    Stopping,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ending: Option<(Ending, Instant)>,
+    checkpoint: bool,
+    waker: Option<Waker>,
+}
+
+/// Requests to one object; the object looks at them whenever its loop turns.
+#[derive(Debug, Default)]
+pub struct Control {
+    state: Mutex<State>,
+}
+
+impl Control {
+    /// Asks the instance to end: no new event from now on, events under way until `deadline`.
+    pub fn end(&self, ending: Ending, deadline: Instant) {
+        self.change(|state| {
+            if state.ending.is_none_or(|(known, _)| known <= ending) {
+                state.ending = Some((ending, deadline));
+            }
+        });
+    }
+
+    /// Asks for a checkpoint, since the log is held back.
+    pub fn request_checkpoint(&self) {
+        self.change(|state| state.checkpoint = true);
+    }
+
+    /// The request to end, if there is one.
+    pub fn ending(&self) -> Option<(Ending, Instant)> {
+        self.lock().ending
+    }
+
+    /// Forgets a code update once a new instance has taken its place.
+    pub fn code_is_current(&self) {
+        let mut state = self.lock();
+        state.ending = state.ending.filter(|(ending, _)| *ending == Ending::Stopping);
+    }
+
+    /// Whether a checkpoint was asked for; forgets it.
+    pub fn take_checkpoint_request(&self) -> bool {
+        std::mem::take(&mut self.lock().checkpoint)
+    }
+
+    /// Wakes `waker` at the next request.
+    pub fn register(&self, waker: &Waker) {
+        let mut state = self.lock();
+        if state.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            state.waker = Some(waker.clone());
+        }
+    }
+
+    fn change(&self, f: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        f(&mut state);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("BUG: the lock is never held over a panic")
+    }
+}

@@ -1,0 +1,176 @@
+//! Directory: which objects are in memory, and the way to each of them.
+//!
+//! Finds or starts the one task of an object, however many callers race for it (ID-13), and puts
+//! events into its mailbox. An object leaves only while its mailbox is empty, under the same lock
+//! that callers put events in with, so that no event falls between two tasks.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::limits;
+use durabo_model::name::ClassName;
+use durabo_model::object::{NamespaceNumber, ObjectIdentity, ObjectKey};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::control::{Control, Ending};
+use crate::event::{Delivery, Event, Outcome, Reply, SqlAnswer, SqlRequest, TraceContext, Work};
+use crate::guest::GuestLoader;
+use crate::mailbox::mailbox;
+use crate::node::Node;
+use crate::object::ObjectTask;
+use crate::placement::{Owner, Placement};
+pub use crate::registry::LiveObject;
+use crate::registry::{Live, Registration, Registry};
+
+/// Where an event goes.
+#[derive(Debug, Clone)]
+pub struct ObjectAddress {
+    /// The object.
+    pub key: ObjectKey,
+    /// Its class.
+    pub class: ClassName,
+    /// The name it was addressed by, of any length.
+    pub name: Option<String>,
+}
+
+struct Inner {
+    node: Arc<Node>,
+    loader: Arc<dyn GuestLoader>,
+    placement: Box<dyn Placement>,
+    tasks: Handle,
+    registry: Arc<Registry>,
+    stopping: AtomicBool,
+}
+
+/// The objects of a node; a cheap handle.
+#[derive(Clone)]
+pub struct Directory {
+    inner: Arc<Inner>,
+}
+
+impl Directory {
+    /// An empty directory whose objects run as tasks of `tasks`.
+    pub fn new(
+        node: Arc<Node>,
+        loader: Arc<dyn GuestLoader>,
+        placement: Box<dyn Placement>,
+        tasks: Handle,
+    ) -> Self {
+        let registry = Arc::new(Registry::new());
+        let stopping = AtomicBool::new(false);
+        Self { inner: Arc::new(Inner { node, loader, placement, tasks, registry, stopping }) }
+    }
+
+    /// Delivers an event and returns its outcome, once that may leave the object. Dropping the future
+    /// drops the reply only: the event runs to its end (ST-10).
+    pub async fn deliver(&self, to: ObjectAddress, event: Event, trace: Option<TraceContext>) -> Outcome {
+        self.send(to, Work::Event(event), trace).await
+    }
+
+    /// Runs SQL of an operator in the object's database, between two turns of its guest and without
+    /// starting one.
+    pub async fn sql(&self, on: ObjectAddress, request: SqlRequest) -> Result<SqlAnswer, Failure> {
+        match self.send(on, Work::Sql(request), None).await? {
+            Reply::Sql(answer) => Ok(answer),
+            other => unreachable!("BUG: SQL was answered with {other:?}"),
+        }
+    }
+
+    async fn send(&self, to: ObjectAddress, work: Work, trace: Option<TraceContext>) -> Outcome {
+        let id = to.key.id;
+        match self.inner.placement.owner(&to.key) {
+            Owner::Here => {}
+        }
+        let (reply, outcome) = oneshot::channel();
+        let delivery = Delivery { id: self.inner.node.counters.next_event(), work, trace, reply };
+        self.put(to, delivery)?;
+        outcome.await.unwrap_or_else(|_| {
+            let text = "the object's task ended without an answer; see the node's log";
+            Err(Failure::new(ErrorCode::Internal, text).of_object(id))
+        })
+    }
+
+    /// The objects in memory, in no order.
+    pub fn live_objects(&self) -> Vec<LiveObject> {
+        let mut objects = Vec::new();
+        self.inner.registry.for_each(|live| objects.push(live.object.clone()));
+        objects
+    }
+
+    /// Whether an object is in memory.
+    pub fn is_live(&self, key: &ObjectKey) -> bool {
+        self.inner.registry.lock(key).contains_key(key)
+    }
+
+    /// Ends the instances of these namespaces: their events under way get the drain time, the next
+    /// event starts the code that is deployed by then (LC-13).
+    pub fn retire(&self, namespaces: &[NamespaceNumber]) {
+        let deadline = Instant::now() + self.inner.node.limits.drain;
+        self.inner.registry.for_each(|live| {
+            if namespaces.contains(&live.object.key.namespace) {
+                live.control.end(Ending::CodeUpdated, deadline);
+            }
+        });
+    }
+
+    /// Asks a live object for a checkpoint, because the log is held back by it.
+    pub fn request_checkpoint(&self, key: ObjectKey) {
+        if let Some(live) = self.inner.registry.lock(&key).get(&key) {
+            live.control.request_checkpoint();
+        }
+    }
+
+    /// Stops every object: no new events, those under way get `drain`; all that is committed is in
+    /// the objects' files afterwards. Returns how many had not left in time.
+    pub async fn stop(&self, drain: Duration) -> usize {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+        let deadline = Instant::now() + drain;
+        self.inner.registry.for_each(|live| live.control.end(Ending::Stopping, deadline));
+        // Settling takes a moment after the last event.
+        let patience = deadline + drain;
+        loop {
+            let left = self.inner.registry.left().notified();
+            let remaining = self.inner.registry.len();
+            if remaining == 0 || timeout_at(patience, left).await.is_err() {
+                return remaining;
+            }
+        }
+    }
+
+    fn put(&self, to: ObjectAddress, delivery: Delivery) -> Result<(), Failure> {
+        let inner = &self.inner;
+        if inner.stopping.load(Ordering::SeqCst) {
+            return Err(Failure::new(ErrorCode::Stopping, "the node is stopping; try again later"));
+        }
+        let key = to.key;
+        let mut shard = inner.registry.lock(&key);
+        let live = match shard.entry(key) {
+            Entry::Occupied(live) => live.into_mut(),
+            Entry::Vacant(place) => place.insert(self.start(to)),
+        };
+        live.mailbox.put(key.id, delivery, &inner.node.limits).map_err(|(_, failure)| failure)
+    }
+
+    fn start(&self, to: ObjectAddress) -> Live {
+        let name = to.name.filter(|name| name.len() <= limits::NAME_CARRIED_BYTES_MAX);
+        let identity = ObjectIdentity { key: to.key, class: to.class.clone(), name: name.clone() };
+        let control = Arc::new(Control::default());
+        let (mailbox, receiver) = mailbox();
+        let task = ObjectTask {
+            node: self.inner.node.clone(),
+            loader: self.inner.loader.clone(),
+            identity,
+            mailbox: receiver,
+            control: control.clone(),
+            registration: Registration::new(self.inner.registry.clone(), to.key),
+        };
+        self.inner.tasks.spawn(task.run());
+        Live { object: LiveObject { key: to.key, class: to.class, name }, mailbox, control }
+    }
+}

@@ -1,0 +1,155 @@
+//! What is delivered to an object and what comes back: a closed list, so that one place matches it.
+//!
+//! Values are owned and plain: `gateway` makes them of HTTP, `runtime` lowers them into the guest.
+
+use std::fmt;
+
+use bytes::Bytes;
+use durabo_model::failure::Failure;
+use durabo_storage::statement::Counts;
+use durabo_storage::value::Value;
+use tokio::sync::oneshot;
+
+/// Field names in lower case and values as bytes, in order; a name may occur several times.
+pub type Headers = Vec<(String, Vec<u8>)>;
+
+/// A request to an object's `fetch` (ST-13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpRequest {
+    /// As sent.
+    pub method: String,
+    /// Absolute; path and query are what follows the object's address.
+    pub url: String,
+    /// All of the client's, plus `x-forwarded-prefix`.
+    pub headers: Headers,
+    /// The whole body; empty if there was none.
+    pub body: Bytes,
+}
+
+/// An object's answer to a request; any status is a success (ST-4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// In order.
+    pub headers: Headers,
+    /// The whole body.
+    pub body: Bytes,
+}
+
+/// One delivery to an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// An HTTP request.
+    Fetch(HttpRequest),
+    /// A method call.
+    Rpc {
+        /// Name of the method; never a reserved one (RP-3).
+        method: String,
+        /// CBOR array of the arguments.
+        args: Bytes,
+    },
+}
+
+/// SQL of an operator, run in the object beside its guest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqlRequest {
+    /// Statements; bindings go to the last.
+    pub query: String,
+    /// One value per parameter.
+    pub bindings: Vec<Value>,
+    /// Whether it may write. A write without leave is undone and refused.
+    pub may_write: bool,
+}
+
+/// Rows that an operator's SQL gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SqlAnswer {
+    /// Column names in order.
+    pub columns: Vec<String>,
+    /// Values, row after row.
+    pub rows: Vec<Value>,
+    /// Rows read and written.
+    pub counts: Counts,
+    /// There were more rows than one answer carries.
+    pub is_truncated: bool,
+}
+
+/// What may wait in a mailbox.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Work {
+    /// For the guest.
+    Event(Event),
+    /// For the database alone; needs no instance.
+    Sql(SqlRequest),
+}
+
+impl Work {
+    /// Bytes that it occupies while it waits.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Work::Event(event) => event.bytes(),
+            Work::Sql(request) => request.query.len(),
+        }
+    }
+}
+
+impl Event {
+    /// Bytes that the event occupies while it waits in a mailbox.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Event::Fetch(request) => {
+                let headers: usize =
+                    request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+                request.url.len() + headers + request.body.len()
+            }
+            Event::Rpc { method, args } => method.len() + args.len(),
+        }
+    }
+}
+
+/// What a handler answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// To [`Event::Fetch`].
+    Fetch(HttpResponse),
+    /// To [`Event::Rpc`]: one CBOR item.
+    Rpc(Bytes),
+    /// To [`Work::Sql`].
+    Sql(SqlAnswer),
+}
+
+/// How an event ended for its caller.
+pub type Outcome = Result<Reply, Failure>;
+
+/// Identifies an event on this node, over its starts: the start's number and a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventId(pub u64);
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// W3C trace context that came with a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceContext {
+    /// Header `traceparent`.
+    pub traceparent: String,
+    /// Header `tracestate`.
+    pub tracestate: Option<String>,
+}
+
+/// An event on its way to an object, with the way back.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Its number.
+    pub id: EventId,
+    /// What is to be done.
+    pub work: Work,
+    /// Trace to which it belongs.
+    pub trace: Option<TraceContext>,
+    /// Where the outcome goes. Closed once nobody waits any more (ST-10).
+    pub reply: oneshot::Sender<Outcome>,
+}

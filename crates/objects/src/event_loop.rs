@@ -1,0 +1,112 @@
+//! The loop of one instance: constructor, then events, with a turn end between any two pieces of
+//! guest code.
+//!
+//! Rules T1 to T7 of turns live here. The loop is one future that the guest's machinery polls between
+//! any two entries into guest code; each poll first commits the open turn, then starts at most one
+//! event, then collects finished calls. It never waits in between, since guest code goes on meanwhile.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{Instant, sleep_until};
+
+use crate::context::{NextEvent, ObjectContext};
+use crate::event::{Event, EventId, Outcome};
+use crate::guest::GuestExit;
+
+/// What only the guest's machinery can do.
+pub trait GuestCalls {
+    /// Gives access to the object's context. Never held over a wait.
+    fn with_context<R>(&self, f: impl FnOnce(&mut ObjectContext) -> R) -> R;
+
+    /// Runs the constructor, if the guest has one.
+    fn construct(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Starts one event in the guest; resolves when its handler has returned. Never resolves if the
+    /// guest traps: then the machinery drops the loop and reports the reset itself.
+    fn call(&self, id: EventId, event: Event) -> impl Future<Output = Outcome> + Send;
+
+    /// Ready when the guest has no work left behind by events that have returned (LC-15).
+    fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// Runs an instance until it is idle, retired or has to be reset.
+pub async fn run_events<G: GuestCalls>(guest: &G) -> GuestExit {
+    match construct(guest).await {
+        Ok(()) => deliver(guest).await,
+        Err(failure) => GuestExit::Reset(failure),
+    }
+}
+
+/// Runs the constructor. Its result is looked at before the turn is committed, so that what a failing
+/// constructor wrote since its last wait is lost (LC-3).
+async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
+    let limit = guest.with_context(|context| context.limits().start_timeout);
+    let mut timeout = pin!(sleep_until(Instant::now() + limit));
+    let mut start = pin!(guest.construct());
+    poll_fn(|cx| {
+        let started = start.as_mut().poll(cx);
+        if let Poll::Ready(Err(mut failure)) = started {
+            failure.flags.object_reset = true;
+            return Poll::Ready(Err(failure));
+        }
+        guest.with_context(ObjectContext::end_turn)?;
+        if started.is_pending() && timeout.as_mut().poll(cx).is_ready() {
+            let text =
+                format!("the constructor did not return within {} s; the object was reset", limit.as_secs());
+            return Poll::Ready(Err(Failure::new(ErrorCode::StartTimeout, text)));
+        }
+        started
+    })
+    .await
+}
+
+async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
+    let idle_after = guest.with_context(|context| context.limits().idle_after);
+    let mut in_flight = FuturesUnordered::new();
+    let mut active_at = Instant::now();
+    let mut idle = pin!(sleep_until(active_at + idle_after));
+    poll_fn(|cx| {
+        // T1: this is the turn end; nothing else ends a turn.
+        if let Err(failure) = guest.with_context(ObjectContext::end_turn) {
+            return Poll::Ready(GuestExit::Reset(failure));
+        }
+        // T7: one event per poll, taken only now, so that none slips past a gate closed meanwhile.
+        let next = guest.with_context(|context| context.poll_next(cx, in_flight.len()));
+        match next {
+            Poll::Ready(NextEvent::Deliver(id, event)) => {
+                in_flight.push(async move { (id, guest.call(id, event).await) });
+                active_at = Instant::now();
+                cx.waker().wake_by_ref();
+            }
+            Poll::Ready(NextEvent::Retired) => return Poll::Ready(GuestExit::Retired),
+            Poll::Ready(NextEvent::Reset(failure)) => return Poll::Ready(GuestExit::Reset(failure)),
+            Poll::Pending => {}
+        }
+        while let Poll::Ready(Some((id, outcome))) = in_flight.poll_next_unpin(cx) {
+            active_at = Instant::now();
+            guest.with_context(|context| context.finish(id, outcome));
+        }
+        if guest.with_context(|context| context.is_turn_open()) {
+            // A machinery that runs guest code inside the calls themselves has opened a turn after
+            // the turn end above: come back for it.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if !in_flight.is_empty() || guest.poll_quiet(cx).is_pending() {
+            return Poll::Pending;
+        }
+        while idle.as_mut().poll(cx).is_ready() {
+            if active_at + idle_after <= Instant::now() {
+                return Poll::Ready(GuestExit::Idle);
+            }
+            idle.as_mut().reset(active_at + idle_after);
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,123 @@
+//! The life of one object in memory: one task that owns its context and, while there is work, its
+//! instance.
+//!
+//! Nothing else touches either. The task ends when the object was idle for long enough or the node
+//! stops; everything committed is in the object's file by then.
+
+use std::sync::Arc;
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::object::ObjectIdentity;
+use tracing::{error, info};
+
+use crate::context::{ObjectContext, Waited};
+use crate::control::Control;
+use crate::guest::{GuestExit, GuestLoader};
+use crate::mailbox::MailboxReceiver;
+use crate::node::Node;
+use crate::registry::Registration;
+
+/// What the task of an object starts with.
+pub(crate) struct ObjectTask {
+    pub node: Arc<Node>,
+    pub loader: Arc<dyn GuestLoader>,
+    pub identity: ObjectIdentity,
+    pub mailbox: MailboxReceiver,
+    pub control: Arc<Control>,
+    pub registration: Registration,
+}
+
+impl ObjectTask {
+    /// Runs until the object leaves memory.
+    pub(crate) async fn run(self) {
+        let Self { node, loader, identity, mailbox, control, registration } = self;
+        let id = identity.key.id;
+        match ObjectContext::open(node, identity, mailbox, control) {
+            Ok(context) => live(context, &*loader, &registration).await,
+            Err(refused) => {
+                let (mut mailbox, failure) = *refused;
+                error!(object = %id, %failure, "object cannot start");
+                // Nothing of it is in memory, so the next event may try again.
+                while !registration.leave_if(|| mailbox.is_empty()) {
+                    if let Some(delivery) = mailbox.try_take() {
+                        // The caller may have gone.
+                        drop(delivery.reply.send(Err(failure.clone())));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration: &Registration) {
+    loop {
+        let settled = match context.wait_for_event().await {
+            Waited::Event => {
+                let (back, exit) = run_instance(context, loader).await;
+                context = back;
+                match exit {
+                    GuestExit::Idle => context.settle().await.map(|()| true),
+                    GuestExit::Retired => context.reload().await.map(|()| false),
+                    GuestExit::Reset(failure) => {
+                        info!(object = %context.identity().key.id, %failure, "object was reset");
+                        context.reset(failure).await.map(|()| false)
+                    }
+                }
+            }
+            Waited::Sql => context.serve_sql().map(|()| false),
+            Waited::Idle => context.settle().await.map(|()| true),
+            Waited::Stopping => {
+                context.fail_waiting(&stopping());
+                context.settle().await.map(|()| true)
+            }
+        };
+        let done = match settled {
+            Ok(true) if registration.leave_if(|| !context.has_event()) => return,
+            Ok(true) => context.reload().await,
+            Ok(false) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = done {
+            return refuse_events(context, failure, registration).await;
+        }
+    }
+}
+
+/// Makes an instance and runs it until it stops. A guest that cannot be made fails the event that
+/// asked for it; the next one tries again.
+async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (ObjectContext, GuestExit) {
+    match loader.load(context) {
+        Ok(mut guest) => {
+            let exit = guest.run().await;
+            (guest.into_context(), exit)
+        }
+        Err(refused) => {
+            let (mut context, failure) = *refused;
+            context.fail_next(failure);
+            (context, GuestExit::Retired)
+        }
+    }
+}
+
+/// Stays in memory only to refuse events: what is committed could not be brought into the file, so a
+/// new start would see an old state. The change log has it all, and the node's next start applies it.
+async fn refuse_events(mut context: ObjectContext, failure: Failure, registration: &Registration) {
+    let id = context.identity().key.id;
+    error!(object = %id, %failure, "object is out of service until the node is started again");
+    let text = format!("{}; the object is out of service until the node is started again", failure.message);
+    let refusal = Failure::new(ErrorCode::StorageFailed, text).of_object(id);
+    loop {
+        if context.wait_for_event().await == Waited::Stopping {
+            context.fail_waiting(&stopping());
+            if registration.leave_if(|| !context.has_event()) {
+                return;
+            }
+        }
+        context.fail_waiting(&refusal);
+    }
+}
+
+fn stopping() -> Failure {
+    Failure::new(ErrorCode::Stopping, "the node is stopping; try again later")
+}

@@ -1,0 +1,109 @@
+//! Registry: the table of objects in memory, in parts with a lock each.
+//!
+//! An entry and the task behind it come and go together: a [`Registration`] belongs to the task and
+//! takes the entry out when the task leaves, or panics. Leaving is checked under the same lock with
+//! which events are put in, so that no event falls between two tasks.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use durabo_model::name::ClassName;
+use durabo_model::object::ObjectKey;
+use tokio::sync::Notify;
+
+use crate::control::Control;
+use crate::mailbox::Mailbox;
+
+/// Parts of the table.
+const SHARDS: usize = 64;
+
+/// An object in memory.
+#[derive(Debug, Clone)]
+pub struct LiveObject {
+    /// The object.
+    pub key: ObjectKey,
+    /// Its class.
+    pub class: ClassName,
+    /// The name it was started by.
+    pub name: Option<String>,
+}
+
+/// An entry: the object and the ways to its task.
+pub(crate) struct Live {
+    pub object: LiveObject,
+    pub mailbox: Mailbox,
+    pub control: Arc<Control>,
+}
+
+pub(crate) type Shard = HashMap<ObjectKey, Live>;
+
+/// The whole table.
+pub(crate) struct Registry {
+    shards: Vec<Mutex<Shard>>,
+    left: Notify,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), left: Notify::new() }
+    }
+
+    /// The part in which `key` stands, locked.
+    pub(crate) fn lock(&self, key: &ObjectKey) -> MutexGuard<'_, Shard> {
+        // Ids are hashes or random, so that any byte of them spreads evenly.
+        Self::locked(&self.shards[usize::from(key.id.as_bytes()[0]) % SHARDS])
+    }
+
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Live)) {
+        self.shards.iter().for_each(|shard| Self::locked(shard).values().for_each(&mut f));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| Self::locked(shard).len()).sum()
+    }
+
+    /// Told whenever an object has left.
+    pub(crate) fn left(&self) -> &Notify {
+        &self.left
+    }
+
+    fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+        shard.lock().expect("BUG: the registry's lock is never held over a panic")
+    }
+}
+
+/// Stands for the entry of one task, which owns it.
+pub(crate) struct Registration {
+    registry: Arc<Registry>,
+    key: ObjectKey,
+    has_left: AtomicBool,
+}
+
+impl Registration {
+    pub(crate) fn new(registry: Arc<Registry>, key: ObjectKey) -> Self {
+        Self { registry, key, has_left: AtomicBool::new(false) }
+    }
+
+    /// Takes the entry out if the mailbox is empty; tells whether it did. The task must end then.
+    pub(crate) fn leave_if(&self, mailbox_is_empty: impl FnOnce() -> bool) -> bool {
+        let mut shard = self.registry.lock(&self.key);
+        if !mailbox_is_empty() {
+            return false;
+        }
+        shard.remove(&self.key);
+        self.has_left.store(true, Ordering::Relaxed);
+        drop(shard);
+        self.registry.left.notify_waiters();
+        true
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if !self.has_left.load(Ordering::Relaxed) {
+            self.registry.lock(&self.key).remove(&self.key);
+            self.registry.left.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Bindings of the contract in `wit/`, made by wasmtime.
+//!
+//! What is `async func` there becomes a concurrent import. Storage is plain for the guest and linked
+//! as host functions that may wait, so that a slow statement can leave the thread (S1) without any
+//! change for guests. Functions that ask for the calling event get access to the store.
+
+// SAFETY: the only unsafe calls here are made by the generator, which checks the type of an export
+// before it wraps it unchecked.
+#![allow(unsafe_code, missing_docs, unused_qualifications, dead_code)]
+#![allow(clippy::all)]
+
+use std::convert::Infallible;
+
+use durabo_storage::database::CursorId;
+
+/// A handle of something this node does not make yet; none exists.
+pub struct Unserved(#[allow(dead_code, reason = "never made")] pub Infallible);
+
+/// A handle to an open cursor.
+pub struct OpenCursor(pub CursorId);
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "durabo:object/durable-object",
+    imports: {
+        "durabo:object/sql": async | trappable,
+        "durabo:object/kv": async | trappable,
+        "durabo:object/storage": async | trappable,
+        "durabo:object/recovery": async | trappable,
+        "durabo:object/alarm": async | trappable,
+        "durabo:object/schedule": async | trappable,
+        "durabo:object/event": store | trappable,
+        "durabo:object/log": store | trappable,
+        "durabo:object/context.abort": store | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: {
+        "durabo:object/sql.cursor": OpenCursor,
+        "durabo:object/context.critical-section": Unserved,
+        "durabo:object/storage.savepoint": Unserved,
+        "durabo:object/storage.transaction": Unserved,
+        "durabo:object/http.upgrade": Unserved,
+        "durabo:object/stub.stub": Unserved,
+    },
+});
+
+pub use durabo::object;

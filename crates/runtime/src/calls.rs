@@ -1,0 +1,176 @@
+//! Calls of the host into one instance: constructor and events.
+
+use std::future::{pending, poll_fn};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use durabo_model::description::Handler;
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::limits;
+use durabo_objects::context::ObjectContext;
+use durabo_objects::event::{Event, EventId, HttpRequest, Outcome, Reply};
+use durabo_objects::event_loop::GuestCalls;
+use wasmtime::component::{Accessor, TypedFunc};
+
+use crate::bindings::exports::durabo::object as exports;
+use crate::bindings::object::types;
+use crate::deployed::DeployedClass;
+use crate::failure_record;
+use crate::http_exchange::{request_to_guest, response_of_guest};
+use crate::state::GuestState;
+
+/// Exports of one instance, for those it has.
+pub struct InstanceExports {
+    pub lifecycle: Option<exports::lifecycle::Guest>,
+    pub http: Option<exports::http_handler::Guest>,
+    pub rpc: Option<exports::rpc_handler::Guest>,
+}
+
+/// What the loop of `objects` needs to run events in one instance.
+pub struct InstanceCalls<'a> {
+    accessor: &'a Accessor<GuestState>,
+    exports: &'a InstanceExports,
+    class: &'a DeployedClass,
+    broken: Mutex<Broken>,
+}
+
+/// A call that could not be made or finished; the instance must not go on.
+#[derive(Default)]
+struct Broken {
+    error: Option<wasmtime::Error>,
+    waker: Option<Waker>,
+}
+
+impl<'a> InstanceCalls<'a> {
+    /// Calls into the instance of `accessor`.
+    pub fn new(
+        accessor: &'a Accessor<GuestState>,
+        exports: &'a InstanceExports,
+        class: &'a DeployedClass,
+    ) -> Self {
+        Self { accessor, exports, class, broken: Mutex::default() }
+    }
+
+    /// Resolves when a call broke: the engine refused it, so that it will never return.
+    pub async fn broken(&self) -> wasmtime::Error {
+        poll_fn(|cx| {
+            let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+            match broken.error.take() {
+                Some(error) => Poll::Ready(error),
+                None => {
+                    broken.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn give_up(&self, error: wasmtime::Error) {
+        let mut broken = self.broken.lock().unwrap_or_else(PoisonError::into_inner);
+        broken.error.get_or_insert(error);
+        if let Some(waker) = broken.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Runs one export to its return. The task is known before it runs, so that its first import
+    /// finds the event; the budgets are filled only now, when the event starts in the guest (LC-14).
+    async fn run<P, R>(&self, event: Option<EventId>, export: TypedFunc<P, (R,)>, params: P) -> R
+    where
+        P: wasmtime::component::ComponentNamedList + wasmtime::component::Lower + Send + Sync + 'static,
+        R: Send + Sync + 'static,
+        (R,): wasmtime::component::ComponentNamedList + wasmtime::component::Lift + Send + Sync + 'static,
+    {
+        let started = self.accessor.with(|mut access| {
+            let call = export.start_call_concurrent(&mut access, params)?;
+            let state = access.get();
+            state.begin_work();
+            if let Some(event) = event {
+                state.tasks.started(call.task(), event);
+            }
+            Ok(call)
+        });
+        let finished = match started {
+            Ok(call) => {
+                let task = call.task();
+                let finished = export.finish_call_concurrent(self.accessor, call).await;
+                self.accessor.with(|mut access| access.get().tasks.returned(task));
+                finished
+            }
+            Err(error) => Err(error),
+        };
+        match finished {
+            Ok((answer,)) => answer,
+            Err(error) => {
+                self.give_up(error);
+                pending().await
+            }
+        }
+    }
+
+    async fn fetch(&self, id: EventId, request: HttpRequest) -> Outcome {
+        let handler = self.exports.http.as_ref().filter(|_| self.handles(Handler::Http));
+        let Some(handler) = handler else {
+            let text = "Handler does not export a fetch() function.";
+            return Err(Failure::new(ErrorCode::HandlerMissing, text));
+        };
+        let request = request_to_guest(request);
+        let answer = self.run(Some(id), handler.func_fetch(), (request,)).await;
+        let response = answer.map_err(failure_record::of_guest)?;
+        response_of_guest(response).map(Reply::Fetch)
+    }
+
+    async fn rpc(&self, id: EventId, method: String, args: Bytes) -> Outcome {
+        let handler = self.exports.rpc.as_ref().filter(|_| self.handles(Handler::Rpc));
+        let Some(handler) = handler else {
+            let text = format!("The RPC receiver does not implement the method \"{method}\".");
+            return Err(Failure::new(ErrorCode::MethodNotFound, text));
+        };
+        let answer = self.run(Some(id), handler.func_call(), (method, args.into())).await;
+        let result = answer.map_err(failure_record::of_guest)?;
+        if result.len() > limits::RPC_BYTES_MAX {
+            let text = format!(
+                "Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: {} bytes.",
+                result.len()
+            );
+            return Err(Failure::new(ErrorCode::LimitExceeded, text));
+        }
+        Ok(Reply::Rpc(Bytes::from(result)))
+    }
+
+    fn handles(&self, handler: Handler) -> bool {
+        self.class.component.class_handles(&self.class.class, handler)
+    }
+}
+
+impl GuestCalls for InstanceCalls<'_> {
+    fn with_context<R>(&self, f: impl FnOnce(&mut ObjectContext) -> R) -> R {
+        self.accessor.with(|mut access| f(&mut access.get().context))
+    }
+
+    async fn construct(&self) -> Result<(), Failure> {
+        let Some(lifecycle) = &self.exports.lifecycle else { return Ok(()) };
+        let object = self.accessor.with(|mut access| access.get().object_info());
+        let info = exports::lifecycle::StartInfo { object: Some(object), deployment: self.class.deployment };
+        let started: Result<(), types::Failure> = self.run(None, lifecycle.func_start(), (info,)).await;
+        started.map_err(failure_record::of_guest)
+    }
+
+    async fn call(&self, id: EventId, event: Event) -> Outcome {
+        match event {
+            Event::Fetch(request) => self.fetch(id, request).await,
+            Event::Rpc { method, args } => self.rpc(id, method, args).await,
+        }
+    }
+
+    fn poll_quiet(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let quiet = self.accessor.poll_no_interesting_tasks(cx);
+        if quiet.is_ready() {
+            self.accessor.with(|mut access| access.get().tasks.quiet());
+        }
+        quiet
+    }
+}

@@ -1,0 +1,152 @@
+//! Failures of `model` as the contract's record, and back.
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::{Failure, FailureFlags, FailureKind};
+
+use crate::bindings::object::types;
+
+macro_rules! kinds {
+    ($($kind:ident),+ $(,)?) => {
+        fn kind_to_guest(kind: FailureKind) -> types::FailureKind {
+            match kind { $(FailureKind::$kind => types::FailureKind::$kind,)+ }
+        }
+
+        fn kind_of_guest(kind: types::FailureKind) -> FailureKind {
+            match kind { $(types::FailureKind::$kind => FailureKind::$kind,)+ }
+        }
+    };
+}
+
+kinds!(
+    Application,
+    InvalidArgument,
+    InvalidState,
+    NotFound,
+    Denied,
+    LimitExceeded,
+    Overloaded,
+    Cancelled,
+    Disconnected,
+    Reset,
+    Storage,
+    Unsupported,
+    Internal,
+);
+
+/// The record that a guest gets.
+pub fn to_guest(failure: Failure) -> types::Failure {
+    let set = |is_set: bool, flag: types::FailureFlags| {
+        if is_set { flag } else { types::FailureFlags::empty() }
+    };
+    let flags = set(failure.flags.remote, types::FailureFlags::REMOTE)
+        | set(failure.flags.retryable, types::FailureFlags::RETRYABLE)
+        | set(failure.flags.overloaded, types::FailureFlags::OVERLOADED)
+        | set(failure.flags.object_reset, types::FailureFlags::OBJECT_RESET);
+    types::Failure {
+        kind: kind_to_guest(failure.kind),
+        code: failure.code,
+        name: failure.name,
+        message: failure.message,
+        details: failure.details,
+        flags,
+        object: failure.object.map(|object| object.to_string()),
+    }
+}
+
+/// A failure that a guest returned, as others get it: `remote`, `object-reset` and the object are
+/// the host's to say (contract: `types.failure`), all the rest is kept within its limits. The object
+/// is set by who knows it.
+pub fn of_guest(failure: types::Failure) -> Failure {
+    let flags = FailureFlags {
+        remote: true,
+        retryable: failure.flags.contains(types::FailureFlags::RETRYABLE),
+        overloaded: failure.flags.contains(types::FailureFlags::OVERLOADED),
+        object_reset: false,
+    };
+    Failure {
+        kind: kind_of_guest(failure.kind),
+        code: failure.code,
+        name: failure.name,
+        message: failure.message,
+        details: failure.details,
+        flags,
+        object: None,
+    }
+    .bounded()
+}
+
+/// The reason of an `abort`, as the events of the instance get it (LC-7).
+pub fn of_abort(reason: Option<types::Failure>) -> Failure {
+    let text = "Application called abort() to reset Durable Object.";
+    let Some(reason) = reason else { return Failure::new(ErrorCode::ObjectAborted, text) };
+    let mut failure = of_guest(reason);
+    failure.flags.object_reset = true;
+    if failure.code.is_empty() {
+        failure.code = ErrorCode::ObjectAborted.as_str().to_owned();
+    }
+    failure
+}
+
+/// What a function that this node does not serve answers.
+pub fn unsupported(function: &str) -> Failure {
+    Failure::new(ErrorCode::Unsupported, format!("`{function}` is not served by this node"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn returned() -> types::Failure {
+        types::Failure {
+            kind: types::FailureKind::InvalidState,
+            code: "sold-out".to_owned(),
+            name: "RangeError".to_owned(),
+            message: "nothing left".to_owned(),
+            details: Some(vec![0xf6]),
+            flags: types::FailureFlags::RETRYABLE | types::FailureFlags::OBJECT_RESET,
+            object: Some("x".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_returned_failure_keeps_its_own_words_and_flags_of_its_own() {
+        let failure = of_guest(returned());
+        assert_eq!(failure.kind, FailureKind::InvalidState);
+        assert_eq!((failure.code.as_str(), failure.name.as_str()), ("sold-out", "RangeError"));
+        assert_eq!(failure.details, Some(vec![0xf6]));
+        assert!(failure.flags.remote && failure.flags.retryable);
+        assert!(!failure.flags.object_reset && failure.object.is_none());
+    }
+
+    #[test]
+    fn an_endless_message_is_cut() {
+        let message = "x".repeat(1 << 20);
+        let failure = of_guest(types::Failure { message, ..returned() });
+        assert_eq!(failure.message.len(), durabo_model::limits::FAILURE_MESSAGE_BYTES_MAX);
+    }
+
+    #[test]
+    fn an_abort_says_that_the_object_was_reset() {
+        let failure = of_abort(None);
+        assert_eq!(failure.message, "Application called abort() to reset Durable Object.");
+        assert!(failure.flags.object_reset);
+        let failure = of_abort(Some(types::Failure { code: String::new(), ..returned() }));
+        assert_eq!((failure.message.as_str(), failure.code.as_str()), ("nothing left", "object-aborted"));
+        assert!(failure.flags.object_reset);
+    }
+
+    #[test]
+    fn the_way_to_a_guest_and_back_keeps_every_kind() {
+        for code in ErrorCode::ALL {
+            let failure = Failure::new(*code, "x");
+            assert_eq!(of_guest(to_guest(failure.clone())).kind, failure.kind);
+        }
+    }
+
+    #[test]
+    fn an_unserved_function_is_named() {
+        let failure = to_guest(unsupported("kv.get"));
+        assert_eq!((failure.kind, failure.code.as_str()), (types::FailureKind::Unsupported, "unsupported"));
+        assert!(failure.message.contains("`kv.get`"));
+    }
+}

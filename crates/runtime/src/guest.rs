@@ -1,0 +1,136 @@
+//! One instance of a component as the guest of an object: implements the traits of `objects`.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use durabo_model::failure::Failure;
+use durabo_objects::context::ObjectContext;
+use durabo_objects::event_loop::run_events;
+use durabo_objects::guest::{BoxFuture, Guest, GuestExit, GuestLoader};
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::calls::{InstanceCalls, InstanceExports};
+use crate::cpu_time::Ticker;
+use crate::deployed::{DeployedClass, DeployedClasses};
+use crate::ending::CpuExhausted;
+use crate::engine::GuestEngine;
+use crate::reset_reason::{cpu_exhausted, reset_reason};
+use crate::state::GuestState;
+
+/// Bytes that one call may hand to the host, whatever it is: the largest message and its frame. Stops
+/// a guest from making the host allocate without bound.
+const HOSTCALL_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Handles within a component, of which a guest makes some without asking the host.
+const COMPONENT_HANDLES_MAX: usize = 100_000;
+
+/// Makes instances of what is deployed.
+pub struct WasmLoader {
+    engine: GuestEngine,
+    classes: Arc<dyn DeployedClasses>,
+}
+
+impl WasmLoader {
+    /// A loader that asks `classes` each time an object starts.
+    pub fn new(engine: GuestEngine, classes: Arc<dyn DeployedClasses>) -> Self {
+        Self { engine, classes }
+    }
+}
+
+impl GuestLoader for WasmLoader {
+    fn load(&self, mut context: ObjectContext) -> Result<Box<dyn Guest>, Box<(ObjectContext, Failure)>> {
+        let class = match self.classes.deployed(context.identity().key.namespace) {
+            Ok(class) => class,
+            Err(failure) => return Err(Box::new((context, failure))),
+        };
+        if !class.component.facts().suspends {
+            context.set_events_in_flight_max(1);
+        }
+        let state = GuestState::new(context, class.bindings.clone());
+        let store = new_store(&self.engine, state);
+        Ok(Box::new(WasmGuest { store, class, ticker: self.engine.ticker().clone() }))
+    }
+}
+
+/// A store with all limits set.
+fn new_store(engine: &GuestEngine, state: GuestState) -> Store<GuestState> {
+    let mut store = Store::new(engine.wasmtime(), state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+    store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+    store.set_epoch_deadline(1);
+    // No fixed deadline: epochs are wall-clock time, and a guest that only waited is not to blame. At
+    // each tick the guest lets others have the thread; the meter counts.
+    store.epoch_deadline_callback(|context| {
+        if context.data().meter.is_exhausted() {
+            return Err(CpuExhausted.into());
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    store
+}
+
+/// One live instance.
+struct WasmGuest {
+    store: Store<GuestState>,
+    class: DeployedClass,
+    ticker: Arc<Ticker>,
+}
+
+impl WasmGuest {
+    /// Instantiates and runs events until there is a reason to stop.
+    async fn run_instance(&mut self) -> GuestExit {
+        let exit = match self.instantiate_and_run().await {
+            Ok(exit) => exit,
+            Err(error) => GuestExit::Reset(reset_reason(&mut self.store, &error)),
+        };
+        let state = self.store.data();
+        let is_cut = state.meter.is_exhausted() && state.context.abort_reason().is_none();
+        match exit {
+            // A commit that was interrupted fails as a commit; the cause is the budget.
+            GuestExit::Reset(_) if is_cut => GuestExit::Reset(cpu_exhausted(state)),
+            exit => exit,
+        }
+    }
+
+    async fn instantiate_and_run(&mut self) -> wasmtime::Result<GuestExit> {
+        let Self { store, class, .. } = self;
+        let component = class.component.clone();
+        let instance = component.instance_pre.instantiate_async(&mut *store).await?;
+        let indices = &component.exports;
+        let exports = InstanceExports {
+            lifecycle: indices.lifecycle.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
+            http: indices.http.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
+            rpc: indices.rpc.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
+        };
+        let class = &*class;
+        store
+            .run_concurrent(async |accessor| {
+                let calls = InstanceCalls::new(accessor, &exports, class);
+                // The loop is polled first, always: it ends turns (T1).
+                tokio::select! {
+                    biased;
+                    exit = run_events(&calls) => Ok(exit),
+                    error = calls.broken() => Err(error),
+                }
+            })
+            .await?
+    }
+}
+
+impl Guest for WasmGuest {
+    fn run(&mut self) -> BoxFuture<'_, GuestExit> {
+        let ticker = self.ticker.clone();
+        let meter = self.store.data().meter.clone();
+        let mut instance = Box::pin(self.run_instance());
+        // Whoever is being polled at a tick pays for it, whatever it does.
+        Box::pin(poll_fn(move |cx| {
+            let _charged = ticker.charge(&meter);
+            instance.as_mut().poll(cx)
+        }))
+    }
+
+    fn into_context(self: Box<Self>) -> ObjectContext {
+        self.store.into_data().context
+    }
+}

@@ -1,0 +1,24 @@
+//! What a guest imports, one file per interface of the contract. These files only translate.
+//!
+//! A function that this node does not serve answers as `world.wit` says: kind `unsupported`, in `sql`
+//! name `unsupported` with code 0, and where neither fits a trap that names the function.
+
+mod alarm;
+mod context;
+mod env;
+mod event;
+mod http;
+mod kv;
+mod log;
+mod recovery;
+mod schedule;
+mod sql;
+mod storage;
+mod stub;
+mod timer;
+mod types;
+mod unserved;
+mod websocket;
+mod wasi_poll;
+
+pub use wasi_poll::{PollView, WaitsInTurns};

@@ -1,0 +1,26 @@
+//! `alarm`: not served yet.
+
+use super::unserved;
+use crate::bindings::object::alarm::{Host, Run};
+use crate::bindings::object::types::{Failure, Timestamp, WriteFlags};
+use crate::state::GuestState;
+
+type Answer<T> = wasmtime::Result<Result<T, Failure>>;
+
+impl Host for GuestState {
+    async fn get(&mut self) -> Answer<Option<Timestamp>> {
+        unserved::failure("alarm.get")
+    }
+
+    async fn set(&mut self, _time: Timestamp, _options: WriteFlags) -> Answer<()> {
+        unserved::failure("alarm.set")
+    }
+
+    async fn delete(&mut self, _options: WriteFlags) -> Answer<()> {
+        unserved::failure("alarm.delete")
+    }
+
+    async fn history(&mut self, _limit: u32) -> Answer<Vec<Run>> {
+        unserved::failure("alarm.history")
+    }
+}

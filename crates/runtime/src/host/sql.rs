@@ -1,0 +1,151 @@
+//! `sql`: statements and cursors. Whatever uses time here counts against the event (SQ-33).
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_storage::sql_error::SqlError;
+use durabo_storage::statement::Counts as StorageCounts;
+use durabo_storage::value::Value as StorageValue;
+use wasmtime::component::Resource;
+
+use crate::bindings::OpenCursor;
+use crate::bindings::object::sql::{Counts, Error, Host, HostCursor, ResultSet, Value};
+use crate::ending::{CpuExhausted, InstanceEnd};
+use crate::state::GuestState;
+
+impl Host for GuestState {
+    async fn exec(
+        &mut self,
+        query: String,
+        bindings: Vec<Value>,
+        rows_max: u32,
+    ) -> wasmtime::Result<Result<ResultSet, Error>> {
+        let bindings: Vec<StorageValue> = bindings.into_iter().map(of_guest).collect();
+        let answer = self.context.database().exec(&query, &bindings, rows_max);
+        self.check_cpu()?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Err(error_to_guest(error))),
+        };
+        Ok(Ok(ResultSet {
+            columns: answer.columns,
+            rows: answer.rows.into_iter().map(to_guest).collect(),
+            counts: counts_to_guest(answer.counts),
+            rest: answer.rest.map(|cursor| self.table.push(OpenCursor(cursor))).transpose()?,
+        }))
+    }
+
+    async fn exec_many(
+        &mut self,
+        _query: String,
+        _bindings: Vec<Value>,
+    ) -> wasmtime::Result<Result<Counts, Error>> {
+        let message = "`sql.exec-many` is not served by this node; call `sql.exec` once for each group";
+        Ok(Err(Error { code: 0, name: "unsupported".to_owned(), message: message.to_owned(), offset: None }))
+    }
+
+    async fn database_size(&mut self) -> wasmtime::Result<u64> {
+        // It fails only if storage has failed, and the contract has no error for that here.
+        self.context
+            .database()
+            .database_size()
+            .map_err(|error| InstanceEnd(Failure::new(ErrorCode::StorageFailed, error.message)).into())
+    }
+}
+
+impl HostCursor for GuestState {
+    async fn next(
+        &mut self,
+        cursor: Resource<OpenCursor>,
+        rows_max: u32,
+    ) -> wasmtime::Result<Result<Vec<Value>, Error>> {
+        let cursor = self.table.get(&cursor)?.0;
+        let answer = self.context.database().cursor_next(cursor, rows_max);
+        self.check_cpu()?;
+        Ok(answer.map(|rows| rows.into_iter().map(to_guest).collect()).map_err(error_to_guest))
+    }
+
+    async fn next_packed(
+        &mut self,
+        cursor: Resource<OpenCursor>,
+        rows_max: u32,
+        bytes_max: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        let cursor = self.table.get(&cursor)?.0;
+        let answer = self.context.database().cursor_next_packed(cursor, rows_max, bytes_max);
+        self.check_cpu()?;
+        Ok(answer.map_err(error_to_guest))
+    }
+
+    async fn counts(&mut self, cursor: Resource<OpenCursor>) -> wasmtime::Result<Counts> {
+        let cursor = self.table.get(&cursor)?.0;
+        Ok(counts_to_guest(self.context.database().cursor_counts(cursor)))
+    }
+
+    async fn drop(&mut self, cursor: Resource<OpenCursor>) -> wasmtime::Result<()> {
+        let cursor = self.table.delete(cursor)?.0;
+        self.context.database().cursor_close(cursor);
+        Ok(())
+    }
+}
+
+impl GuestState {
+    /// After a statement that was cut the guest gets no chance to go on with its error.
+    fn check_cpu(&self) -> wasmtime::Result<()> {
+        if self.meter.is_exhausted() { Err(CpuExhausted.into()) } else { Ok(()) }
+    }
+}
+
+fn of_guest(value: Value) -> StorageValue {
+    match value {
+        Value::Null => StorageValue::Null,
+        Value::Integer(value) => StorageValue::Integer(value),
+        Value::Real(value) => StorageValue::Real(value),
+        Value::Text(text) => StorageValue::Text(text),
+        Value::Blob(bytes) => StorageValue::Blob(bytes),
+    }
+}
+
+fn to_guest(value: StorageValue) -> Value {
+    match value {
+        StorageValue::Null => Value::Null,
+        StorageValue::Integer(value) => Value::Integer(value),
+        StorageValue::Real(value) => Value::Real(value),
+        StorageValue::Text(text) => Value::Text(text),
+        StorageValue::Blob(bytes) => Value::Blob(bytes),
+    }
+}
+
+fn counts_to_guest(counts: StorageCounts) -> Counts {
+    Counts { rows_read: counts.rows_read, rows_written: counts.rows_written }
+}
+
+fn error_to_guest(error: SqlError) -> Error {
+    Error { code: error.code, name: error.name, message: error.message, offset: error.offset }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_pass_exactly_in_both_directions() {
+        let values = [
+            StorageValue::Null,
+            StorageValue::Integer(i64::MIN),
+            StorageValue::Real(0.1),
+            StorageValue::Text("ä\0".to_owned()),
+            StorageValue::Blob(vec![0, 255]),
+        ];
+        for value in values {
+            assert_eq!(of_guest(to_guest(value.clone())), value);
+        }
+    }
+
+    #[test]
+    fn an_error_keeps_code_name_and_offset() {
+        let error =
+            SqlError { code: 1, name: "SQLITE_ERROR".into(), message: "near \"x\"".into(), offset: Some(3) };
+        let guest = error_to_guest(error);
+        assert_eq!((guest.code, guest.name.as_str(), guest.offset), (1, "SQLITE_ERROR", Some(3)));
+    }
+}

@@ -1,0 +1,22 @@
+//! `timer`: waiting within an event. The wait itself is the turn end.
+
+use std::time::Duration;
+
+use wasmtime::component::{Accessor, HasSelf};
+
+use crate::bindings::object::timer::{Host, HostWithStore};
+use crate::state::GuestState;
+
+impl Host for GuestState {}
+
+impl HostWithStore<GuestState> for HasSelf<GuestState> {
+    async fn sleep(_accessor: &Accessor<GuestState, Self>, duration: u64) -> wasmtime::Result<()> {
+        if duration == 0 {
+            // A sleep ends the turn even if it takes no time: it has to be pending once.
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(duration)).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,6 @@
+//! `types`: no functions.
+
+use crate::bindings::object::types::Host;
+use crate::state::GuestState;
+
+impl Host for GuestState {}

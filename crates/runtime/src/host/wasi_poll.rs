@@ -1,0 +1,71 @@
+//! `wasi:io/poll`: the one part of WASI 0.2 in which a guest of ours can wait, since it has neither
+//! files nor sockets nor standard input.
+//!
+//! Such a wait holds the whole object and is not seen by the loop as a turn end. So it ends the turn
+//! itself before it waits (T4): what was written is committed, as in every other wait.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use durabo_objects::context::ObjectContext;
+use wasmtime::component::{HasData, Resource, ResourceTable};
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi_io::bindings::wasi::io::poll::{Host, HostPollable};
+
+use crate::ending::InstanceEnd;
+
+/// What a wait needs of an instance.
+pub struct PollView<'a> {
+    /// Handles of the guest.
+    pub table: &'a mut ResourceTable,
+    /// The object, whose turn ends.
+    pub context: &'a mut ObjectContext,
+}
+
+/// Names [`PollView`] to the linker.
+pub struct WaitsInTurns;
+
+impl HasData for WaitsInTurns {
+    type Data<'a> = PollView<'a>;
+}
+
+impl Host for PollView<'_> {
+    async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        after_turn(self.context, Host::poll(self.table, pollables)).await
+    }
+}
+
+impl HostPollable for PollView<'_> {
+    async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        after_turn(self.context, HostPollable::block(self.table, pollable)).await
+    }
+
+    async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        HostPollable::ready(self.table, pollable).await
+    }
+
+    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        HostPollable::drop(self.table, pollable)
+    }
+}
+
+/// Drives `wait`. If it is not ready at once, the turn ends first.
+async fn after_turn<T>(
+    context: &mut ObjectContext,
+    wait: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    let mut wait = pin!(wait);
+    let mut has_ended = false;
+    poll_fn(|cx| {
+        let polled = wait.as_mut().poll(cx);
+        if polled.is_pending() && !has_ended {
+            has_ended = true;
+            if let Err(failure) = context.end_turn() {
+                return Poll::Ready(Err(InstanceEnd(failure).into()));
+            }
+        }
+        polled
+    })
+    .await
+}

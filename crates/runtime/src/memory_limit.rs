@@ -1,0 +1,110 @@
+//! Memory limit: all linear memories and tables of one instance together (LC-14).
+//!
+//! The engine's own limits hold for each memory by itself; a component may have many. A growth that
+//! is refused is remembered, so that the trap which usually follows is explained.
+
+use wasmtime::ResourceLimiter;
+
+/// A table element is a pointer of the host.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Counts what an instance has.
+#[derive(Debug)]
+pub struct MemoryLimit {
+    bytes_max: usize,
+    bytes: usize,
+    refused: bool,
+}
+
+impl MemoryLimit {
+    /// Nothing used yet of `bytes_max`.
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, bytes: 0, refused: false }
+    }
+
+    /// Whether growth was refused since [`forgive`](Self::forgive).
+    pub fn was_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Forgets a refusal: the guest lived on and takes the next event.
+    pub fn forgive(&mut self) {
+        self.refused = false;
+    }
+
+    /// The limit, in bytes.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        // What the engine then fails to grow stays counted: that errs on the safe side, and an
+        // instance whose machine is out of memory does not live long.
+        let bytes = self.bytes.saturating_add(desired.saturating_sub(current));
+        if bytes > self.bytes_max {
+            self.refused = true;
+            return false;
+        }
+        self.bytes = bytes;
+        true
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // Beyond its own maximum a memory cannot grow anyway, and that is no fault of the limit.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(self.grow(current, desired))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT_BYTES);
+        Ok(self.grow(bytes(current), bytes(desired)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_are_counted_together() {
+        let mut limit = MemoryLimit::new(100);
+        assert!(limit.memory_growing(0, 60, None).expect("no error"));
+        assert!(limit.memory_growing(0, 40, None).expect("no error"));
+        assert!(!limit.memory_growing(40, 41, None).expect("no error"));
+        assert!(limit.was_refused());
+        limit.forgive();
+        assert!(!limit.was_refused());
+    }
+
+    #[test]
+    fn a_table_counts_a_pointer_per_element() {
+        let mut limit = MemoryLimit::new(10 * TABLE_ELEMENT_BYTES);
+        assert!(limit.table_growing(0, 10, None).expect("no error"));
+        assert!(!limit.table_growing(10, 11, None).expect("no error"));
+        assert!(!limit.table_growing(10, usize::MAX, None).expect("no error"));
+    }
+
+    #[test]
+    fn growth_beyond_the_memory_s_own_maximum_is_not_held_against_the_instance() {
+        let mut limit = MemoryLimit::new(100);
+        assert!(!limit.memory_growing(10, 20, Some(15)).expect("no error"));
+        assert!(!limit.was_refused());
+    }
+}

@@ -1,0 +1,137 @@
+//! Why an instance cannot go on, in words for its callers: abort, limits, traps, panics (LC-7, LC-8).
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_objects::event::EventId;
+use wasmtime::{AsContextMut, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::ending::{CpuExhausted, InstanceEnd};
+use crate::state::GuestState;
+
+/// Frames of Rust's runtime between a panic and the code that panicked; not worth naming.
+const RUNTIME_FRAMES: [&str; 12] = [
+    "abort", "_abort", "__rust", "rust_", "std::", "<std::", "core::", "<core::", "alloc::", "<alloc::",
+    "dlmalloc", "wasi",
+];
+
+/// The failure that the instance's events get, after `error` ended it. Logs what callers do not see.
+pub fn reset_reason(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Failure {
+    let event = trapping_event(store);
+    let state = store.data();
+    state.stderr.finish();
+    let failure = explain(state, error);
+    let identity = state.context.identity();
+    let event = event.map(|event| event.to_string());
+    tracing::warn!(
+        target: "guest",
+        class = identity.class.as_str(),
+        object = %identity.key.id,
+        event,
+        code = failure.code,
+        error = %format!("{error:#}"),
+        "instance ended: {}", failure.message
+    );
+    failure.of_object(identity.key.id)
+}
+
+/// Failure of an event whose CPU budget is used up, however that was noticed.
+pub fn cpu_exhausted(state: &GuestState) -> Failure {
+    let seconds = state.context.limits().cpu_per_event.as_secs_f64();
+    let text = format!(
+        "the event used more than {seconds} s of CPU time, SQL included; the object was reset; split the work \
+         over several events"
+    );
+    Failure::new(ErrorCode::CpuLimitExceeded, text)
+}
+
+/// Names the event in whose code the instance ended: the engine still knows the task right after.
+fn trapping_event(store: &mut Store<GuestState>) -> Option<EventId> {
+    let task = store.as_context_mut().async_call_stack().ok()?.last()?;
+    store.data().tasks.event(task)
+}
+
+fn explain(state: &GuestState, error: &wasmtime::Error) -> Failure {
+    if let Some(reason) = state.context.abort_reason() {
+        return reason.clone();
+    }
+    if let Some(InstanceEnd(failure)) = error.downcast_ref::<InstanceEnd>() {
+        return failure.clone();
+    }
+    if error.is::<CpuExhausted>() || state.meter.is_exhausted() {
+        return cpu_exhausted(state);
+    }
+    if state.memory.was_refused() {
+        let mebibytes = state.memory.bytes_max() >> 20;
+        let text =
+            format!("the instance asked for more than {mebibytes} MiB of memory; the object was reset");
+        return Failure::new(ErrorCode::MemoryLimitExceeded, with_stderr(text, &state.stderr.tail()));
+    }
+    if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+        let text = format!("the guest called `exit` with status {status}; the object was reset");
+        return Failure::new(ErrorCode::GuestTrapped, with_stderr(text, &state.stderr.tail()));
+    }
+    let place = error.downcast_ref::<WasmBacktrace>().and_then(guest_function);
+    let text = trap_text(&cause(error), place.as_deref());
+    Failure::new(ErrorCode::GuestTrapped, with_stderr(text, &state.stderr.tail()))
+}
+
+fn cause(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+        None => error.root_cause().to_string(),
+    }
+}
+
+fn trap_text(cause: &str, place: Option<&str>) -> String {
+    match place {
+        Some(place) => format!("the guest trapped in `{place}`: {cause}; the object was reset"),
+        None => format!("the guest trapped: {cause}; the object was reset"),
+    }
+}
+
+/// A Rust guest writes why it panics before it traps.
+fn with_stderr(text: String, tail: &str) -> String {
+    if tail.is_empty() { text } else { format!("{text}; its standard error ended with: {tail}") }
+}
+
+/// The innermost function that is the author's own, if names were left in the component.
+fn guest_function(backtrace: &WasmBacktrace) -> Option<String> {
+    // Only the printed form is without the compiler's mangling.
+    let text = backtrace.to_string();
+    let names: Vec<&str> = text.lines().filter_map(frame_name).collect();
+    let own = names.iter().find(|name| !RUNTIME_FRAMES.iter().any(|prefix| name.starts_with(prefix)));
+    own.or(names.first()).map(|name| (*name).to_owned())
+}
+
+/// Function of a line such as `    0:   0x1a2b - module.wasm!my_app::divide`.
+fn frame_name(line: &str) -> Option<&str> {
+    let (_, frame) = line.split_once(" - ")?;
+    let name = frame.split_once('!').map_or(frame, |(_, name)| name).trim();
+    (!name.is_empty() && !name.starts_with('<') | name.contains("::")).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_function_of_a_frame_is_read() {
+        assert_eq!(frame_name("    0:   0x1a2b - app.wasm!my_app::divide"), Some("my_app::divide"));
+        assert_eq!(frame_name("  3: 0x1 - app!<T as a::B>::c"), Some("<T as a::B>::c"));
+        assert_eq!(frame_name("  3: 0x1 - <unknown>!<wasm function 7>"), None);
+        assert_eq!(frame_name("error while executing at wasm backtrace:"), None);
+    }
+
+    #[test]
+    fn a_trap_names_cause_place_and_last_words() {
+        let text = with_stderr(trap_text("integer divide by zero", Some("app::f")), "attempt to divide");
+        assert_eq!(
+            text,
+            "the guest trapped in `app::f`: integer divide by zero; the object was reset; its standard error \
+             ended with: attempt to divide"
+        );
+        let text = with_stderr(trap_text("call stack exhausted", None), "");
+        assert_eq!(text, "the guest trapped: call stack exhausted; the object was reset");
+    }
+}

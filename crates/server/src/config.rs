@@ -1,0 +1,53 @@
+//! What an operator sets for a node.
+//!
+//! The command line fills it; everything has a default but the data folder.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+pub use durabo_changelog::segment::Durability;
+use durabo_model::limits::ObjectLimits;
+
+/// Port of the data plane unless another is set.
+pub const LISTEN_PORT: u16 = 7610;
+/// Port of the control plane unless another is set.
+pub const CONTROL_PORT: u16 = 7611;
+/// Bytes of one log segment unless set. Three of them exist from the start, filled with zeros.
+pub const LOG_SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Configuration of one node.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Data folder; made if it does not exist.
+    pub data: PathBuf,
+    /// Address of the data plane. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address of the control plane. Port 0 takes a free one.
+    pub control: SocketAddr,
+    /// What "durable" means.
+    pub durability: Durability,
+    /// Lets the data plane listen beyond this machine without tokens.
+    pub open: bool,
+    /// Names besides loopback by which clients may address this node.
+    pub hosts: Vec<String>,
+    /// Capacities and times of objects.
+    pub limits: ObjectLimits,
+    /// Bytes of one segment of the change log.
+    pub log_segment_bytes: u64,
+}
+
+impl NodeConfig {
+    /// The defaults, for a data folder.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            data: data.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, LISTEN_PORT)),
+            control: SocketAddr::from((Ipv4Addr::LOCALHOST, CONTROL_PORT)),
+            durability: Durability::Strict,
+            open: false,
+            hosts: Vec::new(),
+            limits: ObjectLimits::default(),
+            log_segment_bytes: LOG_SEGMENT_BYTES,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Opening a data folder: lock, recovery, change log, index.
+//!
+//! Order matters: the lock is held before anything is read, recovery has finished and is on disk
+//! before the log is written again, and nobody is served before that.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context;
+use durabo_changelog::control::ControlFile;
+use durabo_changelog::disk::{Disk, RealDisk};
+use durabo_changelog::scan::{LogScan, StartedLog};
+use durabo_changelog::segment::LogOptions;
+use durabo_changelog::segment_log::SegmentLog;
+use durabo_changelog::segment_pool::SegmentPool;
+use durabo_storage::folder::DataFolder;
+use durabo_storage::object_index::ObjectIndex;
+use durabo_storage::recovery;
+use tracing::info;
+
+use crate::config::NodeConfig;
+
+/// An opened data folder.
+pub struct OpenedFolder {
+    /// Paths, and the lock, which is held as long as this lives.
+    pub folder: Arc<DataFolder>,
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
+    /// The change log, behind everything recovered.
+    pub log: SegmentLog,
+    /// Its prepared segments.
+    pub pool: Arc<SegmentPool>,
+    /// Its control file.
+    pub control: ControlFile,
+    /// How often the folder has been opened, this time included.
+    pub start_number: u32,
+    /// Rows of all objects with a file.
+    pub index: Arc<Mutex<ObjectIndex>>,
+}
+
+/// Locks and recovers the data folder of `config`.
+pub fn open_folder(config: &NodeConfig) -> anyhow::Result<OpenedFolder> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let folder = DataFolder::open(&config.data)?;
+    let options = LogOptions {
+        segment_bytes: config.log_segment_bytes,
+        durability: config.durability,
+        ..LogOptions::default()
+    };
+    let reading = |path: &Path| format!("reading {}", path.display());
+    let log_dir = folder.log_dir();
+    let mut scan = LogScan::open(disk.clone(), &log_dir, options).with_context(|| reading(&log_dir))?;
+    let index_path = folder.index_path();
+    let mut index = ObjectIndex::open(disk.clone(), &index_path).with_context(|| reading(&index_path))?;
+    scan.secure_tail()?;
+    let report = recovery::recover(&disk, &|key| folder.object_path(key), &scan, &mut index)
+        .context("applying the change log to the objects' files")?;
+    info!(objects = report.objects, commits = report.commits, "recovered");
+    let StartedLog { log, pool, control, start_number } = scan.finish()?;
+    let index = Arc::new(Mutex::new(index));
+    Ok(OpenedFolder { folder: Arc::new(folder), disk, log, pool, control, start_number, index })
+}

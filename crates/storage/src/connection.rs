@@ -1,0 +1,293 @@
+//! One SQLite connection to an object's file, set up for the change log (design §5) and for guests.
+//!
+//! WAL in memory, no sync and no checkpoint of its own, exclusive; limits of SQ-24; the authorizer of
+//! guests. Everything that enters SQLite takes `&mut self`.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use durabo_model::limits::{SQL_BINDINGS_MAX, SQL_COLUMNS_MAX, SQL_STATEMENT_BYTES_MAX, SQL_VALUE_BYTES_MAX};
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{OpenFlags, ToSql, ffi};
+
+use crate::authorizer::Policy;
+use crate::functions;
+use crate::object_file::ObjectFile;
+use crate::sql_error::SqlError;
+use crate::statement::{Statement, last_error};
+use crate::vfs::{self, VFS_NAME};
+use crate::vfs_files::{FileSet, FileSetGuard, MemoryFile};
+
+/// Operations of SQLite's machine between two looks at the stop flag.
+const PROGRESS_OPERATIONS: c_int = 1000;
+
+/// How often a checkpoint is begun anew because an interrupt meant for a statement struck it.
+const CHECKPOINT_ATTEMPTS: u32 = 100;
+
+/// Stops what a connection runs, from any thread; harmless when it runs nothing or is closed.
+#[derive(Clone)]
+pub struct InterruptHandle {
+    handle: Arc<rusqlite::InterruptHandle>,
+    stop: Arc<AtomicBool>,
+}
+
+impl InterruptHandle {
+    /// Stops the running statement and, until [`allow`](Self::allow), every later one that is not
+    /// over at once. To be repeated until the event ends (SQ-33).
+    pub fn interrupt(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.handle.interrupt();
+    }
+
+    /// Lets statements run again.
+    pub fn allow(&self) {
+        self.stop.store(false, Ordering::Relaxed);
+    }
+}
+
+/// A connection. Fields are dropped in order: SQLite closes before what it points to goes.
+pub(crate) struct Connection {
+    db: rusqlite::Connection,
+    /// Frames in the WAL after the last commit; SQLite's hook writes it.
+    frames: Box<AtomicU32>,
+    policy: Arc<Policy>,
+    wal: Arc<MemoryFile>,
+    stop: Arc<AtomicBool>,
+    interrupts: Arc<rusqlite::InterruptHandle>,
+    _files: FileSetGuard,
+}
+
+// SAFETY: through a shared reference one can only read the autocommit flag, which nothing changes
+// without a `&mut`, and the fields that are `Sync` themselves.
+unsafe impl Sync for Connection {}
+
+impl Connection {
+    /// Opens a connection with a cache of `cache_bytes` and a database of at most `pages_max` pages.
+    pub(crate) fn open(file: &ObjectFile, cache_bytes: usize, pages_max: u32) -> Result<Self, SqlError> {
+        vfs::register().map_err(|code| SqlError::sqlite(code, "the VFS cannot be registered", None))?;
+        let wal = Arc::new(MemoryFile::default());
+        let journal = Arc::default();
+        let files = FileSetGuard::new(FileSet::Object { file: file.clone(), wal: wal.clone(), journal });
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = rusqlite::Connection::open_with_flags_and_vfs(files.path(), flags, VFS_NAME)
+            .map_err(converted)?;
+        let interrupts = Arc::new(db.get_interrupt_handle());
+        let mut connection = Self {
+            db,
+            frames: Box::default(),
+            policy: Arc::default(),
+            wal,
+            stop: Arc::default(),
+            interrupts,
+            _files: files,
+        };
+        connection.configure(cache_bytes, pages_max).map_err(converted)?;
+        connection.restrict().map_err(converted)?;
+        connection.attach()?;
+        Ok(connection)
+    }
+
+    fn configure(&mut self, cache_bytes: usize, pages_max: u32) -> rusqlite::Result<()> {
+        for (option, value) in [
+            (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true),
+            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        ] {
+            self.db.set_db_config(option, value)?;
+        }
+        // SAFETY: the connection is open and fresh, as the option demands; the arguments are its own.
+        unsafe {
+            let lookaside = ffi::SQLITE_DBCONFIG_LOOKASIDE;
+            ffi::sqlite3_db_config(
+                self.db.handle(),
+                lookaside,
+                ptr::null_mut::<c_void>(),
+                0 as c_int,
+                0 as c_int,
+            )
+        };
+        // Exclusive locking comes first: without shared memory there is no WAL otherwise.
+        self.db.execute_batch(&format!(
+            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0; \
+             PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{}; PRAGMA max_page_count={pages_max}",
+            cache_bytes / 1024
+        ))
+    }
+
+    fn restrict(&mut self) -> rusqlite::Result<()> {
+        for (limit, value) in [
+            (Limit::SQLITE_LIMIT_LENGTH, SQL_VALUE_BYTES_MAX as i32),
+            (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_STATEMENT_BYTES_MAX as i32),
+            (Limit::SQLITE_LIMIT_COLUMN, SQL_COLUMNS_MAX as i32),
+            (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, SQL_BINDINGS_MAX as i32),
+            (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
+            (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 5),
+            (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
+            (Limit::SQLITE_LIMIT_FUNCTION_ARG, 127),
+            (Limit::SQLITE_LIMIT_VDBE_OP, 25_000),
+            (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
+            (Limit::SQLITE_LIMIT_ATTACHED, 0),
+            (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+        ] {
+            self.db.set_limit(limit, value)?;
+        }
+        let policy = self.policy.clone();
+        self.db.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| policy.decide(&context)))?;
+        let stop = self.stop.clone();
+        self.db.progress_handler(PROGRESS_OPERATIONS, Some(move || stop.load(Ordering::Relaxed)))
+    }
+
+    fn attach(&mut self) -> Result<(), SqlError> {
+        // SAFETY: the connection is open and ours; `frames` is boxed and outlives it.
+        unsafe {
+            let db = self.db.handle();
+            let frames = (&raw const *self.frames).cast_mut().cast();
+            ffi::sqlite3_wal_hook(db, Some(count_frames), frames);
+            functions::register(db).map_err(|_| last_error(db, 0))
+        }
+    }
+
+    /// Whether no transaction is open.
+    pub(crate) fn is_autocommit(&self) -> bool {
+        // SAFETY: the connection is open; the call reads a flag that only a `&mut self` call changes.
+        unsafe { ffi::sqlite3_get_autocommit(self.db.handle()) != 0 }
+    }
+
+    /// Whether a statement is in the midst of its run.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        // SAFETY: the connection and the statements it lists are live.
+        unsafe {
+            let db = self.db.handle();
+            let mut statement = ffi::sqlite3_next_stmt(db, ptr::null_mut());
+            while !statement.is_null() {
+                if ffi::sqlite3_stmt_busy(statement) != 0 {
+                    return true;
+                }
+                statement = ffi::sqlite3_next_stmt(db, statement);
+            }
+            false
+        }
+    }
+
+    /// Rows changed since the connection was opened.
+    pub(crate) fn total_changes(&mut self) -> u64 {
+        // SAFETY: the connection is open and ours.
+        unsafe { ffi::sqlite3_total_changes64(self.db.handle()) as u64 }
+    }
+
+    /// Prepares a guest's statement; see [`Statement::prepare`].
+    pub(crate) fn prepare(
+        &mut self,
+        text: &str,
+        offset_base: usize,
+    ) -> Result<Option<(Statement, usize)>, SqlError> {
+        self.policy.take_seen();
+        // SAFETY: the connection is open and ours.
+        let prepared = unsafe { Statement::prepare(self.db.handle(), text, offset_base) };
+        let seen = self.policy.take_seen();
+        match prepared {
+            Ok(Some((mut statement, used))) => {
+                statement.seen = seen;
+                Ok(Some((statement, used)))
+            }
+            Ok(None) => Ok(None),
+            Err(error) if seen.transaction() && error.primary() == ffi::SQLITE_AUTH => {
+                Err(SqlError::transaction_statement())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs one of the host's own statements, cached.
+    pub(crate) fn run(&mut self, text: &str, bindings: &[&dyn ToSql]) -> Result<(), SqlError> {
+        self.as_host(|db| db.prepare_cached(text)?.execute(bindings).map(drop))
+    }
+
+    /// Runs one of the host's own queries, cached, and gives the first column of its only row.
+    pub(crate) fn query<T: rusqlite::types::FromSql>(&mut self, text: &str) -> Result<T, SqlError> {
+        self.as_host(|db| db.prepare_cached(text)?.query_row([], |row| row.get(0)))
+    }
+
+    fn as_host<T>(
+        &mut self,
+        run: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, SqlError> {
+        self.policy.set_host(true);
+        let result = run(&self.db);
+        self.policy.set_host(false);
+        result.map_err(converted)
+    }
+
+    /// Copies the WAL to the file and empties it.
+    pub(crate) fn checkpoint(&mut self) -> Result<(), SqlError> {
+        for _ in 0..CHECKPOINT_ATTEMPTS {
+            // An interrupt that came after its statement had ended would strike here; the next
+            // statement clears it.
+            self.query::<i64>("SELECT 1")?;
+            match self.try_checkpoint() {
+                Err(error) if error.primary() == ffi::SQLITE_INTERRUPT => {}
+                result => return result,
+            }
+        }
+        self.try_checkpoint()
+    }
+
+    fn try_checkpoint(&mut self) -> Result<(), SqlError> {
+        let mode = ffi::SQLITE_CHECKPOINT_TRUNCATE;
+        // SAFETY: the connection is open and ours.
+        let result = unsafe {
+            let db = self.db.handle();
+            match ffi::sqlite3_wal_checkpoint_v2(db, c"main".as_ptr(), mode, ptr::null_mut(), ptr::null_mut())
+            {
+                ffi::SQLITE_OK => Ok(()),
+                _ => Err(last_error(db, 0)),
+            }
+        };
+        if result.is_ok() {
+            self.frames.store(0, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Frames in the WAL after the last commit.
+    pub(crate) fn frames(&self) -> u32 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// The WAL.
+    pub(crate) fn wal(&self) -> &MemoryFile {
+        &self.wal
+    }
+
+    pub(crate) fn interrupt_handle(&self) -> InterruptHandle {
+        InterruptHandle { handle: self.interrupts.clone(), stop: self.stop.clone() }
+    }
+}
+
+unsafe extern "C" fn count_frames(
+    frames: *mut c_void,
+    _db: *mut ffi::sqlite3,
+    _name: *const c_char,
+    count: c_int,
+) -> c_int {
+    // SAFETY: the pointer given in `attach`.
+    unsafe { &*frames.cast::<AtomicU32>() }.store(count as u32, Ordering::Relaxed);
+    ffi::SQLITE_OK
+}
+
+/// An error of rusqlite, in our form.
+pub(crate) fn converted(error: rusqlite::Error) -> SqlError {
+    match error {
+        rusqlite::Error::SqliteFailure(code, message) => {
+            let message = message.unwrap_or_else(|| code.to_string());
+            SqlError::sqlite(code.extended_code, &message, None)
+        }
+        other => SqlError::sqlite(ffi::SQLITE_ERROR, &other.to_string(), None),
+    }
+}

@@ -1,0 +1,234 @@
+//! One object's database, as its instance uses it: one connection, the open turn, cursors, poison.
+//!
+//! `exec` and `turn` hold the rest of its methods. A failure that ended the turn's transaction poisons
+//! the database (OG-10, SQ-32): every later call fails with the same error until it is opened anew.
+
+use std::collections::HashMap;
+
+use durabo_model::limits::{ObjectLimits, ROWS_BATCH_BYTES_MAX};
+use rusqlite::ffi;
+
+use crate::connection::Connection;
+use crate::cursor::{Cursor, Running, Taken};
+use crate::error::{StorageError, sql_failed};
+use crate::object_file::ObjectFile;
+use crate::sql_error::SqlError;
+use crate::statement::Counts;
+use crate::statement_cache::StatementCache;
+use crate::value::Value;
+use crate::wal_frames::WalFrames;
+
+pub use crate::connection::InterruptHandle;
+pub use crate::cursor::CursorId;
+
+/// Pages that a connection caches, in bytes; dirty ones beyond it spill into the WAL.
+const CACHE_BYTES: usize = 1024 * 1024;
+
+/// Row of `_cf_METADATA` that holds the object's name; row 1 is the alarm's.
+pub(crate) const NAME_ROW: i64 = 2;
+
+/// How a database is opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseOptions {
+    /// Largest database, in pages of 4096 bytes (SQ-25).
+    pub pages_max: u32,
+    /// Pages of one turn, in bytes; beyond it the statement fails with SQLITE_FULL. May be passed by
+    /// what the page cache holds, at most 1 MiB.
+    pub transaction_bytes_max: usize,
+    /// Name by which the object was reached; stored with its first write.
+    pub name: Option<String>,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        let limits = ObjectLimits::default();
+        Self {
+            pages_max: limits.database_pages_max,
+            transaction_bytes_max: limits.transaction_bytes_max,
+            name: None,
+        }
+    }
+}
+
+/// A database. Fields are dropped in order: statements go before their connection.
+pub struct Database {
+    pub(crate) cursors: HashMap<CursorId, Cursor>,
+    pub(crate) cache: StatementCache,
+    pub(crate) connection: Connection,
+    pub(crate) next_cursor: u32,
+    pub(crate) turn_open: bool,
+    pub(crate) poison: Option<SqlError>,
+    pub(crate) frames: WalFrames,
+    pub(crate) options: DatabaseOptions,
+    /// Whether the name needs no storing, as far as is known.
+    pub(crate) name_settled: bool,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").field("turn_open", &self.turn_open).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// Opens a connection. Writes nothing: an absent file stays absent.
+    pub fn open(file: &ObjectFile, options: &DatabaseOptions) -> Result<Self, StorageError> {
+        let connection = Connection::open(file, cache_bytes(options), options.pages_max)
+            .map_err(sql_failed("opening an object's database"))?;
+        Ok(Self {
+            cursors: HashMap::new(),
+            cache: StatementCache::default(),
+            connection,
+            next_cursor: 0,
+            turn_open: false,
+            poison: None,
+            frames: WalFrames::default(),
+            name_settled: options.name.is_none(),
+            options: options.clone(),
+        })
+    }
+
+    /// Whether the turn's transaction is open: something was written, or tried to be (OG-1).
+    pub fn is_turn_open(&self) -> bool {
+        self.turn_open
+    }
+
+    /// Bytes of the in-memory WAL.
+    pub fn wal_bytes(&self) -> usize {
+        self.connection.wal().size() as usize
+    }
+
+    /// Stops what the database runs, from another thread.
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        self.connection.interrupt_handle()
+    }
+
+    /// The error with which every call fails, if the database is poisoned.
+    pub fn poisoned(&self) -> Option<&SqlError> {
+        self.poison.as_ref()
+    }
+
+    /// Bytes that the database occupies, within the present turn too (SQ-26).
+    pub fn database_size(&mut self) -> Result<u64, SqlError> {
+        self.check_poison()?;
+        let pages: i64 = self.host_query("PRAGMA page_count")?;
+        let free: i64 = self.host_query("PRAGMA freelist_count")?;
+        Ok((pages - free).max(0) as u64 * durabo_changelog::record::PAGE_BYTES as u64)
+    }
+
+    /// The name stored in the database, if it was ever reached by name.
+    pub fn stored_name(&mut self) -> Result<Option<String>, SqlError> {
+        self.check_poison()?;
+        let has_table: bool =
+            self.host_query("SELECT count(*) > 0 FROM sqlite_schema WHERE name = '_cf_METADATA'")?;
+        if !has_table {
+            return Ok(None);
+        }
+        self.host_query(&format!("SELECT max(value) FROM _cf_METADATA WHERE key = {NAME_ROW}"))
+    }
+
+    /// Up to `rows_max` further rows of a cursor, row after row, about 1 MiB at most. Empty: the end.
+    pub fn cursor_next(&mut self, id: CursorId, rows_max: u32) -> Result<Vec<Value>, SqlError> {
+        self.cursor_rows(id, rows_max, ROWS_BATCH_BYTES_MAX)
+    }
+
+    /// As [`cursor_next`](Self::cursor_next), packed (see [`Value::pack`]), about `bytes_max` bytes.
+    pub fn cursor_next_packed(
+        &mut self,
+        id: CursorId,
+        rows_max: u32,
+        bytes_max: u32,
+    ) -> Result<Vec<u8>, SqlError> {
+        let rows = self.cursor_rows(id, rows_max, (bytes_max as usize).min(ROWS_BATCH_BYTES_MAX))?;
+        let mut packed = Vec::new();
+        rows.iter().for_each(|value| value.pack(&mut packed));
+        Ok(packed)
+    }
+
+    /// Counts of a cursor so far; zero if it was closed by its owner.
+    pub fn cursor_counts(&self, id: CursorId) -> Counts {
+        self.cursors.get(&id).map(Cursor::counts).unwrap_or_default()
+    }
+
+    /// Drops a cursor and frees its statement.
+    pub fn cursor_close(&mut self, id: CursorId) {
+        if let Some(mut cursor) = self.cursors.remove(&id) {
+            let taken = cursor.close();
+            self.put_back(taken.ended);
+        }
+    }
+
+    fn cursor_rows(&mut self, id: CursorId, rows_max: u32, bytes_max: usize) -> Result<Vec<Value>, SqlError> {
+        self.check_poison()?;
+        let mut rows = Vec::new();
+        let cursor = self.cursors.get_mut(&id).ok_or_else(SqlError::cursor_closed)?;
+        let taken = cursor.take(rows_max.max(1), bytes_max, &mut rows)?;
+        match self.absorb(taken) {
+            Some(error) if self.poison.is_some() => Err(error),
+            _ => Ok(rows),
+        }
+    }
+
+    /// Takes back an ended statement, and looks at the error it ended with.
+    pub(crate) fn absorb(&mut self, taken: Taken) -> Option<SqlError> {
+        self.put_back(taken.ended);
+        taken.error.map(|error| self.noticed(error))
+    }
+
+    /// Puts a statement that was reset back into the cache.
+    pub(crate) fn put_back(&mut self, running: Option<Running>) {
+        if let Some(Running { statement, text: Some(text) }) = running {
+            self.cache.put(text, statement);
+        }
+    }
+
+    pub(crate) fn check_poison(&self) -> Result<(), SqlError> {
+        self.poison.clone().map_or(Ok(()), Err)
+    }
+
+    /// Runs a query of the host's own; its failure counts like a guest's.
+    pub(crate) fn host_query<T: rusqlite::types::FromSql>(&mut self, text: &str) -> Result<T, SqlError> {
+        let result = self.connection.query(text);
+        result.map_err(|error| self.noticed(error))
+    }
+
+    /// Runs a statement of the host's own; its failure counts like a guest's.
+    pub(crate) fn host_run(&mut self, text: &str) -> Result<(), SqlError> {
+        let result = self.connection.run(text, &[]);
+        result.map_err(|error| self.noticed(error))
+    }
+
+    /// Looks whether an error poisons the database: if it is critical, or the turn's transaction went
+    /// with it. The code alone does not say so (SQ-25), the autocommit flag does.
+    pub(crate) fn noticed(&mut self, error: SqlError) -> SqlError {
+        let is_critical = matches!(error.primary(), ffi::SQLITE_FULL | ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM);
+        let has_vanished = self.turn_open && self.connection.is_autocommit();
+        if (is_critical || has_vanished) && self.poison.is_none() {
+            self.poison = Some(error.clone());
+            self.abandon();
+        }
+        error
+    }
+
+    /// Closes all cursors and rolls the turn back, if SQLite has not.
+    pub(crate) fn abandon(&mut self) {
+        let mut ended = Vec::new();
+        for cursor in self.cursors.values_mut() {
+            ended.push(cursor.close().ended);
+        }
+        ended.into_iter().for_each(|running| self.put_back(running));
+        if !self.connection.is_autocommit() {
+            // A roll-back that fails leaves SQLite in its error state, which ends with the connection.
+            if let Err(error) = self.connection.run("ROLLBACK", &[]) {
+                self.poison.get_or_insert(error);
+            }
+        }
+        self.turn_open = false;
+        self.connection.wal().set_size_max(u64::MAX);
+    }
+}
+
+/// The page cache, so that what a commit adds to a transaction at its limit stays small.
+pub(crate) fn cache_bytes(options: &DatabaseOptions) -> usize {
+    CACHE_BYTES.min(options.transaction_bytes_max / 2).max(8 * durabo_changelog::record::PAGE_BYTES)
+}

@@ -1,0 +1,216 @@
+//! Running a guest's SQL: statement after statement, the last one's rows out (SQ-1 to SQ-5).
+//!
+//! Statements that write run to their end here, so that none is active over a turn's end; the last
+//! one may stay open as a cursor only if it reads.
+
+use durabo_model::limits::{CURSORS_OPEN_MAX, ROWS_BATCH_BYTES_MAX, SQL_RETURNING_BYTES_MAX};
+
+use crate::cursor::{Cursor, Running};
+use crate::database::{CursorId, Database};
+use crate::sql_error::{LIMIT_EXCEEDED, NO_STATEMENT, SqlError, WRONG_BINDINGS};
+use crate::statement::{Counts, Statement};
+use crate::value::Value;
+
+/// What SQLite takes for white space.
+const WHITE_SPACE: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
+
+const SAVEPOINT: &str = "SAVEPOINT _cf_statement";
+const RELEASE: &str = "RELEASE _cf_statement";
+const ROLLBACK_TO: &str = "ROLLBACK TO _cf_statement";
+
+/// Names in the schema that only the host may give (SQ-17).
+const RESERVED_COUNT: &str = "SELECT count(*) FROM sqlite_schema \
+    WHERE substr(name, 1, 4) = '_cf_' COLLATE NOCASE OR substr(tbl_name, 1, 4) = '_cf_' COLLATE NOCASE";
+
+/// Answer to [`Database::exec`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultSet {
+    /// Column names in order, duplicates kept; empty for a statement without result (SQ-11).
+    pub columns: Vec<String>,
+    /// First rows, row after row: `columns` values each.
+    pub rows: Vec<Value>,
+    /// Counts so far (SQ-15).
+    pub counts: Counts,
+    /// Operations of SQLite's machine so far; says how heavy the text is to run.
+    pub cost: u64,
+    /// The rest of the rows; `None` if these were all.
+    pub rest: Option<CursorId>,
+}
+
+/// Rows of a statement that ran to its end.
+struct Finished {
+    columns: Vec<String>,
+    rows: Vec<Value>,
+    counts: Counts,
+    cost: u64,
+}
+
+impl Database {
+    /// Runs all statements of `query`; bindings and result are the last one's. Gives up to `rows_max`
+    /// rows, about 1 MiB at most. What ran before a failing statement stays in effect.
+    pub fn exec(&mut self, query: &str, bindings: &[Value], rows_max: u32) -> Result<ResultSet, SqlError> {
+        self.check_poison()?;
+        if let Some((text, statement)) = self.cache.take(query) {
+            return self.run_last(Running { statement, text: Some(text) }, bindings, rows_max);
+        }
+        let mut at = 0;
+        loop {
+            let prepared = self.connection.prepare(&query[at..], at);
+            let prepared = prepared.map_err(|error| self.noticed(error))?;
+            let Some((mut statement, used)) = prepared else {
+                return Err(SqlError::host(NO_STATEMENT, "SQL code did not contain a statement."));
+            };
+            let rest = query[at + used..].trim_start_matches(WHITE_SPACE);
+            if rest.is_empty() {
+                let text = (at == 0 && !statement.seen.pragma()).then(|| query.to_owned());
+                return self.run_last(Running { statement, text }, bindings, rows_max);
+            }
+            if statement.parameters() > 0 {
+                let text = "When executing multiple SQL statements in a single call, only the last \
+                            statement can have parameters.";
+                return Err(SqlError::host(WRONG_BINDINGS, text));
+            }
+            self.run_to_end(&mut statement, None)?;
+            at = query.len() - rest.len();
+        }
+    }
+
+    fn run_last(
+        &mut self,
+        mut running: Running,
+        bindings: &[Value],
+        rows_max: u32,
+    ) -> Result<ResultSet, SqlError> {
+        running.statement.bind(bindings)?;
+        if running.statement.is_read_only() {
+            return self.open_cursor(running, rows_max);
+        }
+        let result = self.run_to_end(&mut running.statement, Some(SQL_RETURNING_BYTES_MAX));
+        self.put_back(Some(running));
+        let Finished { columns, rows, counts, cost } = result?;
+        let mut cursor = Cursor::kept(rows, columns.len(), counts);
+        let mut first = Vec::new();
+        cursor.take(rows_max, ROWS_BATCH_BYTES_MAX, &mut first)?;
+        let rest = self.keep_cursor(cursor)?;
+        Ok(ResultSet { columns, rows: first, counts, cost, rest })
+    }
+
+    /// Steps a reading statement to its first row and takes what was asked for.
+    fn open_cursor(&mut self, mut running: Running, rows_max: u32) -> Result<ResultSet, SqlError> {
+        if running.statement.seen.defer() {
+            self.begin_turn()?;
+        }
+        running.statement.clear_counters();
+        let step = running.statement.step();
+        let columns = running.statement.column_names();
+        if !matches!(step, Ok(true)) {
+            let counts = Counts { rows_read: running.statement.rows_read(0), rows_written: 0 };
+            let cost = running.statement.cost();
+            running.statement.reset();
+            self.put_back(Some(running));
+            step.map_err(|error| self.noticed(error))?;
+            return Ok(ResultSet { columns, rows: Vec::new(), counts, cost, rest: None });
+        }
+        let cost = running.statement.cost();
+        let mut cursor = Cursor::running(running);
+        let mut rows = Vec::new();
+        let mut taken = cursor.take(rows_max, ROWS_BATCH_BYTES_MAX, &mut rows)?;
+        let cost = taken.ended.as_mut().map_or(cost, |running| running.statement.cost());
+        if let Some(error) = self.absorb(taken).filter(|_| self.poison.is_some()) {
+            return Err(error);
+        }
+        let counts = cursor.counts();
+        let rest = self.keep_cursor(cursor)?;
+        Ok(ResultSet { columns, rows, counts, cost, rest })
+    }
+
+    fn keep_cursor(&mut self, mut cursor: Cursor) -> Result<Option<CursorId>, SqlError> {
+        if cursor.is_at_end() {
+            return Ok(None);
+        }
+        if self.cursors.len() >= CURSORS_OPEN_MAX {
+            let taken = cursor.close();
+            self.put_back(taken.ended);
+            let text = format!(
+                "{CURSORS_OPEN_MAX} cursors are open, which is the limit; read them to their end or drop them"
+            );
+            return Err(SqlError::host(LIMIT_EXCEEDED, text));
+        }
+        let id = CursorId(self.next_cursor);
+        self.next_cursor = self.next_cursor.wrapping_add(1);
+        self.cursors.insert(id, cursor);
+        Ok(Some(id))
+    }
+
+    /// Runs a statement to its end. Its rows are kept up to `rows_bytes_max` bytes, beyond which it is
+    /// undone; `None` drops them.
+    fn run_to_end(
+        &mut self,
+        statement: &mut Statement,
+        rows_bytes_max: Option<usize>,
+    ) -> Result<Finished, SqlError> {
+        let writes = !statement.is_read_only();
+        if writes || statement.seen.defer() {
+            self.begin_turn()?;
+        }
+        // Only these may have to be undone although SQLite sees no error.
+        let keeps_rows = rows_bytes_max.is_some() && statement.columns() > 0;
+        let is_guarded = writes && (keeps_rows || statement.seen.alter());
+        if !is_guarded {
+            return self.step_to_end(statement, rows_bytes_max);
+        }
+        let reserved =
+            if statement.seen.alter() { Some(self.host_query::<i64>(RESERVED_COUNT)?) } else { None };
+        self.host_run(SAVEPOINT)?;
+        let mut result = self.step_to_end(statement, rows_bytes_max);
+        self.check_poison()?;
+        if result.is_ok() && reserved.is_some() && reserved != Some(self.host_query(RESERVED_COUNT)?) {
+            result = Err(SqlError::not_authorized());
+        }
+        if result.is_err() {
+            self.host_run(ROLLBACK_TO)?;
+        }
+        self.host_run(RELEASE)?;
+        result
+    }
+
+    fn step_to_end(
+        &mut self,
+        statement: &mut Statement,
+        rows_bytes_max: Option<usize>,
+    ) -> Result<Finished, SqlError> {
+        statement.clear_counters();
+        let changes = self.connection.total_changes();
+        let (mut rows, mut bytes, mut returned) = (Vec::new(), 0, 0);
+        let outcome = loop {
+            match statement.step() {
+                Ok(true) => returned += 1,
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            let Some(bytes_max) = rows_bytes_max else { continue };
+            bytes += statement.row(&mut rows);
+            if bytes > bytes_max {
+                let text = format!(
+                    "the rows of RETURNING are over {bytes_max} bytes, which is the limit; return fewer \
+                     columns or write fewer rows at once"
+                );
+                break Err(SqlError::host(LIMIT_EXCEEDED, text));
+            }
+        };
+        let columns = statement.column_names();
+        let cost = statement.cost();
+        let rows_read = match statement.is_read_only() {
+            true => statement.rows_read(returned),
+            false => statement.rows_read(0),
+        };
+        statement.reset();
+        outcome.map_err(|error| self.noticed(error))?;
+        let counts = Counts { rows_read, rows_written: self.connection.total_changes() - changes };
+        if self.turn_open && self.connection.is_autocommit() {
+            let text = "the statement ended the turn's transaction";
+            return Err(self.noticed(SqlError::sqlite(rusqlite::ffi::SQLITE_ABORT, text, None)));
+        }
+        Ok(Finished { columns, rows, counts, cost })
+    }
+}

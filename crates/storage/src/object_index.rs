@@ -1,0 +1,185 @@
+//! The object index: one row for every object that has a file.
+//!
+//! Says how the file looked at its last checkpoint and where the object's history stood. A plain SQLite
+//! database, synced at every transaction, and written before the checkpoint record that relies on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use durabo_changelog::disk::Disk;
+use durabo_changelog::record::FileMark;
+use durabo_model::object::{NamespaceNumber, ObjectKey};
+use durabo_model::object_id::ObjectId;
+use durabo_model::sequence::Sequence;
+use durabo_model::time::Timestamp;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
+
+use crate::connection::converted;
+use crate::error::StorageError;
+use crate::sql_error::SqlError;
+use crate::vfs::{self, VFS_NAME};
+use crate::vfs_files::{FileSet, FileSetGuard};
+
+/// Newest schema of the index that this program knows.
+const SCHEMA_VERSION: i64 = 1;
+
+const COLUMNS: &str = "namespace, id, name, file_bytes, first_page_crc, sequence, chain, last_commit";
+
+/// What the index says of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectRow {
+    /// Which object.
+    pub key: ObjectKey,
+    /// Its name, if it was ever reached by name.
+    pub name: Option<String>,
+    /// How its file looked at the last checkpoint.
+    pub mark: FileMark,
+    /// Newest commit in the file.
+    pub sequence: Sequence,
+    /// Chain value after it.
+    pub chain: u32,
+    /// Time of that commit.
+    pub last_commit: Timestamp,
+}
+
+/// The index. Fields are dropped in order: SQLite closes before its files go.
+#[derive(Debug)]
+pub struct ObjectIndex {
+    db: Connection,
+    path: PathBuf,
+    _files: FileSetGuard,
+}
+
+impl ObjectIndex {
+    /// Opens the index, making it if it does not exist.
+    pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, StorageError> {
+        let failed = |source| StorageError::Sql { doing: "opening the object index", source };
+        vfs::register()
+            .map_err(|code| failed(SqlError::sqlite(code, "the VFS cannot be registered", None)))?;
+        let files = FileSetGuard::new(FileSet::Plain { disk, path: path.to_owned() });
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags_and_vfs(files.path(), flags, VFS_NAME)
+            .map_err(|error| failed(converted(error)))?;
+        let index = Self { db, path: path.to_owned(), _files: files };
+        let version = index.set_up().map_err(|error| index.failed("opening the object index", error))?;
+        if version > SCHEMA_VERSION {
+            let reason = format!(
+                "holds an object index of version {version}, this program knows up to {SCHEMA_VERSION}; use \
+                 a newer durabo"
+            );
+            return Err(StorageError::Folder { path: path.to_owned(), reason });
+        }
+        Ok(index)
+    }
+
+    /// The row of an object.
+    pub fn get(&self, key: &ObjectKey) -> Result<Option<ObjectRow>, StorageError> {
+        let query = format!("SELECT {COLUMNS} FROM objects WHERE namespace = ?1 AND id = ?2");
+        let read = || {
+            let mut statement = self.db.prepare_cached(&query)?;
+            statement.query_row(params![key.namespace.0, key.id.as_bytes()], row_of).optional()
+        };
+        read().map_err(|error| self.failed("reading the object index", error))
+    }
+
+    /// Writes all rows in one transaction; durable when it returns.
+    pub fn upsert_all(&mut self, rows: &[ObjectRow]) -> Result<(), StorageError> {
+        let statement =
+            format!("INSERT OR REPLACE INTO objects({COLUMNS}) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+        let write = |db: &mut Connection| {
+            let transaction = db.transaction()?;
+            {
+                let mut insert = transaction.prepare_cached(&statement)?;
+                for row in rows {
+                    insert.execute(params![
+                        row.key.namespace.0,
+                        row.key.id.as_bytes(),
+                        row.name,
+                        row.mark.file_bytes as i64,
+                        row.mark.first_page_crc,
+                        row.sequence.0 as i64,
+                        row.chain,
+                        row.last_commit.0 as i64,
+                    ])?;
+                }
+            }
+            transaction.commit()
+        };
+        write(&mut self.db).map_err(|error| self.failed("writing the object index", error))
+    }
+
+    /// Rows of a namespace in order of their ids, those after `after`, `limit` at most.
+    pub fn list(
+        &self,
+        namespace: NamespaceNumber,
+        after: Option<ObjectId>,
+        limit: u32,
+    ) -> Result<Vec<ObjectRow>, StorageError> {
+        let query =
+            format!("SELECT {COLUMNS} FROM objects WHERE namespace = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+        let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
+        let read = || -> rusqlite::Result<Vec<ObjectRow>> {
+            let mut statement = self.db.prepare_cached(&query)?;
+            statement.query_map(params![namespace.0, after, limit], row_of)?.collect()
+        };
+        read().map_err(|error| self.failed("reading the object index", error))
+    }
+
+    /// Number of objects of a namespace that have a file.
+    pub fn count(&self, namespace: NamespaceNumber) -> Result<u64, StorageError> {
+        let query = "SELECT count(*) FROM objects WHERE namespace = ?1";
+        let read = || self.db.prepare_cached(query)?.query_row([namespace.0], |row| row.get::<_, i64>(0));
+        read().map(|count| count as u64).map_err(|error| self.failed("reading the object index", error))
+    }
+
+    /// Sets the connection and, in a new file, the table up; gives the schema's version.
+    fn set_up(&self) -> rusqlite::Result<i64> {
+        self.db.execute_batch(
+            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; \
+             PRAGMA temp_store=MEMORY",
+        )?;
+        let version: i64 = self.db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if version == 0 {
+            self.db.execute_batch(&format!(
+                "BEGIN; CREATE TABLE objects(namespace INTEGER, id BLOB, name TEXT, \
+                 file_bytes INTEGER NOT NULL, first_page_crc INTEGER NOT NULL, sequence INTEGER NOT NULL, \
+                 chain INTEGER NOT NULL, last_commit INTEGER NOT NULL, PRIMARY KEY(namespace, id)) \
+                 WITHOUT ROWID; PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
+            ))?;
+            return Ok(SCHEMA_VERSION);
+        }
+        // Touches the table, so that a damaged index is noticed before anybody is served.
+        self.db.query_row("SELECT count(*) FROM (SELECT 1 FROM objects LIMIT 1)", [], |_| Ok(()))?;
+        Ok(version)
+    }
+
+    fn failed(&self, doing: &'static str, error: rusqlite::Error) -> StorageError {
+        let is_damage =
+            matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+                || matches!(
+                    error,
+                    rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
+                );
+        let source = converted(error);
+        if is_damage {
+            return StorageError::IndexDamaged { path: self.path.clone(), reason: source.message };
+        }
+        StorageError::Sql { doing, source }
+    }
+}
+
+fn row_of(row: &Row<'_>) -> rusqlite::Result<ObjectRow> {
+    Ok(ObjectRow {
+        key: ObjectKey {
+            namespace: NamespaceNumber(row.get(0)?),
+            id: ObjectId::from_bytes(row.get::<_, [u8; 32]>(1)?),
+        },
+        name: row.get(2)?,
+        mark: FileMark { file_bytes: row.get::<_, i64>(3)? as u64, first_page_crc: row.get(4)? },
+        sequence: Sequence(row.get::<_, i64>(5)? as u64),
+        chain: row.get(6)?,
+        last_commit: Timestamp(row.get::<_, i64>(7)? as u64),
+    })
+}

@@ -1,0 +1,336 @@
+//! Pages, checkpoints and recovery: what is replayed equals what was written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use durabo_changelog::codec;
+use durabo_changelog::mutation::{self, Mutation};
+use durabo_changelog::page;
+use durabo_changelog::record::{PAGE_BYTES, PageContent, Record, RecordBody};
+use durabo_changelog::scan::{LogScan, StartedLog};
+use durabo_changelog::segment::LogOptions;
+use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
+use durabo_model::object::{NamespaceNumber, ObjectKey};
+use durabo_model::object_id::ObjectId;
+use durabo_model::sequence::Epoch;
+use durabo_model::time::Timestamp;
+
+use super::*;
+use crate::object_index::{ObjectIndex, ObjectRow};
+use crate::recovery::{self, RecoveryReport};
+
+/// A database file made of commits alone.
+#[derive(Default)]
+struct Replay(Vec<u8>);
+
+impl Replay {
+    fn apply(&mut self, commit: &TurnCommit) {
+        self.0.resize(commit.database_pages as usize * PAGE_BYTES, 0);
+        for entry in &commit.pages {
+            let start = (entry.number as usize - 1) * PAGE_BYTES;
+            let image = &mut self.0[start..start + PAGE_BYTES];
+            page::apply(&entry.content, image.try_into().expect("page")).expect("apply");
+        }
+    }
+}
+
+/// A simple generator, so that runs repeat.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+fn random_writes(f: &mut Fixture, dice: &mut Dice) {
+    for _ in 0..=dice.below(4) {
+        let id = dice.below(200) as i64;
+        match dice.below(5) {
+            0 => {
+                f.exec_with("DELETE FROM t WHERE id = ?", &integers(&[id]));
+            }
+            1 => {
+                f.exec(
+                    "CREATE TABLE IF NOT EXISTS u(a, b UNIQUE); INSERT OR REPLACE INTO u VALUES(1, random())",
+                );
+            }
+            2 => {
+                f.exec("DROP TABLE IF EXISTS u");
+            }
+            _ => {
+                let size = dice.below(9000) as i64;
+                f.exec_with("INSERT OR REPLACE INTO t VALUES(?, randomblob(?))", &integers(&[id, size]));
+            }
+        }
+    }
+}
+
+fn assert_sound(path: &Path) {
+    let db = rusqlite::Connection::open(path).expect("stock");
+    let check: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("check");
+    assert_eq!(check, "ok");
+}
+
+#[test]
+fn replayed_commits_give_the_file_that_a_checkpoint_gives() {
+    let mut f = fixture();
+    let (mut replay, mut dice) = (Replay::default(), Dice(7));
+    f.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, b)");
+    replay.apply(&f.end_turn().expect("commit"));
+    for round in 0..300 {
+        random_writes(&mut f, &mut dice);
+        if dice.below(5) == 0 {
+            f.database.discard_turn().expect("discard");
+        } else if let Some(commit) = f.end_turn() {
+            replay.apply(&commit);
+        }
+        if round % 37 == 36 {
+            f.checkpoint();
+            assert!(std::fs::read(f.file.path()).expect("file") == replay.0, "round {round}");
+        }
+    }
+    f.checkpoint();
+    drop(f.database);
+    assert_sound(f.file.path());
+}
+
+#[test]
+fn a_transaction_that_spilled_is_captured_whole() {
+    let options = DatabaseOptions { transaction_bytes_max: 16 * 1024 * 1024, ..Default::default() };
+    let mut f = fixture_with(options);
+    let mut replay = Replay::default();
+    f.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, b)");
+    replay.apply(&f.end_turn().expect("commit"));
+    let fill = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 3000) \
+                INSERT OR REPLACE INTO t SELECT x * 7919 % 3001, randomblob(1500) FROM c";
+    for discarded in [true, false, false] {
+        f.exec(fill);
+        assert!(f.database.wal_bytes() > 2 * 1024 * 1024, "nothing was spilled");
+        if discarded {
+            f.database.discard_turn().expect("discard");
+            f.exec("INSERT INTO t VALUES(9999, NULL)");
+            replay.apply(&f.end_turn().expect("commit"));
+        } else {
+            replay.apply(&f.end_turn().expect("commit"));
+        }
+    }
+    f.checkpoint();
+    assert!(std::fs::read(f.file.path()).expect("file") == replay.0);
+    assert_sound(f.file.path());
+}
+
+#[test]
+fn invariant_3_the_first_change_after_a_checkpoint_is_logged_whole() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 1)");
+    f.end_turn().expect("commit");
+    let change = |f: &mut Fixture| {
+        f.exec("UPDATE t SET b = b + 1");
+        let commit = f.end_turn().expect("commit");
+        commit.pages.iter().all(|entry| matches!(entry.content, PageContent::Difference(_)))
+    };
+    assert!(change(&mut f));
+    f.checkpoint();
+    assert!(!change(&mut f));
+    assert!(change(&mut f));
+}
+
+#[test]
+fn a_planted_difference_base_gives_a_difference_after_a_checkpoint() {
+    mutation::plant(Some(Mutation::KeepDifferenceBase));
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, 1)");
+    f.end_turn().expect("commit");
+    f.checkpoint();
+    f.exec("UPDATE t SET b = 2");
+    let commit = f.end_turn().expect("commit");
+    mutation::plant(None);
+    assert!(matches!(commit.pages[0].content, PageContent::Difference(_)));
+}
+
+/// In how many of 30 power losses a synced file was not as it was.
+fn losses(planted: Option<Mutation>) -> usize {
+    mutation::plant(planted);
+    let lost = (0..30).filter(|&seed| {
+        let simulated = SimulatedDisk::new(seed);
+        let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+        let file = object_file(disk.clone(), &path_of(&key(1)));
+        let mut database = Database::open(&file, &DatabaseOptions::default()).expect("open");
+        database.exec("CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(20000))", &[], 0).expect("write");
+        database.end_turn().expect("turn").expect("commit");
+        database.copy_wal_to_file(Sequence(1), Sequence(1)).expect("copy");
+        file.sync().expect("sync");
+        let mark = file.mark().expect("mark");
+        simulated.power_loss();
+        let reopened = ObjectFile::open(disk, path_of(&key(1)));
+        !reopened.is_ok_and(|file| file.check_mark(Some(mark)).is_ok())
+    });
+    let count = lost.count();
+    mutation::plant(None);
+    count
+}
+
+#[test]
+fn invariant_4_a_synced_file_survives_and_an_unsynced_one_does_not() {
+    assert_eq!(losses(None), 0);
+    assert!(losses(Some(Mutation::SkipFileSync)) > 0);
+    assert!(losses(Some(Mutation::SkipFileDirSync)) > 0);
+}
+
+const DATA: &str = "/data";
+
+fn key(byte: u8) -> ObjectKey {
+    ObjectKey { namespace: NamespaceNumber(1), id: ObjectId::from_bytes([byte; 32]) }
+}
+
+fn path_of(key: &ObjectKey) -> PathBuf {
+    PathBuf::from(DATA).join("objects/1/ab").join(format!("{}.sqlite", key.id))
+}
+
+fn start(disk: &Arc<dyn Disk>) -> (StartedLog, ObjectIndex, RecoveryReport) {
+    disk.create_dir_all(Path::new(DATA)).expect("folder");
+    let log_dir = PathBuf::from(DATA).join("log");
+    let options = LogOptions { segment_bytes: 4 * 1024 * 1024, ..Default::default() };
+    let mut scan = LogScan::open(disk.clone(), &log_dir, options).expect("scan");
+    let mut index =
+        ObjectIndex::open(disk.clone(), &PathBuf::from(DATA).join("index.sqlite")).expect("index");
+    scan.secure_tail().expect("tail");
+    let report = recovery::recover(disk, &path_of, &scan, &mut index).expect("recovery");
+    let again = recovery::recover(disk, &path_of, &scan, &mut index).expect("recovery again");
+    assert_eq!(report, again);
+    (scan.finish().expect("log"), index, report)
+}
+
+fn record(key: ObjectKey, row: Option<&ObjectRow>, commit: TurnCommit) -> Record {
+    let sequence = row.map_or(Sequence(0), |row| row.sequence).next();
+    Record {
+        key,
+        epoch: Epoch::new(1, 1),
+        sequence,
+        chain: 0,
+        raw_time: Timestamp(5),
+        time: Timestamp(5),
+        name: commit.name,
+        body: RecordBody::Commit {
+            database_pages: commit.database_pages,
+            alarm: commit.alarm,
+            pages: commit.pages,
+        },
+    }
+}
+
+#[test]
+fn commits_in_the_log_survive_power_losses_and_kills() {
+    for seed in 0..12 {
+        let simulated = SimulatedDisk::new(seed);
+        let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
+        let mut dice = Dice(seed);
+        let mut expected: BTreeMap<u8, i64> = BTreeMap::new();
+        for _life in 0..4 {
+            let (mut started, index, _) = start(&disk);
+            for byte in 0..4u8 {
+                let row = index.get(&key(byte)).expect("row");
+                let file = object_file(disk.clone(), &path_of(&key(byte)));
+                file.check_mark(row.as_ref().map(|row| row.mark)).expect("mark");
+                let options = DatabaseOptions { name: Some(format!("n{byte}")), ..Default::default() };
+                let mut database = Database::open(&file, &options).expect("open");
+                if row.is_some() {
+                    assert_eq!(row.as_ref().and_then(|row| row.name.as_deref()), options.name.as_deref());
+                    let rows = database.exec("SELECT n FROM t; ", &[], 1).expect("select").rows;
+                    assert_eq!(rows, integers(&[expected[&byte]]), "seed {seed}");
+                    let check = "PRAGMA quick_check";
+                    assert_eq!(database.exec(check, &[], 1).expect("check").rows, [text("ok")]);
+                }
+                let mut last = row;
+                for _ in 0..dice.below(5) {
+                    let query = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, n, pad); INSERT INTO t \
+                        VALUES(1, 1, randomblob(9000)) ON CONFLICT DO UPDATE SET n = n + 1, pad = randomblob(500 * n)";
+                    database.exec(query, &[], 0).expect("write");
+                    let commit = database.end_turn().expect("turn").expect("commit");
+                    let new = record(key(byte), last.as_ref(), commit);
+                    let encoded = codec::encode(&new, last.as_ref().map_or(0, |row| row.chain));
+                    let mark = file.mark().expect("mark");
+                    let name = options.name.clone();
+                    last = Some(ObjectRow {
+                        key: key(byte),
+                        name,
+                        mark,
+                        sequence: new.sequence,
+                        chain: encoded.chain,
+                        last_commit: new.time,
+                    });
+                    started.log.append(&mut [encoded]).expect("append");
+                    started.log.sync().expect("sync");
+                    *expected.entry(byte).or_default() += 1;
+                    if dice.below(3) == 0 {
+                        // Copied, torn by the loss of power, and never said to be a checkpoint.
+                        database.copy_wal_to_file(new.sequence, new.sequence).expect("copy");
+                    }
+                }
+            }
+            drop((started, index));
+            if dice.below(2) == 0 { simulated.power_loss() } else { simulated.process_kill() }
+        }
+        let (_, index, _) = start(&disk);
+        assert_eq!(index.count(NamespaceNumber(1)).expect("count"), expected.len() as u64);
+        let listed = index.list(NamespaceNumber(1), None, 10).expect("list");
+        assert_eq!(listed.len(), expected.len());
+    }
+}
+
+#[test]
+fn a_checkpoint_that_found_no_space_can_be_repeated() {
+    for operation in 1..6 {
+        let simulated = SimulatedDisk::new(1);
+        let file = object_file(Arc::new(simulated.clone()), &path_of(&key(1)));
+        let mut database = Database::open(&file, &DatabaseOptions::default()).expect("open");
+        let query = "CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(20000))";
+        database.exec(query, &[], 0).expect("write");
+        database.end_turn().expect("turn").expect("commit");
+        simulated.fail_at(simulated.operations() + operation, Fault::NoSpace);
+        let error = database.copy_wal_to_file(Sequence(1), Sequence(1)).expect_err("no space");
+        assert!(error.to_string().contains("copying an object's WAL to its file"), "{error}");
+        let rows = database.exec("SELECT length(a) FROM t", &[], 1).expect("select").rows;
+        assert_eq!(rows, integers(&[20000]));
+        database.end_turn().expect("turn");
+        database.copy_wal_to_file(Sequence(1), Sequence(1)).expect("space again");
+        drop(database);
+        let mut database = Database::open(&file, &DatabaseOptions::default()).expect("open");
+        let rows = database.exec("SELECT length(a) FROM t", &[], 1).expect("select").rows;
+        assert_eq!(rows, integers(&[20000]));
+    }
+}
+
+#[test]
+fn the_index_keeps_rows_and_pages_through_them() {
+    let temp = tempfile::tempdir().expect("temp");
+    let path = temp.path().join("index.sqlite");
+    let row = |byte: u8| ObjectRow {
+        key: key(byte),
+        name: byte.is_multiple_of(2).then(|| format!("n{byte}")),
+        mark: durabo_changelog::record::FileMark { file_bytes: 8192, first_page_crc: u32::MAX },
+        sequence: Sequence(u64::MAX),
+        chain: 9,
+        last_commit: Timestamp(3),
+    };
+    let mut index = ObjectIndex::open(Arc::new(RealDisk), &path).expect("index");
+    index.upsert_all(&[row(3), row(1), row(2)]).expect("rows");
+    drop(index);
+    let index = ObjectIndex::open(Arc::new(RealDisk), &path).expect("index");
+    assert_eq!(index.get(&key(2)).expect("row"), Some(row(2)));
+    assert_eq!(index.get(&key(9)).expect("row"), None);
+    assert_eq!(index.list(NamespaceNumber(1), None, 2).expect("list"), [row(1), row(2)]);
+    assert_eq!(index.list(NamespaceNumber(1), Some(key(2).id), 2).expect("list"), [row(3)]);
+    assert_eq!(index.count(NamespaceNumber(2)).expect("count"), 0);
+}
+
+#[test]
+fn a_damaged_index_is_said_to_be_damaged() {
+    let temp = tempfile::tempdir().expect("temp");
+    let path = temp.path().join("index.sqlite");
+    std::fs::write(&path, vec![7; 8192]).expect("write");
+    let text = ObjectIndex::open(Arc::new(RealDisk), &path).expect_err("damaged").to_string();
+    assert!(text.contains("is damaged") && text.contains("restore the data folder"), "{text}");
+}

@@ -1,0 +1,117 @@
+//! Limits of statements and of the database (SQ-24, SQ-25, OG-10).
+
+use super::*;
+use crate::error::StorageError;
+
+#[test]
+fn c_159_terms_of_a_compound_select() {
+    let mut f = fixture();
+    f.exec(&["SELECT 1"; 5].join(" UNION ALL "));
+    f.fails(&["SELECT 1"; 6].join(" UNION ALL "), "too many terms in compound SELECT");
+}
+
+#[test]
+fn c_160_length_of_a_pattern() {
+    let mut f = fixture();
+    f.exec_with("SELECT 'a' LIKE ?", &[text(&"%".repeat(50))]);
+    let error = f.error_with("SELECT 'a' LIKE ?", &[text(&"%".repeat(51))]);
+    assert!(error.message.contains("LIKE or GLOB pattern too complex"), "{error}");
+}
+
+#[test]
+fn c_161_number_of_bindings() {
+    let mut f = fixture();
+    f.exec_with("SELECT ?100", &integers(&[1; 100]));
+    f.fails("SELECT ?101", "variable number must be between ?1 and ?100");
+}
+
+#[test]
+fn c_162_length_of_a_statement() {
+    let mut f = fixture();
+    let query = |bytes: usize| format!("SELECT '{}'", "x".repeat(bytes - 9));
+    f.exec(&query(100_000));
+    f.fails(&query(100_001), "statement too long");
+}
+
+#[test]
+fn c_163_number_of_columns() {
+    let mut f = fixture();
+    let columns = |count: usize| (0..count).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
+    f.exec(&format!("CREATE TABLE a({})", columns(100)));
+    f.fails(&format!("CREATE TABLE b({})", columns(101)), "too many columns");
+    f.fails(&format!("SELECT {}", ["1"; 101].join(",")), "too many columns");
+}
+
+#[test]
+fn c_164_number_of_arguments() {
+    let mut f = fixture();
+    f.exec(&format!("SELECT max({})", ["1"; 127].join(",")));
+    f.fails(&format!("SELECT max({})", ["1"; 128].join(",")), "too many arguments on function max");
+}
+
+#[test]
+fn values_over_4_mib_are_refused() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a)");
+    let error = f.error("INSERT INTO t VALUES(zeroblob(4194305))");
+    assert!(error.message.contains("string or blob too big: SQLITE_TOOBIG"), "{error}");
+    let error = f.error_with("SELECT ?", &[Value::Blob(vec![0; 4_194_305])]);
+    assert_eq!(error.name, "SQLITE_TOOBIG");
+    assert_eq!(f.integer("SELECT count(*) FROM t"), 0);
+}
+
+fn small() -> Fixture {
+    let mut f = fixture_with(DatabaseOptions { pages_max: 20, ..Default::default() });
+    f.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, b); INSERT INTO t VALUES(1, zeroblob(30000))");
+    f.end_turn().expect("commit");
+    f
+}
+
+#[test]
+fn c_084_a_full_database_poisons_the_instance() {
+    let mut f = small();
+    f.exec("INSERT INTO t VALUES(2, NULL)");
+    let text = "database or disk is full: SQLITE_FULL";
+    assert_eq!(f.error("INSERT INTO t VALUES(3, zeroblob(1000000))").message, text);
+    f.fails("INSERT INTO t VALUES(4, NULL)", text);
+    f.fails("SELECT 1", text);
+    let error = f.database.end_turn().expect_err("poisoned");
+    assert!(matches!(error, StorageError::Poisoned(_)) && error.to_string().contains(text), "{error}");
+    f.reset();
+    assert_eq!(f.rows("SELECT id FROM t"), integers(&[1]));
+    f.exec("INSERT INTO t VALUES(2, NULL)");
+    f.end_turn().expect("commit");
+}
+
+#[test]
+fn c_165_at_the_limit_rows_can_be_deleted_by_a_new_instance() {
+    let mut f = small();
+    f.fails("INSERT INTO t VALUES(2, zeroblob(60000))", "database or disk is full");
+    f.reset();
+    f.exec("DELETE FROM t");
+    f.exec("INSERT INTO t VALUES(2, zeroblob(30000))");
+    f.end_turn().expect("commit");
+}
+
+#[test]
+fn a_transaction_over_its_limit_fails_with_full_and_is_undone() {
+    let options = DatabaseOptions { transaction_bytes_max: 4 * 1024 * 1024, ..Default::default() };
+    let mut f = fixture_with(options);
+    f.exec("CREATE TABLE t(b)");
+    f.end_turn().expect("commit");
+    let mut failed = None;
+    for _ in 0..20 {
+        if let Err(error) = f.database.exec("INSERT INTO t VALUES(zeroblob(500000))", &[], 0) {
+            failed = Some(error);
+            break;
+        }
+    }
+    assert_eq!(failed.expect("failure").message, "database or disk is full: SQLITE_FULL");
+    assert!(f.database.end_turn().is_err());
+    f.reset();
+    assert_eq!(f.integer("SELECT count(*) FROM t"), 0);
+    f.exec("INSERT INTO t VALUES(zeroblob(500000))");
+    f.end_turn().expect("commit");
+    f.reset();
+    assert_eq!(f.integer("SELECT count(*) FROM t"), 1);
+}

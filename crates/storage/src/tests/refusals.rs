@@ -1,0 +1,223 @@
+//! What a guest may not do, and what it may (SQ-16 to SQ-22).
+
+use super::*;
+
+#[test]
+fn c_142_transaction_statements_are_refused_and_the_turn_goes_on() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a); INSERT INTO t VALUES(1)");
+    for query in ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT x", "RELEASE x", "begin transaction"] {
+        f.fails(query, "transactionSync()");
+        f.fails(query, "please use the state.storage.transaction() or state.storage.transactionSync() APIs");
+    }
+    f.end_turn().expect("commit");
+    assert_eq!(f.integer("SELECT count(*) FROM t"), 1);
+}
+
+#[test]
+fn c_143_c_146_reserved_names_cannot_be_made() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a)");
+    for query in [
+        "CREATE TABLE _cf_x(a)",
+        "CREATE TABLE _CF_x(a)",
+        "CREATE TABLE _Cf_x(a)",
+        "CREATE VIEW _cf_v AS SELECT 1",
+        "CREATE VIRTUAL TABLE _cf_f USING fts5(x)",
+        "CREATE INDEX _cf_i ON t(a)",
+        "CREATE TRIGGER _cf_i AFTER INSERT ON t BEGIN SELECT 1; END",
+        "ALTER TABLE t RENAME TO _cf_x",
+        "ALTER TABLE t RENAME TO \"_CF_kv\"",
+    ] {
+        f.fails(query, "not authorized");
+    }
+    assert_eq!(f.rows("SELECT name FROM sqlite_schema"), [text("t")]);
+    f.exec("ALTER TABLE t RENAME TO u; ALTER TABLE u ADD COLUMN b; ALTER TABLE u RENAME COLUMN b TO c");
+    f.exec("ALTER TABLE u DROP COLUMN c");
+    assert_eq!(f.rows("SELECT name FROM sqlite_schema"), [text("u")]);
+}
+
+#[test]
+fn c_144_c_145_hidden_tables_cannot_be_touched() {
+    let mut f = fixture_with(DatabaseOptions { name: Some("room".into()), ..Default::default() });
+    f.exec("CREATE TABLE t(a)");
+    f.end_turn().expect("commit");
+    for query in [
+        "SELECT * FROM _cf_METADATA",
+        "SELECT count(*) FROM _cf_METADATA",
+        "INSERT INTO _cf_METADATA VALUES(9, 9)",
+        "UPDATE _cf_METADATA SET value = 1",
+        "DELETE FROM _cf_METADATA",
+        "DROP TABLE _cf_METADATA",
+        "ALTER TABLE _cf_METADATA RENAME TO x",
+        "CREATE TRIGGER x AFTER INSERT ON _cf_METADATA BEGIN SELECT 1; END",
+        "CREATE INDEX x ON _cf_METADATA(value)",
+        "WITH w AS (SELECT * FROM _cf_METADATA) SELECT * FROM w",
+        "SELECT (SELECT value FROM _CF_metadata)",
+    ] {
+        let error = f.error(query);
+        assert!(error.message.contains("prohibited") || error.message.contains("not authorized"), "{error}");
+        assert_eq!(error.name, "SQLITE_AUTH", "{query}");
+    }
+    f.exec("CREATE VIEW v AS SELECT value FROM _cf_METADATA");
+    f.fails("SELECT * FROM v", "access to _cf_METADATA.value is prohibited: SQLITE_AUTH");
+    assert_eq!(f.integer("SELECT count(*) FROM sqlite_master WHERE name = '_cf_METADATA'"), 1);
+    assert_eq!(f.database.stored_name().expect("name").as_deref(), Some("room"));
+}
+
+#[test]
+fn c_147_only_the_main_database() {
+    let mut f = fixture();
+    for query in [
+        "ATTACH ':memory:' AS o",
+        "DETACH main",
+        "VACUUM",
+        "VACUUM INTO 'x'",
+        "CREATE TEMP TABLE t(a)",
+        "CREATE TABLE temp.t(a)",
+        "CREATE TEMP VIEW v AS SELECT 1",
+        "SELECT * FROM sqlite_temp_schema",
+    ] {
+        f.error(query);
+    }
+    f.exec("CREATE TABLE t(a)");
+    f.end_turn().expect("commit");
+}
+
+#[test]
+fn c_148_c_150_other_pragmas_are_refused() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a)");
+    for pragma in [
+        "journal_mode",
+        "journal_mode=DELETE",
+        "user_version",
+        "cache_size",
+        "writable_schema=ON",
+        "max_page_count=10",
+        "integrity_check",
+        "wal_checkpoint",
+        "locking_mode=NORMAL",
+        "synchronous",
+        "data_version = 5",
+        "page_size = 8192",
+        "table_info(_cf_x)",
+        "temp_store_directory",
+        "database_list",
+    ] {
+        f.fails(&format!("PRAGMA {pragma}"), "not authorized");
+    }
+    f.fails("SELECT * FROM pragma_database_list", "not authorized");
+}
+
+#[test]
+fn c_149_c_152_allowed_pragmas() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a PRIMARY KEY)");
+    f.end_turn().expect("commit");
+    for query in [
+        "PRAGMA table_info(t)",
+        "PRAGMA table_list",
+        "PRAGMA index_list(t)",
+        "PRAGMA foreign_key_list(t)",
+        "PRAGMA quick_check",
+        "PRAGMA quick_check(5)",
+        "PRAGMA data_version",
+        "PRAGMA page_size",
+        "PRAGMA foreign_key_check",
+        "PRAGMA foreign_key_check(t)",
+        "ANALYZE",
+        "PRAGMA optimize",
+        "REINDEX",
+        "SELECT name FROM pragma_table_info('t')",
+        "PRAGMA optimize(0x10002)",
+    ] {
+        f.exec(query);
+    }
+}
+
+#[test]
+fn c_151_switches_take_every_spelling() {
+    let mut f = fixture();
+    for (value, expected) in [
+        ("true", 1),
+        ("FALSE", 0),
+        ("on", 1),
+        ("Off", 0),
+        ("yes", 1),
+        ("no", 0),
+        ("1", 1),
+        ("0", 0),
+        ("'true'", 1),
+        ("\"yes\"", 1),
+    ] {
+        f.exec(&format!("PRAGMA defer_foreign_keys = {value}"));
+        assert_eq!(f.integer("PRAGMA defer_foreign_keys"), expected, "{value}");
+    }
+    f.fails("PRAGMA defer_foreign_keys = maybe", "not authorized");
+}
+
+#[test]
+fn sq_20_foreign_keys_can_be_switched_first_in_a_turn_only() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a)");
+    f.exec("PRAGMA foreign_keys = OFF");
+    assert_eq!(f.integer("PRAGMA foreign_keys"), 1);
+    f.end_turn().expect("commit");
+    f.exec("PRAGMA foreign_keys = OFF");
+    assert_eq!(f.integer("PRAGMA foreign_keys"), 0);
+    f.reset();
+    assert_eq!(f.integer("PRAGMA foreign_keys"), 1);
+}
+
+#[test]
+fn c_153_functions_off_the_list() {
+    let mut f = fixture();
+    f.fails("SELECT sqlite_version()", "not authorized to use function: sqlite_version");
+    f.fails("SELECT md5('a')", "no such function: md5");
+    f.error("SELECT load_extension('x')");
+    f.error("SELECT sqlite_rename_table(1,2,3,4,5,6,7)");
+    f.fails("SELECT fts3_tokenizer('x')", "not authorized");
+}
+
+#[test]
+fn c_154_c_155_functions_on_the_list() {
+    let mut f = fixture();
+    assert_eq!(f.rows("SELECT cos(0), pow(2, 3)"), [Value::Real(1.0), Value::Real(8.0)]);
+    assert_eq!(f.integer("SELECT json_extract('{\"a\":{\"b\":[5,6]}}', '$.a.b[1]')"), 6);
+    assert_eq!(f.integer("SELECT '{\"a\":7}' ->> 'a'"), 7);
+    assert_eq!(f.integer("SELECT unixepoch('1970-01-02')"), 86400);
+    assert_eq!(f.rows("SELECT unhex('4142')"), [Value::Blob(vec![65, 66])]);
+    assert_eq!(f.rows("SELECT value FROM json_each('[10,20]')"), integers(&[10, 20]));
+    assert_eq!(f.rows("SELECT string_agg(value, '-') FROM json_each('[1,2]')"), [text("1-2")]);
+}
+
+#[test]
+fn c_156_full_text_search() {
+    let mut f = fixture();
+    f.exec("CREATE VIRTUAL TABLE docs USING FTS5(body)");
+    f.exec("INSERT INTO docs VALUES('the quick brown fox'), ('lazy dog')");
+    f.end_turn().expect("commit");
+    let query = "SELECT highlight(docs, 0, '[', ']') FROM docs WHERE docs MATCH 'brown'";
+    assert_eq!(f.rows(query), [text("the quick [brown] fox")]);
+    f.exec("CREATE VIRTUAL TABLE words USING fts5vocab(docs, 'row'); DELETE FROM docs; DROP TABLE docs");
+}
+
+#[test]
+fn c_157_r_tree() {
+    let mut f = fixture();
+    f.exec(
+        "CREATE VIRTUAL TABLE boxes USING rtree(id, a, b); INSERT INTO boxes VALUES(1, 0, 5), (2, 10, 12)",
+    );
+    assert_eq!(f.rows("SELECT id FROM boxes WHERE a <= 4 AND b >= 1"), integers(&[1]));
+}
+
+#[test]
+fn c_158_other_virtual_tables() {
+    let mut f = fixture();
+    f.fails("CREATE VIRTUAL TABLE x USING fts4(a)", "not authorized");
+    f.fails("CREATE VIRTUAL TABLE x USING dbstat", "not authorized");
+    let error = f.error("SELECT * FROM dbstat");
+    assert_eq!(error.name, "SQLITE_AUTH", "{error}");
+    f.error("SELECT * FROM fts3tokenize");
+}

@@ -1,0 +1,109 @@
+//! The implicit transaction of a turn: begun by its first write, committed at its end (OG-1).
+//!
+//! The commit's pages are read out of the in-memory WAL and encoded for the change log; nothing of it
+//! is on disk before the log says so. At a turn's end no statement is active (invariant 11).
+
+use durabo_changelog::record::{AlarmChange, PageEntry};
+use rusqlite::ffi;
+
+use crate::database::{Database, NAME_ROW, cache_bytes};
+use crate::error::StorageError;
+use crate::sql_error::SqlError;
+
+/// What a turn changed, for a commit record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TurnCommit {
+    /// Pages of the database after it.
+    pub database_pages: u32,
+    /// What became of the alarm.
+    pub alarm: AlarmChange,
+    /// The changed pages.
+    pub pages: Vec<PageEntry>,
+    /// The object's name, in its first commit if it was reached by name.
+    pub name: Option<String>,
+}
+
+impl Database {
+    /// Begins the turn's transaction, if it is not open. Only for a statement that writes, or for
+    /// `defer_foreign_keys`: `PRAGMA foreign_keys` has no effect inside a transaction (SQ-20).
+    pub(crate) fn begin_turn(&mut self) -> Result<(), SqlError> {
+        if self.turn_open {
+            return Ok(());
+        }
+        let spill_max = self.options.transaction_bytes_max.saturating_sub(cache_bytes(&self.options));
+        let wal = self.connection.wal();
+        wal.set_size_max(wal.size() + spill_max as u64);
+        self.host_run("BEGIN")?;
+        self.turn_open = true;
+        Ok(())
+    }
+
+    /// Ends the turn: settles its cursors and commits what it wrote. `None` if it changed nothing. On
+    /// an error the turn is undone and the instance has to be reset (OG-10, OG-11).
+    pub fn end_turn(&mut self) -> Result<Option<TurnCommit>, StorageError> {
+        self.check_poison().map_err(StorageError::Poisoned)?;
+        self.settle_cursors();
+        self.check_poison().map_err(StorageError::Poisoned)?;
+        if !self.turn_open {
+            return Ok(None);
+        }
+        assert!(!self.connection.is_busy(), "BUG: a statement is active at a turn's end");
+        let name = self.store_name().map_err(StorageError::Poisoned)?;
+        // What the cache holds comes on top of the limit: it was accepted when it was written.
+        self.connection.wal().set_size_max(u64::MAX);
+        if let Err(error) = self.connection.run("COMMIT", &[]) {
+            return Err(self.commit_failed(error));
+        }
+        self.turn_open = false;
+        self.name_settled |= name.is_some();
+        let end = self.connection.frames();
+        let captured = self.frames.capture(&self.connection.wal().bytes(), end);
+        Ok(captured.map(|(database_pages, pages)| TurnCommit {
+            database_pages,
+            alarm: AlarmChange::Unchanged,
+            pages,
+            name,
+        }))
+    }
+
+    /// Undoes the turn and closes its cursors. The connection stays, poisoned if it was.
+    pub fn discard_turn(&mut self) -> Result<(), StorageError> {
+        self.abandon();
+        assert!(!self.connection.is_busy(), "BUG: a statement is active after a turn was discarded");
+        Ok(())
+    }
+
+    fn settle_cursors(&mut self) {
+        let mut settled = Vec::new();
+        for cursor in self.cursors.values_mut() {
+            settled.push(cursor.settle());
+        }
+        for taken in settled {
+            // The cursor keeps the error; here it only matters whether it poisons.
+            drop(self.absorb(taken));
+        }
+    }
+
+    fn commit_failed(&mut self, error: SqlError) -> StorageError {
+        self.poison = Some(error.clone());
+        self.abandon();
+        match error.primary() {
+            ffi::SQLITE_CONSTRAINT => StorageError::Constraint(error),
+            _ => StorageError::Poisoned(error),
+        }
+    }
+
+    /// Stores the object's name within the turn, if it is not stored yet.
+    fn store_name(&mut self) -> Result<Option<String>, SqlError> {
+        let Some(name) = self.options.name.clone().filter(|_| !self.name_settled) else { return Ok(None) };
+        if self.stored_name()?.is_some() {
+            self.name_settled = true;
+            return Ok(None);
+        }
+        self.host_run("CREATE TABLE IF NOT EXISTS _cf_METADATA(key INTEGER PRIMARY KEY, value)")?;
+        let insert = "INSERT OR REPLACE INTO _cf_METADATA(key, value) VALUES(?1, ?2)";
+        let inserted = self.connection.run(insert, &[&NAME_ROW, &name]);
+        inserted.map_err(|error| self.noticed(error))?;
+        Ok(Some(name))
+    }
+}

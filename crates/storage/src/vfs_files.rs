@@ -1,0 +1,244 @@
+//! What SQLite sees as files: an object's file with its WAL in memory, and plain files.
+//!
+//! A set of files belongs to one connection and is handed to the VFS under a made-up name, which is the
+//! only path that SQLite ever knows. `-wal` and `-journal` of an object are byte vectors and end with
+//! the connection; those of a plain file are real.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use durabo_changelog::disk::{Disk, DiskFile, OpenMode};
+
+use crate::object_file::ObjectFile;
+
+/// A file in memory, with a bound on its size beyond which writes fail for lack of space.
+#[derive(Debug)]
+pub(crate) struct MemoryFile {
+    bytes: Mutex<Vec<u8>>,
+    size_max: AtomicU64,
+}
+
+impl Default for MemoryFile {
+    fn default() -> Self {
+        Self { bytes: Mutex::default(), size_max: AtomicU64::new(u64::MAX) }
+    }
+}
+
+impl MemoryFile {
+    pub(crate) fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.bytes().len() as u64
+    }
+
+    pub(crate) fn set_size_max(&self, size_max: u64) {
+        self.size_max.store(size_max, Ordering::Relaxed);
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> usize {
+        let bytes = self.bytes();
+        let from = bytes.get(offset as usize..).unwrap_or_default();
+        let count = from.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&from[..count]);
+        count
+    }
+
+    fn write_at(&self, new: &[u8], offset: u64) -> io::Result<()> {
+        let end = offset + new.len() as u64;
+        if end > self.size_max.load(Ordering::Relaxed) {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        let mut bytes = self.bytes();
+        let (offset, end) = (offset as usize, end as usize);
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        bytes[offset..end].copy_from_slice(new);
+        Ok(())
+    }
+
+    fn set_size(&self, size: u64) {
+        let mut bytes = self.bytes();
+        bytes.resize(size as usize, 0);
+        // What a large transaction took is given back.
+        bytes.shrink_to(64 * 1024);
+    }
+}
+
+/// A file that SQLite has open.
+#[derive(Debug)]
+pub(crate) enum OpenFile {
+    /// The main database of an object.
+    Object(ObjectFile),
+    /// Its WAL or journal.
+    Memory(Arc<MemoryFile>),
+    /// A plain file; the folder if its name is not durable yet.
+    Plain { disk: Arc<dyn Disk>, file: Arc<dyn DiskFile>, unsynced: Option<PathBuf> },
+}
+
+impl OpenFile {
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::Object(file) => file.read_at(buffer, offset),
+            Self::Memory(file) => Ok(file.read_at(buffer, offset)),
+            Self::Plain { file, .. } => file.read_at(buffer, offset),
+        }
+    }
+
+    pub(crate) fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::Object(file) => file.write_at(bytes, offset),
+            Self::Memory(file) => file.write_at(bytes, offset),
+            Self::Plain { file, .. } => file.write_all_at(bytes, offset),
+        }
+    }
+
+    pub(crate) fn set_size(&self, size: u64) -> io::Result<()> {
+        match self {
+            Self::Object(file) => file.set_size(size),
+            Self::Memory(file) => {
+                file.set_size(size);
+                Ok(())
+            }
+            Self::Plain { file, .. } => file.set_len(size),
+        }
+    }
+
+    pub(crate) fn size(&self) -> io::Result<u64> {
+        match self {
+            Self::Object(file) => file.size(),
+            Self::Memory(file) => Ok(file.size()),
+            Self::Plain { file, .. } => file.len(),
+        }
+    }
+
+    /// Objects' files are synced by upkeep, never by SQLite.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if let Self::Plain { disk, file, unsynced } = self {
+            file.sync_data()?;
+            if let Some(folder) = unsynced.take() {
+                disk.sync_dir(&folder)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files of one connection.
+#[derive(Debug, Clone)]
+pub(crate) enum FileSet {
+    Object { file: ObjectFile, wal: Arc<MemoryFile>, journal: Arc<MemoryFile> },
+    Plain { disk: Arc<dyn Disk>, path: PathBuf },
+}
+
+impl FileSet {
+    fn open(&self, ending: &str) -> io::Result<OpenFile> {
+        match (self, ending) {
+            (Self::Object { file, .. }, "") => Ok(OpenFile::Object(file.clone())),
+            (Self::Object { wal, .. }, "-wal") => Ok(OpenFile::Memory(wal.clone())),
+            (Self::Object { journal, .. }, _) => Ok(OpenFile::Memory(journal.clone())),
+            (Self::Plain { disk, path }, _) => {
+                let path = with_ending(path, ending);
+                let is_new = !disk.exists(&path)?;
+                let file = disk.open(&path, OpenMode::Create)?;
+                let folder = path.parent().filter(|_| is_new).map(ToOwned::to_owned);
+                Ok(OpenFile::Plain { disk: disk.clone(), file, unsynced: folder })
+            }
+        }
+    }
+
+    fn exists(&self, ending: &str) -> io::Result<bool> {
+        match (self, ending) {
+            (Self::Object { .. }, "") => Ok(true),
+            (Self::Object { wal, .. }, "-wal") => Ok(wal.size() > 0),
+            (Self::Object { journal, .. }, _) => Ok(journal.size() > 0),
+            (Self::Plain { disk, path }, _) => disk.exists(&with_ending(path, ending)),
+        }
+    }
+
+    fn delete(&self, ending: &str) -> io::Result<()> {
+        match (self, ending) {
+            (Self::Object { .. }, "") => Err(ErrorKind::PermissionDenied.into()),
+            (Self::Object { wal, .. }, "-wal") => {
+                wal.set_size(0);
+                Ok(())
+            }
+            (Self::Object { journal, .. }, _) => {
+                journal.set_size(0);
+                Ok(())
+            }
+            (Self::Plain { disk, path }, _) => {
+                let path = with_ending(path, ending);
+                if !disk.exists(&path)? {
+                    return Err(ErrorKind::NotFound.into());
+                }
+                disk.remove(&path)?;
+                path.parent().map_or(Ok(()), |folder| disk.sync_dir(folder))
+            }
+        }
+    }
+}
+
+fn with_ending(path: &std::path::Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+static REGISTERED: LazyLock<Mutex<HashMap<u64, FileSet>>> = LazyLock::new(Mutex::default);
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+fn registered() -> MutexGuard<'static, HashMap<u64, FileSet>> {
+    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps a set of files known to the VFS; must outlive the connection.
+#[derive(Debug)]
+pub(crate) struct FileSetGuard(u64);
+
+impl FileSetGuard {
+    pub(crate) fn new(files: FileSet) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        registered().insert(number, files);
+        Self(number)
+    }
+
+    /// The path under which SQLite is to open the set.
+    pub(crate) fn path(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl Drop for FileSetGuard {
+    fn drop(&mut self) {
+        registered().remove(&self.0);
+    }
+}
+
+fn resolve(name: &str) -> io::Result<(FileSet, &str)> {
+    let end = name.find('-').unwrap_or(name.len());
+    let (number, ending) = name.split_at(end);
+    let number: u64 = number.parse().map_err(|_| io::Error::from(ErrorKind::NotFound))?;
+    let files = registered().get(&number).cloned().ok_or(ErrorKind::NotFound)?;
+    Ok((files, ending))
+}
+
+pub(crate) fn open(name: &str) -> io::Result<OpenFile> {
+    let (files, ending) = resolve(name)?;
+    files.open(ending)
+}
+
+pub(crate) fn exists(name: &str) -> io::Result<bool> {
+    let (files, ending) = resolve(name)?;
+    files.exists(ending)
+}
+
+pub(crate) fn delete(name: &str) -> io::Result<()> {
+    let (files, ending) = resolve(name)?;
+    files.delete(ending)
+}

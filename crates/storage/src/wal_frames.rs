@@ -1,0 +1,86 @@
+//! The frames of the in-memory WAL: which pages a commit changed, and against what they are encoded.
+//!
+//! A page is written as a difference only to an image that this connection logged since its last
+//! checkpoint, and the first such image is logged whole (invariant 3).
+
+use std::collections::{BTreeMap, HashMap};
+
+use durabo_changelog::mutation::{Mutation, is_planted};
+use durabo_changelog::page::encode_page;
+use durabo_changelog::record::{PAGE_BYTES, PageEntry};
+
+const WAL_HEADER_BYTES: usize = 32;
+const FRAME_HEADER_BYTES: usize = 24;
+
+/// What was captured of one connection's WAL.
+#[derive(Debug, Default)]
+pub(crate) struct WalFrames {
+    /// Frames captured so far.
+    captured: u32,
+    /// Pages of the database after the last commit.
+    database_pages: u32,
+    /// Newest captured frame of each page.
+    newest: HashMap<u32, u32>,
+    /// Images from before the last checkpoint; only while a fault is planted.
+    kept: HashMap<u32, Vec<u8>>,
+}
+
+impl WalFrames {
+    /// Takes the frames of the commit that ends with frame `end`. Gives the database's pages after it
+    /// and the changed ones; `None` if it changed nothing.
+    pub(crate) fn capture(&mut self, wal: &[u8], end: u32) -> Option<(u32, Vec<PageEntry>)> {
+        if end == self.captured {
+            return None;
+        }
+        assert!(end > self.captured, "BUG: the WAL has {end} frames, {} were captured", self.captured);
+        let database_pages = header_field(wal, end, 4);
+        assert!(database_pages > 0, "BUG: frame {end} of the WAL ends no commit");
+        // A page that was spilled may have several frames; the last one counts.
+        let changed: BTreeMap<u32, u32> =
+            (self.captured + 1..=end).map(|frame| (header_field(wal, frame, 0), frame)).collect();
+        if database_pages < self.database_pages {
+            self.newest.retain(|page, _| *page <= database_pages);
+            self.kept.retain(|page, _| *page <= database_pages);
+        }
+        let mut pages = Vec::with_capacity(changed.len());
+        for (&number, &frame) in changed.range(..=database_pages) {
+            let previous = match self.newest.get(&number) {
+                Some(&frame) => Some(image(wal, frame)),
+                None => self.kept.get(&number).map(Vec::as_slice),
+            };
+            pages.push(PageEntry { number, content: encode_page(previous, image(wal, frame)) });
+        }
+        self.newest.extend(changed.range(..=database_pages));
+        self.captured = end;
+        self.database_pages = database_pages;
+        Some((database_pages, pages))
+    }
+
+    /// Forgets all images: what the WAL holds is about to go to the file and may reach it torn.
+    pub(crate) fn forget_images(&mut self, wal: &[u8]) {
+        if is_planted(Mutation::KeepDifferenceBase) {
+            self.kept.extend(self.newest.iter().map(|(&page, &frame)| (page, image(wal, frame).to_vec())));
+        }
+        self.newest.clear();
+    }
+
+    /// The WAL was emptied.
+    pub(crate) fn restart(&mut self) {
+        self.captured = 0;
+    }
+}
+
+fn frame_start(frame: u32) -> usize {
+    WAL_HEADER_BYTES + (frame as usize - 1) * (FRAME_HEADER_BYTES + PAGE_BYTES)
+}
+
+fn header_field(wal: &[u8], frame: u32, offset: usize) -> u32 {
+    let start = frame_start(frame) + offset;
+    let bytes = wal[start..start + 4].try_into().expect("BUG: four bytes");
+    u32::from_be_bytes(bytes)
+}
+
+fn image(wal: &[u8], frame: u32) -> &[u8] {
+    let start = frame_start(frame) + FRAME_HEADER_BYTES;
+    &wal[start..start + PAGE_BYTES]
+}

@@ -1,0 +1,36 @@
+//! The component's exports by hand: as `durabo::export!` makes them, but `garbage` answers no CBOR.
+
+use durabo::bindings::durabo::object::{http, types};
+use durabo::bindings::exports::durabo::object::{http_handler, lifecycle, rpc_handler};
+
+use crate::faults::Faults;
+
+/// An array of two items that ends after a byte that starts none.
+const GARBAGE: &[u8] = &[0x82, 0x1c];
+
+struct Component;
+
+impl durabo::lifecycle::Exported for Faults {}
+
+impl lifecycle::Guest for Component {
+    async fn start(info: lifecycle::StartInfo) -> Result<(), types::Failure> {
+        durabo::lifecycle::start(info, &[durabo::lifecycle::class::<Faults>()]).await
+    }
+}
+
+impl rpc_handler::Guest for Component {
+    async fn call(method: String, args: Vec<u8>) -> Result<Vec<u8>, types::Failure> {
+        if method == "garbage" {
+            return Ok(GARBAGE.to_vec());
+        }
+        durabo::lifecycle::call(method, args).await
+    }
+}
+
+impl http_handler::Guest for Component {
+    async fn fetch(request: http::Request) -> Result<http::Response, types::Failure> {
+        durabo::lifecycle::fetch(request).await
+    }
+}
+
+durabo::bindings::export_exports!(Component with_types_in durabo::bindings);

@@ -1,0 +1,115 @@
+//! Class `Gates`: a counter row and a journal, with waits at chosen places.
+
+use std::time::Duration;
+
+use durabo::{Context, Failure, Request, Response, State, event, log, timer};
+
+/// Writes and waits as it is told.
+pub struct Gates {
+    ctx: Context,
+    running: State<u32>,
+}
+
+#[durabo::object]
+impl Gates {
+    /// Makes the tables on first use.
+    pub fn new(ctx: Context) -> Result<Self, Failure> {
+        ctx.sql().exec(
+            "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+             CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, what TEXT NOT NULL)",
+            (),
+        )?;
+        Ok(Self { ctx, running: State::new(0) })
+    }
+
+    /// Sets the counter.
+    pub fn write(&self, n: i64) -> Result<(), Failure> {
+        self.set(n)
+    }
+
+    /// The counter.
+    pub fn read(&self) -> Result<i64, Failure> {
+        Ok(self.ctx.sql().exec("SELECT n FROM counter WHERE id = 1", ())?.first()?.unwrap_or(0))
+    }
+
+    /// Reads and writes one more in one turn.
+    pub fn increment(&self) -> Result<i64, Failure> {
+        let n = self.read()? + 1;
+        self.set(n)?;
+        Ok(n)
+    }
+
+    /// Reads, waits, writes one more than it had read: updates of others in between are lost.
+    pub async fn increment_over_wait(&self, ms: u64) -> Result<i64, Failure> {
+        let n = self.read()? + 1;
+        self.wait(ms).await;
+        self.set(n)?;
+        Ok(n)
+    }
+
+    /// Notes `before`, waits, notes `after`.
+    pub async fn write_sleep_write(&self, name: String, ms: u64) -> Result<(), Failure> {
+        self.note(&format!("{name} before"))?;
+        self.wait(ms).await;
+        self.note(&format!("{name} after"))
+    }
+
+    /// Waits and tells how many events of the object waited at once, this one included.
+    pub async fn sleep(&self, ms: u64) -> u32 {
+        self.wait(ms).await
+    }
+
+    /// Notes something.
+    pub fn append(&self, what: String) -> Result<i64, Failure> {
+        self.note(&what)?;
+        Ok(self.ctx.sql().exec("SELECT count(*) FROM journal", ())?.one()?)
+    }
+
+    /// All that was noted, in order.
+    pub fn journal(&self) -> Result<Vec<String>, Failure> {
+        Ok(self.ctx.sql().exec("SELECT what FROM journal ORDER BY id", ())?.all()?)
+    }
+
+    /// Writes, then logs a line with that text: the line need not wait for the commit.
+    pub fn log_after_write(&self, text: String) -> Result<(), Failure> {
+        self.note(&text)?;
+        log::info(&text, &[("event", &event::id())]);
+        Ok(())
+    }
+
+    /// Id and trace of the event, and whether its caller is gone after the wait.
+    pub async fn event(&self, ms: u64) -> (String, Option<String>, bool) {
+        self.wait(ms).await;
+        (event::id(), event::trace().map(|trace| trace.traceparent), event::is_cancelled())
+    }
+
+    /// Waits until the caller is gone and notes that.
+    pub async fn note_when_cancelled(&self, what: String) -> Result<(), Failure> {
+        event::cancelled().await;
+        self.note(&what)
+    }
+
+    /// Counts over HTTP: the answer must not leave before the count is durable.
+    pub fn fetch(&self, _request: Request) -> Result<Response, Failure> {
+        Ok(Response::text(self.increment()?.to_string()))
+    }
+
+    async fn wait(&self, ms: u64) -> u32 {
+        let running = self.running.with(|running| {
+            *running += 1;
+            *running
+        });
+        timer::sleep(Duration::from_millis(ms)).await;
+        self.running.with(|running| *running -= 1);
+        running
+    }
+
+    fn set(&self, n: i64) -> Result<(), Failure> {
+        let sql = "INSERT INTO counter (id, n) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET n = excluded.n";
+        Ok(self.ctx.sql().exec(sql, (n,)).map(drop)?)
+    }
+
+    fn note(&self, what: &str) -> Result<(), Failure> {
+        Ok(self.ctx.sql().exec("INSERT INTO journal (what) VALUES (?)", (what,)).map(drop)?)
+    }
+}

@@ -1,0 +1,19 @@
+//! Class `Fetchless`: RPC only.
+
+use durabo::Context;
+
+/// A class that answers no HTTP.
+pub struct Fetchless;
+
+#[durabo::object]
+impl Fetchless {
+    /// Keeps nothing.
+    pub fn new(_ctx: Context) -> Self {
+        Self
+    }
+
+    /// Says that it is there.
+    pub fn ping(&self) -> String {
+        "pong".to_owned()
+    }
+}

@@ -1,0 +1,144 @@
+//! Class `Sql`: statements in one turn, cursors that stay open over calls, sizes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use durabo::sql::{Cursor, SqlError, Value};
+use durabo::{Context, Failure};
+
+use crate::step::{self, Outcome, Step};
+
+/// Runs what it is told.
+pub struct Sql {
+    ctx: Context,
+    cursors: HashMap<String, Cursor>,
+}
+
+#[durabo::object]
+impl Sql {
+    /// Makes nothing: the database is as the cases make it.
+    pub fn new(ctx: Context) -> Self {
+        Self { ctx, cursors: HashMap::new() }
+    }
+
+    /// Runs all steps in one turn, whatever becomes of each.
+    pub fn run(&mut self, steps: Vec<Step>) -> Vec<Outcome> {
+        steps.into_iter().map(|step| self.step(step)).collect()
+    }
+
+    /// Runs all steps in one turn and fails with the text of the first error.
+    pub fn run_or_fail(&mut self, steps: Vec<Step>) -> Result<Vec<Outcome>, Failure> {
+        steps.into_iter().map(|step| Ok(step::take(&mut self.exec(&step)?, usize::MAX))).collect()
+    }
+
+    /// Runs all steps in one turn and traps: nothing of it may be seen again.
+    pub fn run_and_trap(&mut self, steps: Vec<Step>) {
+        self.run(steps);
+        core::arch::wasm32::unreachable()
+    }
+
+    /// Runs one statement several times, once for each list of values, in one turn.
+    pub fn run_each(&mut self, query: String, bindings: Vec<Vec<Value>>) -> Result<u64, Failure> {
+        let mut written = 0;
+        for values in bindings {
+            written += self.ctx.sql().exec(&query, values)?.counts().rows_written;
+        }
+        Ok(written)
+    }
+
+    /// Rows as maps by column names.
+    pub fn objects(
+        &mut self,
+        query: String,
+        bindings: Vec<Value>,
+    ) -> Result<Vec<BTreeMap<String, Value>>, Failure> {
+        Ok(self.ctx.sql().exec(&query, bindings)?.all()?)
+    }
+
+    /// The only row of a statement and what is left after it.
+    pub fn one(&mut self, query: String) -> Result<(Vec<Value>, usize), Failure> {
+        let mut cursor = self.ctx.sql().exec(&query, ())?;
+        let row = cursor.one()?;
+        Ok((row, cursor.raw().count()))
+    }
+
+    /// Opens a cursor under a name; it stays open over calls. Reads nothing.
+    pub fn open(&mut self, name: String, step: Step) -> Outcome {
+        match self.exec(&step) {
+            Ok(cursor) => step::take(self.cursors.entry(name).insert_entry(cursor).get_mut(), 0),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Takes up to so many rows from a cursor.
+    pub fn take(&mut self, name: String, rows_max: usize) -> Result<Outcome, Failure> {
+        Ok(step::take(self.cursor(&name)?, rows_max))
+    }
+
+    /// Takes from several cursors in turn, within one turn of the object: names and numbers of rows.
+    pub fn take_each(&mut self, takes: Vec<(String, usize)>) -> Result<Vec<Outcome>, Failure> {
+        takes.into_iter().map(|(name, rows_max)| self.take(name, rows_max)).collect()
+    }
+
+    /// Opens the cursors and takes from them, all within one turn: names with their statements, then
+    /// names and numbers of rows.
+    pub fn open_and_take(
+        &mut self,
+        opens: Vec<(String, Step)>,
+        takes: Vec<(String, usize)>,
+    ) -> Result<Vec<Outcome>, Failure> {
+        for (name, step) in opens {
+            let cursor = self.exec(&step)?;
+            self.cursors.insert(name, cursor);
+        }
+        self.take_each(takes)
+    }
+
+    /// Drops a cursor; tells whether it was there.
+    pub fn close(&mut self, name: String) -> bool {
+        self.cursors.remove(&name).is_some()
+    }
+
+    /// For each row of the outer statement all rows of the inner one: pairs of first columns.
+    pub fn nested(&mut self, outer: String, inner: String) -> Result<Vec<(Value, Value)>, Failure> {
+        let mut pairs = Vec::new();
+        for left in self.ctx.sql().exec_in_batches(&outer, (), 1)?.raw() {
+            let left = first_column(left?)?;
+            for right in self.ctx.sql().exec_in_batches(&inner, (), 1)?.raw() {
+                pairs.push((left.clone(), first_column(right?)?));
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// Sizes of the database before, between and after the steps, all in one turn.
+    pub fn size_probe(&mut self, steps: Vec<Step>) -> Result<Vec<u64>, Failure> {
+        let mut sizes = vec![self.ctx.sql().database_size()];
+        for step in steps {
+            self.exec(&step)?;
+            sizes.push(self.ctx.sql().database_size());
+        }
+        Ok(sizes)
+    }
+
+    fn step(&mut self, step: Step) -> Outcome {
+        match self.exec(&step) {
+            Ok(mut cursor) => step::take(&mut cursor, step.rows.unwrap_or(usize::MAX)),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn exec(&self, step: &Step) -> Result<Cursor, SqlError> {
+        match step.batch {
+            Some(rows_max) => self.ctx.sql().exec_in_batches(&step.query, &step.bindings[..], rows_max),
+            None => self.ctx.sql().exec(&step.query, &step.bindings[..]),
+        }
+    }
+
+    fn cursor(&mut self, name: &str) -> Result<&mut Cursor, Failure> {
+        self.cursors.get_mut(name).ok_or_else(|| Failure::new(format!("no cursor `{name}` is open")))
+    }
+}
+
+fn first_column(row: Vec<Value>) -> Result<Value, Failure> {
+    row.into_iter().next().ok_or_else(|| Failure::new("the statement has no columns"))
+}

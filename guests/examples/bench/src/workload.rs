@@ -1,0 +1,88 @@
+//! What each workload does, shared by both classes of the component.
+//!
+//! The tables are made at the first event that needs them, as the peer's class does, and not in the
+//! constructor: `noop` and `born` must not pay for a database.
+
+use durabo::{Context, Failure, Request, Response};
+use uuid::Uuid;
+
+/// Rows that `rows` writes and reads unless the query says otherwise.
+const ROWS_DEFAULT: i64 = 1000;
+
+/// State of one object.
+pub(crate) struct Workloads {
+    ctx: Context,
+    /// Tells one in-memory instance from the next.
+    born: String,
+    has_schema: bool,
+}
+
+impl Workloads {
+    pub(crate) fn new(ctx: Context) -> Self {
+        Self { ctx, born: Uuid::new_v4().to_string(), has_schema: false }
+    }
+
+    pub(crate) fn fetch(&mut self, request: &Request) -> Result<Response, Failure> {
+        let workload = request.path().split('/').nth(1).unwrap_or_default();
+        let text = match workload {
+            "noop" => "ok".to_owned(),
+            "born" => self.born.clone(),
+            "create" | "counter" => self.counter()?.to_string(),
+            "peek" | "read" => {
+                self.schema()?;
+                self.count()?.to_string()
+            }
+            "rows" => self.rows(request.query("n"))?.to_string(),
+            _ => return Ok(Response::text("no such workload").with_status(404)),
+        };
+        Ok(Response::text(text))
+    }
+
+    /// One SELECT, one upsert; the reply waits for the commit.
+    fn counter(&mut self) -> Result<i64, Failure> {
+        self.schema()?;
+        let n = self.count()? + 1;
+        self.ctx.sql().exec(
+            "INSERT INTO counter (id, n) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
+            (n,),
+        )?;
+        Ok(n)
+    }
+
+    fn count(&self) -> Result<i64, Failure> {
+        Ok(self.ctx.sql().exec("SELECT n FROM counter WHERE id = 1", ())?.first()?.unwrap_or(0))
+    }
+
+    /// Single-row INSERTs in one transaction, which a turn is; then reads them all.
+    fn rows(&mut self, count: Option<String>) -> Result<usize, Failure> {
+        self.schema()?;
+        let count = count.map_or(Ok(ROWS_DEFAULT), |text| text.parse())?;
+        let sql = self.ctx.sql();
+        sql.exec("DELETE FROM rows", ())?;
+        for id in 0..count {
+            sql.exec("INSERT INTO rows (id, v) VALUES (?, ?)", (id, format!("value-{id}")))?;
+        }
+        let mut bytes = 0;
+        for row in sql.exec("SELECT id, v FROM rows ORDER BY id", ())?.rows::<(i64, String)>() {
+            bytes += row?.1.len();
+        }
+        Ok(bytes)
+    }
+
+    fn schema(&mut self) -> Result<(), Failure> {
+        if !self.has_schema {
+            self.ctx.sql().exec(
+                "CREATE TABLE IF NOT EXISTS counter (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);
+                 CREATE TABLE IF NOT EXISTS rows (id INTEGER PRIMARY KEY, v TEXT NOT NULL);
+                 CREATE TABLE IF NOT EXISTS alarms (id INTEGER PRIMARY KEY, due INTEGER, fired INTEGER);",
+                (),
+            )?;
+            self.has_schema = true;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn hello(name: &str) -> String {
+    format!("hello {name}")
+}

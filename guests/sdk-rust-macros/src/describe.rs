@@ -1,0 +1,82 @@
+//! The line that a class writes into the component's section `durabo.describe` (design D6).
+//!
+//! The host reads it from the bytes at upload; nothing is run for it.
+
+use serde_json::{Map, Value, json};
+
+use crate::class::{Class, Function};
+use crate::schema;
+
+/// One JSON object, ended by a line feed.
+pub(crate) fn line(class: &Class) -> String {
+    let mut handlers = vec!["rpc"];
+    if class.fetch.is_some() {
+        handlers.insert(0, "http");
+    }
+    let mut object = Map::new();
+    object.insert("durabo".into(), json!(1));
+    object.insert("class".into(), json!(class.name.to_string()));
+    object.insert("handlers".into(), json!(handlers));
+    insert_doc(&mut object, &class.doc);
+    object.insert("methods".into(), class.methods.iter().map(method).collect());
+    format!("{}\n", Value::Object(object))
+}
+
+fn method(function: &Function) -> Value {
+    let mut object = Map::new();
+    object.insert("name".into(), json!(function.name.to_string()));
+    insert_doc(&mut object, &function.doc);
+    let params = function.params.iter().map(|(name, ty)| {
+        let mut param = Map::new();
+        param.insert("name".into(), json!(name));
+        if let Some(schema) = schema::of(ty) {
+            param.insert("schema".into(), schema);
+        }
+        Value::Object(param)
+    });
+    object.insert("params".into(), params.collect());
+    if let Some(schema) = schema::of_return(&function.output) {
+        object.insert("result".into(), schema);
+    }
+    Value::Object(object)
+}
+
+fn insert_doc(object: &mut Map<String, Value>, doc: &str) {
+    if !doc.is_empty() {
+        object.insert("doc".into(), json!(doc));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    #[test]
+    fn a_class_is_one_line_with_handlers_methods_and_schemas() {
+        let block = parse_quote! {
+            /// Counts.
+            impl Counter {
+                pub fn new(ctx: Context) -> Self { Self }
+                /// Adds.
+                ///
+                /// For ever.
+                pub fn add(&mut self, by: Option<i64>) -> Result<i64, Failure> { Ok(0) }
+                fn private(&self) {}
+                pub fn fetch(&mut self, request: Request) -> Response { Response::new(200) }
+            }
+        };
+        let class = Class::read(&block).map_err(|errors| errors.len()).expect("good class");
+        let text = line(&class);
+        assert!(text.ends_with("}\n") && text.matches('\n').count() == 1, "{text}");
+        let value: Value = serde_json::from_str(&text).expect("json");
+        assert_eq!(
+            value,
+            json!({"durabo": 1, "class": "Counter", "handlers": ["http", "rpc"], "doc": "Counts.", "methods": [
+                {"name": "add", "doc": "Adds.\n\nFor ever.", "result": {"type": "integer"},
+                 "params": [{"name": "by", "schema": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}]}
+            ]})
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! durabo for Rust: write a struct and an impl, get an object that keeps its state.
+//!
+//! Start at [`object`], the attribute that makes a class, and [`export`], which makes the component.
+//! One module per capability, named as in the contract (`wit/`). Modules stand bottom-up: each uses only
+//! those above it.
+//!
+//! What the node does not serve yet (keys and values, alarms, sockets, stubs, transactions) is not here.
+
+#[doc(hidden)]
+pub mod bindings;
+pub mod bytes;
+mod sql_error;
+pub mod failure;
+pub mod event;
+pub mod env;
+pub mod log;
+pub mod timer;
+pub mod state;
+mod url;
+pub mod http;
+pub mod sql_value;
+pub mod sql_params;
+mod sql_row;
+pub mod sql;
+pub mod context;
+mod argument;
+pub mod rpc;
+pub mod lifecycle;
+
+pub use bytes::Bytes;
+pub use context::Context;
+pub use durabo_macros::object;
+pub use failure::Failure;
+pub use http::{Request, Response};
+pub use sql::{Cursor, Sql, SqlError};
+pub use state::State;

@@ -1,0 +1,199 @@
+//! From the contract's exports to the author's class: start, calls, requests.
+//!
+//! `#[durabo::object]` implements [`Class`], [`export!`](crate::export) names the classes of the component.
+//! One instance is one object: `start` makes it, and it lives as long as the instance. Authors do not use
+//! this module.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use crate::bindings::durabo::object::{http as wit_http, types as wit};
+use crate::bindings::exports::durabo::object::lifecycle::StartInfo;
+use crate::context::Context;
+use crate::failure::{Failure, FailureKind};
+use crate::http::{Request, Response};
+
+/// A class of objects, as `#[durabo::object]` describes it.
+pub trait Class: Sized + 'static {
+    /// Its name in deployments and addresses.
+    const NAME: &'static str;
+
+    /// How the object is held: [`Exclusive`] if methods take `&mut self`, else itself.
+    type Held: 'static;
+
+    /// The constructor.
+    fn start(ctx: Context) -> impl Future<Output = Result<Self::Held, Failure>>;
+
+    /// A call of a method with CBOR arguments.
+    fn call(held: &Self::Held, method: &str, args: &[u8]) -> impl Future<Output = Result<Vec<u8>, Failure>>;
+
+    /// An HTTP request; a class without `fetch` refuses it (LC-18).
+    fn fetch(held: &Self::Held, request: Request) -> impl Future<Output = Result<Response, Failure>> {
+        let _ = (held, request);
+        async {
+            Err(Failure::new("Handler does not export a fetch() function.")
+                .with_kind(FailureKind::NotFound)
+                .with_name("TypeError")
+                .with_code("handler-missing"))
+        }
+    }
+}
+
+/// A class that a component exports.
+#[diagnostic::on_unimplemented(
+    message = "class `{Self}` is not exported by this component",
+    note = "add `durabo::export!({Self});` to the root of the crate; one line names all classes"
+)]
+pub trait Exported {}
+
+/// Holds an object whose methods take `&mut self`. All of them are plain functions, so one call ends
+/// before the next begins and the borrow is never refused.
+#[derive(Debug)]
+pub struct Exclusive<T>(RefCell<T>);
+
+impl<T> Exclusive<T> {
+    /// Holds `object`.
+    pub fn new(object: T) -> Self {
+        Self(RefCell::new(object))
+    }
+
+    /// Runs `access` with the object.
+    pub fn with<R>(&self, access: impl FnOnce(&mut T) -> R) -> R {
+        access(&mut self.0.borrow_mut())
+    }
+}
+
+/// The constructor's way into the component, for the list of classes.
+pub type Starter = fn(Context) -> Local<'static, Rc<dyn Object>>;
+
+/// A future of the instance's one thread.
+pub type Local<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
+
+/// A started object of whatever class.
+pub trait Object {
+    /// See [`Class::call`].
+    fn call<'a>(&'a self, method: &'a str, args: &'a [u8]) -> Local<'a, Vec<u8>>;
+
+    /// See [`Class::fetch`].
+    fn fetch(&self, request: Request) -> Local<'_, Response>;
+}
+
+struct Live<C: Class>(C::Held);
+
+impl<C: Class> Object for Live<C> {
+    fn call<'a>(&'a self, method: &'a str, args: &'a [u8]) -> Local<'a, Vec<u8>> {
+        Box::pin(C::call(&self.0, method, args))
+    }
+
+    fn fetch(&self, request: Request) -> Local<'_, Response> {
+        Box::pin(C::fetch(&self.0, request))
+    }
+}
+
+/// The name of a class and its constructor, for the list of classes.
+pub fn class<C: Class>() -> (&'static str, Starter) {
+    (C::NAME, |ctx| {
+        Box::pin(async {
+            let object: Rc<dyn Object> = Rc::new(Live::<C>(C::start(ctx).await?));
+            Ok(object)
+        })
+    })
+}
+
+thread_local! {
+    /// The object of this instance. A component has one thread.
+    static LIVE: RefCell<Option<Rc<dyn Object>>> = const { RefCell::new(None) };
+}
+
+/// Export `lifecycle.start`: makes the object of the class that the host names.
+pub async fn start(info: StartInfo, classes: &[(&'static str, Starter)]) -> Result<(), wit::Failure> {
+    let Some(ctx) = Context::from_host(info) else {
+        return Err(Failure::new("this component has classes and no entry")
+            .with_kind(FailureKind::Unsupported)
+            .with_code("unsupported")
+            .into());
+    };
+    let wanted = &ctx.identity().class_name;
+    let Some((_, starter)) = classes.iter().find(|(name, _)| name == wanted) else {
+        let names: Vec<_> = classes.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let names = names.join(", ");
+        return Err(Failure::new(format!(
+            "class `{wanted}` is not exported by this component; it exports {names}"
+        ))
+        .with_kind(FailureKind::NotFound)
+        .with_code("class-not-found")
+        .into());
+    };
+    let object = starter(ctx).await?;
+    LIVE.set(Some(object));
+    Ok(())
+}
+
+/// Export `rpc-handler.call`.
+pub async fn call(method: String, args: Vec<u8>) -> Result<Vec<u8>, wit::Failure> {
+    Ok(live()?.call(&method, &args).await?)
+}
+
+/// Export `http-handler.fetch`.
+pub async fn fetch(request: wit_http::Request) -> Result<wit_http::Response, wit::Failure> {
+    Ok(live()?.fetch(Request::from_host(request)).await?.into_host())
+}
+
+fn live() -> Result<Rc<dyn Object>, Failure> {
+    LIVE.with_borrow(Clone::clone).ok_or_else(|| {
+        Failure::new("an event arrived before the object was started")
+            .with_kind(FailureKind::InvalidState)
+            .with_code("not-started")
+    })
+}
+
+/// Makes the component: names the classes that it exports. Once per crate, at its root.
+///
+/// ```
+/// # use durabo::Context;
+/// pub struct Counter;
+/// pub struct Room;
+/// # #[durabo::object] impl Counter { pub fn new(_: Context) -> Self { Self } }
+/// # #[durabo::object] impl Room { pub fn new(_: Context) -> Self { Self } }
+///
+/// durabo::export!(Counter, Room);
+/// # fn main() {}
+/// ```
+#[macro_export]
+macro_rules! export {
+    ($($class:ty),+ $(,)?) => {
+        $(impl $crate::lifecycle::Exported for $class {})+
+
+        const _: () = {
+            use $crate::bindings::durabo::object::{http, types};
+            use $crate::bindings::exports::durabo::object as exports;
+
+            struct Component;
+
+            impl exports::lifecycle::Guest for Component {
+                async fn start(info: exports::lifecycle::StartInfo) -> Result<(), types::Failure> {
+                    $crate::lifecycle::start(info, &[$($crate::lifecycle::class::<$class>()),+]).await
+                }
+            }
+
+            impl exports::rpc_handler::Guest for Component {
+                async fn call(
+                    method: ::std::string::String,
+                    args: ::std::vec::Vec<u8>,
+                ) -> Result<::std::vec::Vec<u8>, types::Failure> {
+                    $crate::lifecycle::call(method, args).await
+                }
+            }
+
+            impl exports::http_handler::Guest for Component {
+                async fn fetch(request: http::Request) -> Result<http::Response, types::Failure> {
+                    $crate::lifecycle::fetch(request).await
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::export_exports!(Component with_types_in $crate::bindings);
+        };
+    };
+}

@@ -1,0 +1,63 @@
+//! Every form that a class may have: constructors, plain and `async` methods, with and without results.
+use durabo::{Bytes, Context, Failure, Request, Response, State};
+
+pub struct Plain(u32);
+
+#[durabo::object]
+impl Plain {
+    pub fn new(_ctx: Context) -> Self {
+        Self(0)
+    }
+    pub fn bump(&mut self, by: Option<u32>) -> u32 {
+        self.0 += by.unwrap_or(1);
+        self.0
+    }
+    pub fn nothing(&self) {}
+    pub fn parse(&self, text: String) -> Result<i64, std::num::ParseIntError> {
+        text.parse()
+    }
+    pub fn bytes(&mut self, (a, b): (Bytes, Vec<Bytes>)) -> usize {
+        a.len() + b.len()
+    }
+    // Names that the expansion uses itself.
+    pub fn call(&self, held: String, method: String, args: i64, arguments: u8) -> (String, String, i64, u8) {
+        (held, method, args, arguments)
+    }
+    pub fn start(&self) {}
+    fn generic<T>(&self, _: &T) {}
+    pub fn free() -> u8 {
+        7
+    }
+}
+
+pub struct Suspending {
+    ctx: Context,
+    hits: State<u32>,
+}
+
+#[durabo::object]
+impl Suspending {
+    pub async fn new(ctx: Context) -> Result<Self, Failure> {
+        durabo::timer::sleep(std::time::Duration::ZERO).await;
+        Ok(Self { ctx, hits: State::new(0) })
+    }
+    pub fn hit(&self) -> u32 {
+        self.hits.with(|hits| {
+            *hits += 1;
+            *hits
+        })
+    }
+    pub async fn slow(&self, ms: u64) -> Result<String, Failure> {
+        durabo::timer::sleep(std::time::Duration::from_millis(ms)).await;
+        Ok(self.ctx.identity().id.clone())
+    }
+    pub async fn fetch(&self, request: Request) -> Result<Response, Failure> {
+        Ok(Response::text(request.text().await?))
+    }
+}
+
+durabo::export!(Plain, Suspending);
+
+fn main() {
+    let _ = (Plain::free(), Plain::generic::<u8>);
+}

@@ -1,0 +1,63 @@
+//! The components that the suite deploys, one constant each.
+//!
+//! The build script makes them and refuses a guest that this file does not name, so that no guest is
+//! kept which no test uses.
+
+use std::fs;
+
+/// A built component and the app under which a prepared node serves it.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest {
+    /// Name of the app.
+    pub app: &'static str,
+    /// The component's file.
+    pub path: &'static str,
+}
+
+/// Statements as data.
+pub const SQL: Guest = Guest { app: "sql", path: env!("GUEST_CONFORMANCE_SQL") };
+/// Start, memory, errors, traps, `abort`.
+pub const LIFECYCLE: Guest = Guest { app: "lifecycle", path: env!("GUEST_CONFORMANCE_LIFECYCLE") };
+/// Every way of going wrong.
+pub const FAULTS: Guest = Guest { app: "faults", path: env!("GUEST_CONFORMANCE_FAULTS") };
+/// Writes and waits at chosen places.
+pub const GATES: Guest = Guest { app: "gates", path: env!("GUEST_CONFORMANCE_GATES") };
+/// The example `counter`.
+pub const COUNTER: Guest = Guest { app: "counter", path: env!("GUEST_EXAMPLE_COUNTER") };
+/// The example `todo`.
+pub const TODO: Guest = Guest { app: "todo", path: env!("GUEST_EXAMPLE_TODO") };
+/// The example `bank`.
+pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK") };
+
+/// What a prepared node has deployed.
+pub const ALL: [Guest; 7] = [SQL, LIFECYCLE, FAULTS, GATES, COUNTER, TODO, BANK];
+
+impl Guest {
+    /// The component.
+    pub fn bytes(self) -> Vec<u8> {
+        fs::read(self.path).unwrap_or_else(|error| panic!("reading the guest `{}`: {error}", self.path))
+    }
+
+    /// The same component with another text in its data: other code with the same classes. Both texts
+    /// have to be equally long, and the first has to be there.
+    pub fn bytes_with(self, text: &str, replacement: &str) -> Vec<u8> {
+        assert_eq!(text.len(), replacement.len(), "the texts have to be equally long");
+        let mut bytes = self.bytes();
+        let places: Vec<usize> =
+            bytes.windows(text.len()).enumerate().filter(|(_, w)| *w == text.as_bytes()).map(|(at, _)| at).collect();
+        assert!(!places.is_empty(), "the guest `{}` does not hold the text `{text}`", self.path);
+        for at in places {
+            bytes[at..at + text.len()].copy_from_slice(replacement.as_bytes());
+        }
+        bytes
+    }
+
+    /// The same component with a custom section at its end: other bytes with the same code.
+    pub fn bytes_marked(self, mark: u8) -> Vec<u8> {
+        const CUSTOM_SECTION: u8 = 0;
+        let mut bytes = self.bytes();
+        // Size of the section, size of its name, name, contents.
+        bytes.extend([CUSTOM_SECTION, 6, 4, b'm', b'a', b'r', b'k', mark]);
+        bytes
+    }
+}

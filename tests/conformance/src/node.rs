@@ -1,0 +1,175 @@
+//! A node in this process on a folder of its own, with all guests deployed.
+//!
+//! The guests are deployed once, into a template; each node starts from a copy of it, which also shows
+//! that a stopped node's folder is all there is to it. Stop and start again keep the folder. Killing is
+//! tested with a process of its own, beside the command line.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use durabo_model::limits::ObjectLimits;
+use durabo_server::{Durability, Node, NodeConfig};
+
+use crate::client::Client;
+use crate::control_plane::ControlPlane;
+use crate::guest::{self, Guest};
+use crate::object::Object;
+use crate::run_folder::RunFolder;
+
+/// Small, since each node fills three of them with zeros when it is new.
+const SEGMENT_BYTES: u64 = 2 * 1024 * 1024;
+
+/// What a test sets about its node.
+#[derive(Debug, Clone)]
+pub struct TestConfig {
+    /// Capacities and times.
+    pub limits: ObjectLimits,
+    /// Size of a segment of the log, in bytes.
+    pub log_segment_bytes: u64,
+    /// What "durable" means.
+    pub durability: Durability,
+}
+
+impl Default for TestConfig {
+    fn default() -> Self {
+        Self { limits: ObjectLimits::default(), log_segment_bytes: SEGMENT_BYTES, durability: Durability::Strict }
+    }
+}
+
+impl TestConfig {
+    /// The defaults with other limits.
+    pub fn with_limits(change: impl FnOnce(&mut ObjectLimits)) -> Self {
+        let mut config = Self::default();
+        change(&mut config.limits);
+        config
+    }
+}
+
+/// A running node.
+pub struct TestNode {
+    config: TestConfig,
+    running: Option<Running>,
+    folder: Arc<RunFolder>,
+}
+
+struct Running {
+    node: Node,
+    client: Client,
+    control: ControlPlane,
+}
+
+static TEMPLATE: LazyLock<Arc<RunFolder>> = LazyLock::new(|| {
+    let mut node = TestNode::empty(TestConfig::default());
+    let control = node.control();
+    for guest in guest::ALL {
+        control
+            .deploy(guest.app, &guest.bytes())
+            .unwrap_or_else(|error| panic!("deploying the guest `{}`: {error:?}", guest.path));
+    }
+    node.stop();
+    node.folder.clone()
+});
+
+impl TestNode {
+    /// A node with all guests and the default limits.
+    pub fn start() -> Self {
+        Self::with(TestConfig::default())
+    }
+
+    /// A node with all guests.
+    pub fn with(config: TestConfig) -> Self {
+        Self::on(RunFolder::copy_of(TEMPLATE.path()), config)
+    }
+
+    /// A node with a new folder and nothing deployed.
+    pub fn empty(config: TestConfig) -> Self {
+        Self::on(RunFolder::new(), config)
+    }
+
+    fn on(folder: RunFolder, config: TestConfig) -> Self {
+        let mut node = Self { config, running: None, folder: Arc::new(folder) };
+        node.start_again();
+        node
+    }
+
+    /// Starts the stopped node on its folder.
+    pub fn start_again(&mut self) {
+        let mut config = NodeConfig::new(self.folder.path());
+        config.listen.set_port(0);
+        config.control.set_port(0);
+        config.limits = self.config.limits.clone();
+        config.log_segment_bytes = self.config.log_segment_bytes;
+        config.durability = self.config.durability;
+        let node = Node::start(config).unwrap_or_else(|error| panic!("starting a node: {error:?}"));
+        let client = Client::new(node.listen_address());
+        let control = ControlPlane::new(Client::new(node.control_address()), node.token());
+        self.running = Some(Running { node, client, control });
+    }
+
+    /// Stops it properly; the folder stays.
+    pub fn stop(&mut self) {
+        if let Some(Running { node, .. }) = self.running.take() {
+            node.stop().unwrap_or_else(|error| panic!("stopping a node: {error:?}"));
+        }
+    }
+
+    /// Stops and starts it. Clients and objects that were made before lead nowhere afterwards.
+    pub fn restart(&mut self) {
+        self.stop();
+        self.start_again();
+    }
+
+    /// Address of the data plane.
+    pub fn listen_address(&self) -> SocketAddr {
+        self.running().node.listen_address()
+    }
+
+    /// Address of the control plane.
+    pub fn control_address(&self) -> SocketAddr {
+        self.running().node.control_address()
+    }
+
+    /// A client of the data plane.
+    pub fn client(&self) -> Client {
+        self.running().client.clone()
+    }
+
+    /// The control plane, with its token.
+    pub fn control(&self) -> ControlPlane {
+        self.running().control.clone()
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The object of a guest's class behind a segment.
+    pub fn object(&self, guest: Guest, class: &str, segment: &str) -> Object {
+        Object::new(self.client(), self.control(), (guest.app, class, segment))
+    }
+
+    /// An object of a guest's class that no other test knows.
+    pub fn fresh(&self, guest: Guest, class: &str) -> Object {
+        self.object(guest, class, &fresh_name())
+    }
+
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the test has stopped the node")
+    }
+}
+
+/// A name that no other test uses.
+pub fn fresh_name() -> String {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!("fresh-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Drop for TestNode {
+    fn drop(&mut self) {
+        if let Some(Running { node, .. }) = self.running.take() {
+            let _ = node.stop(); // the test has failed already, or does not care
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Code that is deployed anew under running objects (LC-13, LC-18).
+//!
+//! The new version is the same component with another text in it. It is deployed to a second app first, so
+//! that its code is compiled already when it meets the running object.
+
+use std::thread;
+use std::time::Duration;
+
+use durabo_conformance::guest::{self, Guest};
+use durabo_conformance::node::TestConfig;
+use durabo_conformance::{Object, TestNode};
+use serde_json::json;
+
+const OLD_TEXT: &str = "failed on purpose";
+const NEW_TEXT: &str = "failed, version 2";
+
+/// Uploads bytes under an app that nobody uses, which compiles them.
+fn compile(node: &TestNode, component: &[u8]) {
+    node.control().deploy("compiled-ahead", component).expect("the new version is accepted");
+}
+
+fn deploy(node: &TestNode, guest: Guest, component: &[u8]) {
+    let report = node.control().deploy(guest.app, component).expect("the new version is accepted");
+    assert_eq!((&report["deployment"], &report["changed"]), (&json!(2), &json!(true)), "{report}");
+}
+
+/// Makes a call, and calls `meanwhile` while it is under way.
+fn while_calling<T>(
+    object: &Object,
+    (method, args): (&str, serde_json::Value),
+    meanwhile: impl FnOnce() -> T,
+) -> (Result<serde_json::Value, durabo_conformance::ErrorRecord>, T) {
+    thread::scope(|scope| {
+        let calling = scope.spawn(move || object.call(method, args));
+        // waits: the call to be under way, of which a client is not told
+        thread::sleep(Duration::from_millis(300));
+        let result = meanwhile();
+        (calling.join().expect("a client panicked"), result)
+    })
+}
+
+#[test]
+fn c_053_an_event_under_way_is_answered_by_the_old_code() {
+    let node = TestNode::start();
+    let version_2 = guest::LIFECYCLE.bytes_with(OLD_TEXT, NEW_TEXT);
+    compile(&node, &version_2);
+    let object = node.fresh(guest::LIFECYCLE, "Lifecycle");
+    object.ok("set", json!(["k", 1]));
+    assert_eq!(object.fails("write_then_fail", json!(["x"])).message, OLD_TEXT);
+    let (answer, ()) =
+        while_calling(&object, ("sleep", json!([1500])), || deploy(&node, guest::LIFECYCLE, &version_2));
+    // One hit was counted before: a new instance would have begun anew.
+    assert_eq!(answer, Ok(json!(2)));
+    assert_eq!(object.fails("write_then_fail", json!(["y"])).message, NEW_TEXT);
+    assert_eq!(object.ok("hit", json!([])), json!(2));
+    assert_eq!(object.ok("keys", json!([])), json!(["constructed", "k", "x", "y"]));
+}
+
+#[test]
+fn c_054_an_event_that_outlasts_the_drain_time_is_cut() {
+    let node = TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_millis(300)));
+    let version_2 = guest::GATES.bytes_marked(2);
+    compile(&node, &version_2);
+    let object = node.fresh(guest::GATES, "Gates");
+    object.ok("read", json!([]));
+    let (answer, ()) = while_calling(&object, ("write_sleep_write", json!(["x", 30_000])), || {
+        deploy(&node, guest::GATES, &version_2);
+    });
+    let error = answer.expect_err("the event outlasts the drain time");
+    error.assert_says("Durable Object reset because its code was updated");
+    error.assert_reset("code-updated");
+    assert_eq!(object.ok("journal", json!([])), json!(["x before"]));
+}
+
+#[test]
+fn c_055_a_new_version_finds_storage_and_no_memory() {
+    let node = TestNode::start();
+    let object = node.fresh(guest::LIFECYCLE, "Lifecycle");
+    for hits in 1..=5 {
+        assert_eq!(object.ok("hit", json!([])), json!(hits));
+    }
+    object.ok("set", json!(["k", 8]));
+    deploy(&node, guest::LIFECYCLE, &guest::LIFECYCLE.bytes_marked(2));
+    assert_eq!(object.ok("hit", json!([])), json!(1));
+    assert_eq!(object.ok("value", json!(["k"])), json!(8));
+    assert_eq!(object.ok("starts", json!([])), json!(2));
+}
+
+#[test]
+fn c_058_a_class_that_the_component_does_not_export_is_refused_by_name() {
+    let node = TestNode::start();
+    let before = node.control().app(guest::COUNTER.app);
+    let path = format!("/v1/apps/{}/deployments?class=Nowhere", guest::COUNTER.app);
+    let error = node.control().send("POST", &path, &guest::COUNTER.bytes_marked(2)).error();
+    error.assert_says("`Nowhere`");
+    assert_eq!(error.status / 100, 4, "{error:?}");
+    assert_eq!(node.control().app(guest::COUNTER.app), before);
+}
+
+#[test]
+fn a_class_that_has_objects_must_not_vanish() {
+    let node = TestNode::start();
+    let object = node.fresh(guest::COUNTER, "Counter");
+    object.ok("increment", json!([]));
+    let before = node.control().app(guest::COUNTER.app);
+    let error = node.control().deploy(guest::COUNTER.app, &guest::TODO.bytes()).expect_err("objects would be lost");
+    error.assert_says("`Counter`");
+    assert_eq!((error.code.as_str(), error.status), ("deployment-refused", 409));
+    assert_eq!(node.control().app(guest::COUNTER.app), before);
+    assert_eq!(object.ok("increment", json!([])), json!(2));
+}
+
+#[test]
+fn two_apps_of_one_component_have_their_own_objects() {
+    let node = TestNode::start();
+    node.control().deploy("second", &guest::COUNTER.bytes()).expect("deployed");
+    let second = Guest { app: "second", ..guest::COUNTER };
+    let (a, b) = (node.object(guest::COUNTER, "Counter", "x"), node.object(second, "Counter", "x"));
+    assert_eq!((a.ok("increment", json!([])), a.ok("increment", json!([]))), (json!(1), json!(2)));
+    assert_eq!(b.ok("increment", json!([])), json!(1));
+}

@@ -1,0 +1,68 @@
+//! Guests that go wrong: each gets its own clear error, and the object answers afterwards.
+
+use durabo_conformance::guest;
+use serde_json::json;
+
+use crate::standing::{node, strict_node};
+use crate::together::together;
+
+#[test]
+fn a_panic_carries_its_text() {
+    let object = node().fresh(guest::FAULTS, "Faults");
+    let error = object.fails("panic", json!(["the reason is here"]));
+    error.assert_reset("guest-trapped");
+    error.assert_says("the reason is here");
+    assert_eq!(object.ok("traces", json!([])), json!([]));
+    let error = object.get("/panic").error();
+    error.assert_reset("guest-trapped");
+    error.assert_says("panicked in fetch");
+    assert_eq!(object.ok("ping", json!([])), json!("pong"));
+}
+
+#[test]
+fn a_trap_names_its_cause_and_place() {
+    let object = node().fresh(guest::FAULTS, "Faults");
+    let error = object.fails("trap", json!([]));
+    error.assert_reset("guest-trapped");
+    error.assert_says("unreachable");
+    error.assert_says("Faults");
+    assert_eq!(object.ok("traces", json!([])), json!([]));
+}
+
+#[test]
+fn recursion_without_end_is_a_trap_of_the_stack() {
+    let object = strict_node().fresh(guest::FAULTS, "Faults");
+    let error = object.fails("recurse", json!([]));
+    error.assert_reset("guest-trapped");
+    error.assert_says("stack");
+    assert_eq!(object.ok("traces", json!([])), json!([]));
+}
+
+#[test]
+fn garbage_instead_of_a_result_is_an_error_and_no_reset() {
+    let object = node().fresh(guest::FAULTS, "Faults");
+    let error = object.fails("garbage", json!([]));
+    assert_eq!((error.code.as_str(), error.status, error.object_reset), ("invalid-guest-result", 500, false), "{error:?}");
+    assert_eq!(object.ok("ping", json!([])), json!("pong"));
+}
+
+#[test]
+fn a_guest_that_talks_without_end_disturbs_nobody() {
+    let object = node().fresh(guest::FAULTS, "Faults");
+    assert_eq!(object.ok("noise", json!([2000])), json!(null));
+    assert_eq!(object.ok("ping", json!([])), json!("pong"));
+}
+
+#[test]
+fn faults_of_many_objects_at_once_leave_the_node_well() {
+    let kinds = ["trap", "recurse", "allocate", "garbage", "spin"];
+    let codes = together(kinds.len() * 2, |number| {
+        let object = strict_node().fresh(guest::FAULTS, "Faults");
+        let error = object.fails(kinds[number % kinds.len()], json!([]));
+        assert_eq!(object.ok("ping", json!([])), json!("pong"));
+        error.code
+    });
+    let expected =
+        ["guest-trapped", "guest-trapped", "memory-limit-exceeded", "invalid-guest-result", "cpu-limit-exceeded"];
+    assert_eq!(codes, expected.repeat(2));
+}

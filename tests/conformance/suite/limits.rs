@@ -1,0 +1,100 @@
+//! What the node takes from guests that want too much: time, memory, places in the queue (LC-14, ST-7).
+
+use std::thread;
+use std::time::Duration;
+
+use durabo_conformance::node::TestConfig;
+use durabo_conformance::{ErrorRecord, Object, TestNode, guest};
+use serde_json::json;
+
+use crate::standing::strict_node;
+use crate::together::together;
+
+fn fresh() -> Object {
+    strict_node().fresh(guest::FAULTS, "Faults")
+}
+
+/// Calls what goes wrong; meanwhile a neighbour of the same class is asked, at least once.
+fn fails_while_a_neighbour_answers(object: &Object, method: &str) -> ErrorRecord {
+    let neighbour = fresh();
+    neighbour.ok("ping", json!([]));
+    thread::scope(|scope| {
+        let failing = scope.spawn(|| object.fails(method, json!([])));
+        let mut answers = 0;
+        while !failing.is_finished() {
+            assert_eq!(neighbour.ok("ping", json!([])), json!("pong"));
+            answers += 1;
+        }
+        assert!(answers > 1, "the neighbour answered {answers} times");
+        failing.join().expect("a client panicked")
+    })
+}
+
+fn assert_well_again(object: &Object) {
+    assert_eq!(object.ok("ping", json!([])), json!("pong"));
+    assert_eq!(object.ok("traces", json!([])), json!([]));
+}
+
+#[test]
+fn c_056_an_endless_loop_is_cut_at_the_cpu_limit() {
+    let object = fresh();
+    let error = fails_while_a_neighbour_answers(&object, "spin");
+    error.assert_reset("cpu-limit-exceeded");
+    error.assert_says("more than 0.7 s of CPU time");
+    assert_well_again(&object);
+}
+
+#[test]
+fn an_endless_statement_is_cut_at_the_cpu_limit() {
+    let object = fresh();
+    let error = fails_while_a_neighbour_answers(&object, "spin_in_sql");
+    error.assert_reset("cpu-limit-exceeded");
+    assert_well_again(&object);
+}
+
+#[test]
+fn c_057_memory_without_end_is_cut_at_the_memory_limit() {
+    let object = fresh();
+    let error = fails_while_a_neighbour_answers(&object, "allocate");
+    error.assert_reset("memory-limit-exceeded");
+    error.assert_says("more than 32 MiB of memory");
+    assert_well_again(&object);
+}
+
+#[test]
+fn waiting_costs_no_cpu_time() {
+    let object = strict_node().fresh(guest::LIFECYCLE, "Lifecycle");
+    assert_eq!(object.ok("sleep", json!([1500])), json!(1));
+    assert_eq!(object.ok("starts", json!([])), json!(1));
+}
+
+#[test]
+fn c_033_events_beyond_the_mailbox_are_refused_at_once() {
+    const QUEUED: usize = 4;
+    const SENT: usize = 12;
+    let node = TestNode::with(TestConfig::with_limits(|limits| {
+        limits.events_in_flight_max = 1;
+        limits.mailbox_events_max = QUEUED;
+    }));
+    let object = node.fresh(guest::GATES, "Gates");
+    object.ok("read", json!([]));
+    let outcomes = thread::scope(|scope| {
+        let busy = scope.spawn(|| object.ok("sleep", json!([2000])));
+        // waits: the first call to be under way, of which a client is not told
+        thread::sleep(Duration::from_millis(300));
+        let outcomes = together(SENT, |number| object.call("append", json!([number.to_string()])));
+        assert_eq!(busy.join().expect("a client panicked"), json!(1));
+        outcomes
+    });
+    let refused: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
+    assert_eq!(refused.len(), SENT - QUEUED, "{outcomes:?}");
+    for error in refused {
+        assert_eq!((error.code.as_str(), error.status), ("overloaded", 503), "{error:?}");
+        assert_eq!((error.overloaded, error.retryable, error.object_reset), (true, false, false), "{error:?}");
+        error.assert_says("Too many requests queued");
+    }
+    // Lines were numbered in the order in which they were written.
+    let mut lines: Vec<_> = outcomes.into_iter().filter_map(Result::ok).collect();
+    lines.sort_by_key(|line| line.as_i64());
+    assert_eq!(lines, [json!(1), json!(2), json!(3), json!(4)]);
+}

@@ -1,0 +1,55 @@
+//! A node that is stopped and started again on its folder. Killing is tested beside the command line.
+
+use durabo_conformance::{TestNode, guest};
+use serde_json::json;
+
+use crate::together::together;
+
+#[test]
+fn everything_acknowledged_is_there_after_a_restart() {
+    let mut node = TestNode::start();
+    let names: Vec<String> = (0..8).map(|number| format!("restart-{number}")).collect();
+    for round in 1..=3 {
+        let counters: Vec<_> = names.iter().map(|name| node.object(guest::COUNTER, "Counter", name)).collect();
+        together(counters.len(), |number| {
+            for step in 1..=5 {
+                assert_eq!(counters[number].ok("increment", json!([])), json!((round - 1) * 5 + step));
+            }
+        });
+        node.restart();
+    }
+    for name in &names {
+        assert_eq!(node.object(guest::COUNTER, "Counter", name).ok("get", json!([])), json!(15));
+    }
+}
+
+#[test]
+fn apps_ids_and_names_survive_a_restart() {
+    let mut node = TestNode::start();
+    let identity = node.object(guest::LIFECYCLE, "Lifecycle", "named").ok("identity", json!([]));
+    let apps = node.control().send("GET", "/v1/apps", b"").json();
+    let token = node.control().authorization().to_owned();
+    node.restart();
+    assert_eq!(node.control().send("GET", "/v1/apps", b"").json(), apps);
+    assert_eq!(node.control().authorization(), token);
+    let id = identity[1].as_str().expect("an id");
+    let by_id = node.object(guest::LIFECYCLE, "Lifecycle", &format!("~id:{id}"));
+    // The name was stored with the object's first commit (ID-9).
+    assert_eq!(by_id.ok("identity", json!([])), identity);
+}
+
+#[test]
+fn a_stop_waits_for_the_events_under_way() {
+    let mut node = TestNode::start();
+    let object = node.object(guest::GATES, "Gates", "stopped");
+    object.ok("read", json!([]));
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| object.call("write_sleep_write", json!(["x", 800])));
+        // waits: the call to be under way, of which a client is not told
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        node.restart();
+        assert_eq!(call.join().expect("a client panicked"), Ok(json!(null)));
+    });
+    let journal = node.object(guest::GATES, "Gates", "stopped").ok("journal", json!([]));
+    assert_eq!(journal, json!(["x before", "x after"]));
+}

@@ -1,0 +1,98 @@
+//! Method calls as clients of the gateway make them: errors with their kinds, names, values (ST-5, RP).
+
+use durabo_conformance::{guest, values};
+use serde_json::json;
+
+use crate::database::Database;
+use crate::standing::node;
+
+#[test]
+fn c_026_an_error_keeps_its_kind_and_message_and_nothing_of_the_callee() {
+    // The record's fields are a closed list, so that a stack would be noticed.
+    let error = node().fresh(guest::LIFECYCLE, "Lifecycle").fails("fail_with", json!(["TypeError", "bad", null]));
+    assert_eq!((error.name.as_str(), error.message.as_str(), error.code.as_str()), ("TypeError", "bad", ""));
+    assert_eq!((error.remote, error.retryable, error.overloaded, error.object_reset), (true, false, false, false));
+    assert_eq!((error.kind.as_str(), error.status), ("application", 500));
+}
+
+#[test]
+fn c_027_the_class_of_an_error_is_kept() {
+    let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
+    for name in ["RangeError", "SyntaxError", "ReferenceError", "Error"] {
+        let error = object.fails("fail_with", json!([name, "text", "my-code"]));
+        assert_eq!((error.name.as_str(), error.message.as_str(), error.code.as_str()), (name, "text", "my-code"));
+    }
+}
+
+#[test]
+fn c_290_a_method_that_does_not_exist_is_named() {
+    let error = node().fresh(guest::LIFECYCLE, "Lifecycle").fails("nope", json!([]));
+    error.assert_says("does not implement the method \"nope\"");
+    assert_eq!((error.name.as_str(), error.code.as_str(), error.status), ("TypeError", "method-not-found", 404));
+}
+
+#[test]
+fn c_291_what_every_value_has_is_no_method() {
+    let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
+    for method in ["toString", "__proto__", "hasOwnProperty", "env", "ctx", "new", "put"] {
+        object.fails(method, json!([])).assert_says("does not implement the method");
+    }
+}
+
+#[test]
+fn c_292_reserved_names_never_reach_the_guest() {
+    let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
+    let reserved =
+        ["fetch", "connect", "alarm", "webSocketMessage", "webSocketClose", "webSocketError", "dup", "constructor"];
+    for method in reserved {
+        let error = object.fails(method, json!([]));
+        error.assert_says("is a reserved method and cannot be called over RPC");
+        assert_eq!((error.code.as_str(), error.status), ("method-reserved", 400));
+    }
+    assert_eq!(object.listed(), None, "the object was started");
+}
+
+#[test]
+fn c_294_values_come_back_as_they_were_sent() {
+    let db = Database::new();
+    let all_bytes: Vec<u8> = (0..=255).collect();
+    let given = json!([
+        "",
+        null,
+        9_007_199_254_740_992_i64,
+        -0.5,
+        values::bytes(&all_bytes),
+        "\u{1f600} and \u{0} within",
+        values::int(i64::MIN),
+        1e300
+    ]);
+    assert_eq!(db.rows("SELECT ?, ?, ?, ?, ?, ?, ?, ?", given.clone()), json!([given]));
+    let nested = json!({"list": [[], [[1]]], "empty": {}, "yes": true, "$$int": "escaped", "text": ""});
+    let item = node().fresh(guest::TODO, "Todo").ok("add", json!([nested]));
+    assert_eq!(item["data"], nested);
+}
+
+#[test]
+fn arguments_that_are_no_array_are_refused_with_a_hint() {
+    let client = node().client();
+    for body in [&b"{\"a\": 1}"[..], b"5", b"[1", b"by=1"] {
+        let answer = client.send("POST", "/rpc/lifecycle/Lifecycle/hints/hit", &[], body);
+        assert_eq!((answer.status, answer.error().code.as_str()), (400, "invalid-body"), "{}", answer.text());
+    }
+    assert_eq!(client.send("POST", "/rpc/lifecycle/Lifecycle/hints/hit", &[], b"").json(), json!(1));
+}
+
+#[test]
+fn unknown_apps_and_classes_are_named() {
+    let client = node().client();
+    for (path, code) in [
+        ("/rpc/nowhere/Lifecycle/a/hit", "app-not-found"),
+        ("/rpc/lifecycle/Nothing/a/hit", "class-not-found"),
+        ("/nothing/here", "not-found"),
+    ] {
+        let error = client.send("POST", path, &[], b"[]").error();
+        assert_eq!((error.code.as_str(), error.status), (code, 404), "{error:?}");
+    }
+    let error = client.send("GET", "/rpc/lifecycle/Lifecycle/a/hit", &[], b"").error();
+    assert_eq!((error.code.as_str(), error.status), ("method-not-allowed", 405));
+}

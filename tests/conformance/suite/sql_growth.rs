@@ -1,0 +1,57 @@
+//! What must not grow: the change log and an object's file under a cursor that was left half read (B-03).
+
+use std::time::Duration;
+
+use durabo_conformance::node::TestConfig;
+use durabo_conformance::{TestNode, guest};
+use serde_json::json;
+
+use crate::database::{Database, refusal};
+
+const SEGMENT_BYTES: u64 = 256 * 1024;
+/// Bytes of rows in the table, in all.
+const TABLE_BYTES: u64 = 1000 * 1000;
+/// Enough to fill the log's folder many times over if nothing were recycled.
+const EVENTS: usize = 4000;
+
+fn bytes_in(node: &TestNode) -> u64 {
+    node.folder().files().iter().filter(|(path, _)| path.extension().is_none_or(|e| e != "wasm" && e != "cwasm")).map(|(_, bytes)| bytes).sum()
+}
+
+#[test]
+fn b_03_a_cursor_left_half_read_holds_nothing_back() {
+    let mut config = TestConfig::with_limits(|limits| {
+        limits.wal_bytes_max = 256 * 1024;
+        limits.idle_after = Duration::from_secs(2);
+    });
+    config.log_segment_bytes = SEGMENT_BYTES;
+    let node = TestNode::with(config);
+    let before = bytes_in(&node);
+    let object = node.fresh(guest::SQL, "Sql");
+    let db = Database::of(object.clone());
+    db.exec(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a);
+         WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 1000)
+         INSERT INTO t SELECT i, randomblob(1000) FROM c",
+    );
+    db.call("open_and_take", json!([[["c", {"query": "SELECT id, a FROM t", "batch": 1}]], [["c", 1]]])).expect("opened");
+    let update = "UPDATE t SET a = randomblob(1000) WHERE id = ?";
+    let mut most = 0;
+    for event in 0..EVENTS {
+        db.query(update, json!([event % 1000 + 1]));
+        if event % 100 == 0 {
+            most = most.max(bytes_in(&node));
+        }
+    }
+    let grown = most.saturating_sub(before);
+    let bound = 3 * TABLE_BYTES + 12 * SEGMENT_BYTES;
+    assert!(grown < bound, "the data folder grew by {grown} bytes, the bound is {bound}");
+
+    let rest = db.call("take", json!(["c", 2000])).expect("an outcome");
+    let rows = rest["rows"].as_array().map(Vec::len);
+    if rows != Some(999) {
+        assert_eq!(refusal(&rest).name, "cursor-closed", "{rest}");
+    }
+    object.wait_until_evicted();
+    assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(1000));
+}

@@ -1,0 +1,21 @@
+//! Several clients at once.
+
+use std::sync::Barrier;
+use std::thread;
+
+/// Runs `work` in `count` threads that start at the same moment; the results in the order of their numbers.
+pub fn together<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let start = Barrier::new(count);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count)
+            .map(|number| {
+                let (start, work) = (&start, &work);
+                scope.spawn(move || {
+                    start.wait();
+                    work(number)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("a client panicked")).collect()
+    })
+}

@@ -1,0 +1,77 @@
+//! What must be true of each object: a plain list of numbers that were seen to be there.
+//!
+//! A number is *kept* once an answer that shows it was let out, and *forbidden* if the turn that wrote
+//! it was discarded. Whatever is read later must hold all that is kept, in the same order, and nothing
+//! that is forbidden.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The model of all objects of a run.
+#[derive(Debug, Default)]
+pub struct Model {
+    kept: BTreeMap<u64, Vec<u64>>,
+    attempted: BTreeMap<u64, BTreeSet<u64>>,
+    forbidden: BTreeSet<u64>,
+}
+
+impl Model {
+    /// Notes that `object` was asked to write `number`.
+    pub fn attempt(&mut self, object: u64, number: u64) {
+        self.attempted.entry(object).or_default().insert(number);
+    }
+
+    /// Notes that `number` was written in a turn that trapped.
+    pub fn forbid(&mut self, number: u64) {
+        self.forbidden.insert(number);
+    }
+
+    /// Checks an answer that was let out: it shows all numbers of the object. Answers may come late,
+    /// so a shorter one than the newest is fine if it is its beginning.
+    pub fn observe(&mut self, object: u64, seen: &[u64]) -> Result<(), String> {
+        let kept = self.kept.entry(object).or_default();
+        let common = kept.len().min(seen.len());
+        if kept[..common] != seen[..common] {
+            return Err(format!("object {object} answered {seen:?}, but had shown {kept:?}"));
+        }
+        let attempted = self.attempted.entry(object).or_default();
+        if let Some(number) = seen.iter().find(|n| !attempted.contains(n) || self.forbidden.contains(n)) {
+            return Err(format!("object {object} holds {number}, which was never written or was undone"));
+        }
+        if seen.len() > kept.len() {
+            *kept = seen.to_vec();
+        }
+        Ok(())
+    }
+
+    /// Checks an answer that is newer than all before, as after a restart: nothing kept is missing.
+    pub fn verify(&mut self, object: u64, seen: &[u64]) -> Result<(), String> {
+        self.observe(object, seen)?;
+        let kept = &self.kept[&object];
+        if seen.len() < kept.len() {
+            return Err(format!("object {object} lost {:?}", &kept[seen.len()..]));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_number_is_noticed() {
+        let mut model = Model::default();
+        model.attempt(1, 5);
+        model.observe(1, &[5]).expect("attempted");
+        assert!(model.verify(1, &[]).is_err());
+        assert!(model.verify(1, &[5]).is_ok());
+    }
+
+    #[test]
+    fn an_undone_number_is_noticed() {
+        let mut model = Model::default();
+        model.attempt(1, 5);
+        model.forbid(5);
+        assert!(model.observe(1, &[5]).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! One life of a simulated node: opened on a disk, driven step by step, dropped.
+//!
+//! Wires the same parts as `server`, with the steps of the two log threads taken by the test.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use durabo_changelog::disk::Disk;
+use durabo_changelog::scan::{LogScan, StartedLog};
+use durabo_changelog::segment::{Durability, LogOptions};
+use durabo_changelog::simulated_disk::SimulatedDisk;
+use durabo_model::failure::Failure;
+use durabo_model::limits::ObjectLimits;
+use durabo_model::name::ClassName;
+use durabo_model::object::{NamespaceNumber, ObjectKey};
+use durabo_model::object_id::NamespaceKey;
+use durabo_objects::committer::{CommitQueue, Committer, LogPins};
+use durabo_objects::directory::{Directory, ObjectAddress};
+use durabo_objects::node::{Counters, Node};
+use durabo_objects::placement::SingleNode;
+use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
+use durabo_storage::object_index::ObjectIndex;
+use durabo_storage::recovery;
+use tokio::runtime::Handle;
+
+use crate::clock::SimulatedClock;
+use crate::fake_guest::FakeLoader;
+
+/// Small, so that a run of a few hundred events goes through many of them.
+const SEGMENT_BYTES: u64 = 64 * 1024;
+
+/// A running node.
+pub struct World {
+    /// Way to its objects.
+    pub directory: Directory,
+    /// Takes the steps of the committer thread.
+    pub committer: Committer,
+    /// Takes the steps of the upkeep thread.
+    pub upkeep: Upkeep,
+}
+
+/// Limits under which objects checkpoint, fill up and leave often.
+pub fn limits() -> ObjectLimits {
+    ObjectLimits { wal_bytes_max: 48 * 1024, ..ObjectLimits::default() }
+}
+
+/// The address of the simulated object with this number.
+pub fn address(number: u64) -> ObjectAddress {
+    let name = format!("object-{number}");
+    let key =
+        ObjectKey { namespace: NamespaceNumber(1), id: NamespaceKey::new("simulation").id_from_name(&name) };
+    ObjectAddress { key, class: ClassName::new("Fake").expect("a good name"), name: Some(name) }
+}
+
+fn object_path(key: &ObjectKey) -> PathBuf {
+    Path::new("/data/objects").join(key.namespace.to_string()).join(format!("{}.sqlite", key.id))
+}
+
+impl World {
+    /// Opens the node's folder as `server` does: recovery first. To be called within a runtime.
+    pub fn open(disk: &SimulatedDisk, clock: Arc<SimulatedClock>) -> Result<Self, String> {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let options = LogOptions { segment_bytes: SEGMENT_BYTES, ..LogOptions::default() };
+        disk.create_dir_all(Path::new("/data/log")).map_err(|e| text(&e))?;
+        let mut scan = LogScan::open(disk.clone(), Path::new("/data/log"), options).map_err(|e| text(&e))?;
+        let mut index =
+            ObjectIndex::open(disk.clone(), Path::new("/data/index.sqlite")).map_err(|e| text(&e))?;
+        scan.secure_tail().map_err(|e| text(&e))?;
+        recovery::recover(&disk, &object_path, &scan, &mut index).map_err(|e| text(&e))?;
+        let started = scan.finish().map_err(|e| text(&e))?;
+        let StartedLog { log, pool, control, start_number } = started;
+        let (commits, jobs) = (CommitQueue::default(), UpkeepQueue::default());
+        let pins = LogPins::new(log.durable());
+        let node = Arc::new(Node {
+            limits: limits(),
+            durability: Durability::Strict,
+            clock,
+            disk,
+            object_path: Box::new(object_path),
+            commits: commits.clone(),
+            upkeep: jobs.clone(),
+            pins: pins.clone(),
+            index: Arc::new(Mutex::new(index)),
+            counters: Counters::new(start_number),
+        });
+        let index = node.index.clone();
+        let directory = Directory::new(node, Arc::new(FakeLoader), Box::new(SingleNode), Handle::current());
+        let asked = directory.clone();
+        let upkeep = Upkeep {
+            queue: jobs,
+            commits: commits.clone(),
+            pins: pins.clone(),
+            pool,
+            control,
+            index,
+            log_bytes_target: 2 * SEGMENT_BYTES,
+            request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
+        };
+        Ok(Self { directory, committer: Committer::new(log, commits, pins), upkeep })
+    }
+
+    /// A step of each log thread.
+    pub fn step(&mut self) -> Result<(), Failure> {
+        self.committer.flush()?;
+        self.upkeep.step()
+    }
+}
