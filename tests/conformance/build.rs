@@ -13,7 +13,8 @@ mod guests;
 const EXAMPLES: [&str; 3] = ["counter", "todo", "bank"];
 
 fn main() {
-    let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets the manifest's folder"));
+    let here =
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets the manifest's folder"));
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets the output folder"));
     for watched in ["build.rs", "src/guest.rs", "suite", "../../guests/build.rs"] {
         println!("cargo:rerun-if-changed={}", here.join(watched).display());
@@ -30,7 +31,8 @@ fn main() {
 
 /// Names of the folders in a folder, in order.
 fn folders(parent: &Path) -> Vec<String> {
-    let entries = fs::read_dir(parent).unwrap_or_else(|error| panic!("reading {}: {error}", parent.display()));
+    let entries =
+        fs::read_dir(parent).unwrap_or_else(|error| panic!("reading {}: {error}", parent.display()));
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap_or_else(|error| panic!("reading {}: {error}", parent.display())).path())
         .filter(|path| path.join("Cargo.toml").is_file())

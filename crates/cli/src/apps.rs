@@ -72,7 +72,13 @@ fn list(client: &Client, output: Output) -> anyhow::Result<()> {
         return Ok(output.text(&answer.body)?);
     }
     let rows = apps.into_iter().map(|app| {
-        vec![app.name, app.deployment.to_string(), utc(app.deployed_ms), names(&app.classes), short(&app.digest)]
+        vec![
+            app.name,
+            app.deployment.to_string(),
+            utc(app.deployed_ms),
+            names(&app.classes),
+            short(&app.digest),
+        ]
     });
     output.table(&["APP", "DEPLOYMENT", "SINCE", "CLASSES", "COMPONENT"], &rows.collect::<Vec<_>>())?;
     Ok(())

@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn arguments_are_sent_as_they_are_written() {
         assert_eq!(array(&[]), Ok("[]".to_owned()));
-        assert_eq!(array(&["9007199254740993", "\"é\"", "-1", "{\"a\": [1]}"]).as_deref(), Ok("[9007199254740993,\"é\",-1,{\"a\": [1]}]"));
+        assert_eq!(
+            array(&["9007199254740993", "\"é\"", "-1", "{\"a\": [1]}"]).as_deref(),
+            Ok("[9007199254740993,\"é\",-1,{\"a\": [1]}]")
+        );
     }
 
     #[test]

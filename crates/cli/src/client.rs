@@ -80,7 +80,8 @@ pub struct Answer {
 impl Answer {
     /// The body as JSON.
     pub fn read<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
-        serde_json::from_slice(&self.body).context("the answer is not what this program expects; is the node of another version?")
+        serde_json::from_slice(&self.body)
+            .context("the answer is not what this program expects; is the node of another version?")
     }
 }
 
@@ -100,9 +101,13 @@ impl Client {
     /// A client of the control plane, with the token that the arguments lead to.
     pub fn of_control_plane(args: &ControlArgs) -> anyhow::Result<Self> {
         let (token, token_origin) = match &args.token {
-            Some(token) => (Some(token.clone()), "the token was given by `--token` or `DURABO_TOKEN`".to_owned()),
+            Some(token) => {
+                (Some(token.clone()), "the token was given by `--token` or `DURABO_TOKEN`".to_owned())
+            }
             None => match durabo_server::read_token(&args.data) {
-                Ok(token) => (Some(token), format!("the token was read from `{}`", args.data.join("token").display())),
+                Ok(token) => {
+                    (Some(token), format!("the token was read from `{}`", args.data.join("token").display()))
+                }
                 // Whether a token is needed, and whether a node is there at all, is for the answer to tell.
                 Err(error) => (None, format!("no token was found ({error:#})")),
             },
@@ -124,7 +129,9 @@ impl Client {
         let authority = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
         let parsed = authority.parse::<http::uri::Authority>().ok().filter(|parsed| parsed.port().is_some());
         if parsed.is_none() || authority.contains('@') {
-            return Err(Refusal::new(format!("`{address}` is not an address; write it as `127.0.0.1:7610`")).into());
+            return Err(
+                Refusal::new(format!("`{address}` is not an address; write it as `127.0.0.1:7610`")).into()
+            );
         }
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -162,7 +169,13 @@ impl Client {
         self.send(method, path, SendBody::from_reader(&mut reader), Some(body.len() as u64))
     }
 
-    fn send(&self, method: Method, path: &str, body: SendBody<'_>, bytes: Option<u64>) -> anyhow::Result<Answer> {
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: SendBody<'_>,
+        bytes: Option<u64>,
+    ) -> anyhow::Result<Answer> {
         let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -170,9 +183,12 @@ impl Client {
         if let Some(bytes) = bytes {
             request = request.header(header::CONTENT_LENGTH, bytes);
         }
-        let request = request.body(body).map_err(|error| Refusal::new(format!("the request cannot be sent: {error}")))?;
+        let request = request
+            .body(body)
+            .map_err(|error| Refusal::new(format!("the request cannot be sent: {error}")))?;
         let mut response = self.agent.run(request).map_err(|error| self.connection_fault(error))?;
-        let object_id = response.headers().get("x-durabo-object-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let object_id =
+            response.headers().get("x-durabo-object-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let body = body.with_context(|| format!("reading the answer of {}", self.base))?;
         Ok(Answer { status: response.status().as_u16(), object_id, body })
@@ -185,7 +201,10 @@ impl Client {
             _ => false,
         };
         if is_refused {
-            return anyhow!("no node answers at {}; start one with `durabo serve`, or name its address", self.base);
+            return anyhow!(
+                "no node answers at {}; start one with `durabo serve`, or name its address",
+                self.base
+            );
         }
         anyhow::Error::new(error).context(format!("asking {}", self.base))
     }

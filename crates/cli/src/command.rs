@@ -9,8 +9,16 @@ use crate::{apps, call, demo, deploy, objects, serve, sql, status};
 
 /// Durable objects on your own machine: each has code, a name and a SQLite database
 #[derive(Debug, Parser)]
-#[command(name = "durabo", version, subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 refused by the node or for what is wrong with the input, 2 broken.")]
+#[command(
+    name = "durabo",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 refused by the node or for what is wrong with the input, 2 broken."
+)]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Command,

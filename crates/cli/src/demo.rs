@@ -63,7 +63,11 @@ const STEPS: [Step; 9] = [
     Step { about: "", method: Method::GET, path: "/o/demo/Todo/tour/items", body: "" },
     call("a bank: all of a transfer, or nothing", "/rpc/demo/Bank/tour/deposit", r#"["alice",100]"#),
     call("", "/rpc/demo/Bank/tour/transfer", r#"["alice","bob",30]"#),
-    call("more than there is: refused by the class, and nothing has moved", "/rpc/demo/Bank/tour/transfer", r#"["bob","alice",1000]"#),
+    call(
+        "more than there is: refused by the class, and nothing has moved",
+        "/rpc/demo/Bank/tour/transfer",
+        r#"["bob","alice",1000]"#,
+    ),
 ];
 
 const fn call(about: &'static str, path: &'static str, body: &'static str) -> Step {
@@ -79,7 +83,12 @@ pub fn run(args: &DemoArgs, output: Output) -> anyhow::Result<()> {
     // Lives until the node has stopped.
     let temporary = match &args.data {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("durabo-demo-").tempdir().context("making a temporary data folder")?),
+        None => Some(
+            tempfile::Builder::new()
+                .prefix("durabo-demo-")
+                .tempdir()
+                .context("making a temporary data folder")?,
+        ),
     };
     let data = args.data.clone().or_else(|| temporary.as_ref().map(|folder| folder.path().to_owned()));
     let running = RunningNode::start(&args.node, data.context("BUG: a data folder is given or made")?)?;

@@ -79,7 +79,8 @@ pub fn run(args: &DeployArgs, output: Output) -> anyhow::Result<()> {
 
 fn open(args: &DeployArgs) -> anyhow::Result<(File, u64)> {
     let shown = args.file.display();
-    let component = File::open(&args.file).map_err(|error| Refusal::new(format!("component `{shown}`: {error}")))?;
+    let component =
+        File::open(&args.file).map_err(|error| Refusal::new(format!("component `{shown}`: {error}")))?;
     let metadata = component.metadata().with_context(|| format!("component `{shown}`"))?;
     if !metadata.is_file() {
         return Err(Refusal::new(format!("component `{shown}` is not a file; name a `.wasm` file")).into());
@@ -104,7 +105,8 @@ fn show(report: &Report, output: Output) -> io::Result<()> {
     })?;
     for class in &report.classes {
         let methods: Vec<&str> = class.methods.iter().map(|method| method.name.as_str()).collect();
-        let calls = if methods.is_empty() { String::new() } else { format!("; methods: {}", methods.join(", ")) };
+        let calls =
+            if methods.is_empty() { String::new() } else { format!("; methods: {}", methods.join(", ")) };
         output.line(&format!("  {} ({}){calls}", class.name, class.handlers.join(", ")))?;
     }
     report.notes.iter().try_for_each(|note| output.line(&format!("note: {note}")))

@@ -50,7 +50,8 @@ pub fn run(args: &ObjectsArgs, output: Output) -> anyhow::Result<()> {
     let client = Client::of_control_plane(&args.control)?;
     let ClassTarget { app, class } = &args.class;
     let after = args.after.as_ref().map_or_else(String::new, |id| format!("&after={}", segment(id)));
-    let answer = client.get(&format!("/v1/apps/{app}/classes/{class}/objects?limit={}{after}", args.limit))?;
+    let answer =
+        client.get(&format!("/v1/apps/{app}/classes/{class}/objects?limit={}{after}", args.limit))?;
     let page: Page = answer.read()?;
     if output.is_json() {
         return Ok(output.text(&answer.body)?);

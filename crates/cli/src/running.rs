@@ -6,17 +6,17 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
+use std::{process, thread};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
-use durabo_server::{Durability, Node, NodeConfig, init_logging};
+use durabo_model::failure::Failure;
+use durabo_server::{Durability, Node, NodeConfig};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::client::{CONTROL_DEFAULT, LISTEN_DEFAULT};
 use crate::output::Output;
@@ -90,4 +90,167 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
     text.parse().map_err(|_| "an address is an IP address and a port, such as `127.0.0.1:7610`".to_owned())
+}
+
+/// A node that serves.
+pub struct RunningNode {
+    node: Node,
+    data: PathBuf,
+    durability: &'static str,
+    ended: Receiver<Ended>,
+}
+
+/// Why a node is to stop.
+enum Ended {
+    /// It was told to.
+    Told,
+    /// Its change log has failed, and nothing can be promised any more.
+    Failed(Failure),
+}
+
+impl RunningNode {
+    /// Starts a node and returns when it serves. From then on signals are noted; before, they end the
+    /// process, which a start that has not finished survives like any other.
+    pub fn start(args: &NodeArgs, data: PathBuf) -> anyhow::Result<Self> {
+        let node = Node::start(args.config(data.clone())).map_err(start_fault)?;
+        let ended = watch_for_the_end(node.failed())?;
+        let data = data.canonicalize().with_context(|| format!("data folder `{}`", data.display()))?;
+        Ok(Self { node, data, durability: args.durability(), ended })
+    }
+
+    /// Address of the data plane.
+    pub fn listen(&self) -> SocketAddr {
+        self.node.listen_address()
+    }
+
+    /// Address of the control plane.
+    pub fn control(&self) -> SocketAddr {
+        self.node.control_address()
+    }
+
+    /// Token of the control plane.
+    pub fn token(&self) -> &str {
+        self.node.token()
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Prints that the node serves, and where.
+    pub fn announce(&self, output: Output) -> io::Result<()> {
+        let (listen, control, durability) = (self.listen(), self.control(), self.durability);
+        if output.is_json() {
+            let (listen, control) = (listen.to_string(), control.to_string());
+            let data = self.data.to_string_lossy();
+            return output.json(
+                &json!({"listen": listen, "control": control, "data": data, "durability": durability}),
+            );
+        }
+        output.line(&format!(
+            "durabo {} serves: data plane http://{listen}, control plane http://{control}, data folder {}, durability {durability}",
+            env!("CARGO_PKG_VERSION"),
+            self.data.display()
+        ))
+    }
+
+    /// Waits for a signal, or for a failure of the node, and stops it.
+    pub fn until_stopped(self) -> anyhow::Result<()> {
+        let ended = self.ended.recv().context("BUG: the thread that waits for signals is gone")?;
+        let stopped = self.node.stop();
+        match ended {
+            Ended::Told => stopped,
+            Ended::Failed(failure) => Err(anyhow!("the node has stopped: {failure}")),
+        }
+    }
+
+    /// Stops the node now.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.node.stop()
+    }
+}
+
+/// A start is refused by the folder or the flags, unless the system refused something.
+fn start_fault(error: anyhow::Error) -> anyhow::Error {
+    let of_system = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    match of_system.map(io::Error::kind) {
+        None => Refusal::new(format!("{error:#}")).into(),
+        Some(ErrorKind::AddrInUse) => error.context(
+            "another program listens there already; choose other addresses with `--listen` and `--control`",
+        ),
+        Some(_) => error.context("the node cannot start"),
+    }
+}
+
+/// Tells the first signal, or the failure of the node; the second signal ends the process.
+fn watch_for_the_end(mut failed: watch::Receiver<Option<Failure>>) -> anyhow::Result<Receiver<Ended>> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_io().build().context("waiting for signals")?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        (signals.0.context("waiting for Ctrl-C")?, signals.1.context("waiting for SIGTERM")?)
+    };
+    let (tell, ended) = mpsc::channel();
+    let wait = async move {
+        let first = tokio::select! {
+            () = one_of(&mut signals) => Ended::Told,
+            failure = failure_of(&mut failed) => Ended::Failed(failure),
+        };
+        if matches!(first, Ended::Told) {
+            eprintln!("stopping; a second signal ends the process at once");
+        }
+        // The receiver is gone if the node was stopped meanwhile.
+        let _ = tell.send(first);
+        one_of(&mut signals).await;
+        process::exit(2);
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(wait))
+        .context("starting a thread")?;
+    Ok(ended)
+}
+
+async fn one_of(signals: &mut (Signal, Signal)) {
+    tokio::select! {
+        _ = signals.0.recv() => {}
+        _ = signals.1.recv() => {}
+    }
+}
+
+/// Waits for a failure; for ever if there can be none any more.
+async fn failure_of(failed: &mut watch::Receiver<Option<Failure>>) -> Failure {
+    let failure = match failed.wait_for(Option::is_some).await {
+        Ok(failure) => failure.clone(),
+        Err(_) => None,
+    };
+    match failure {
+        Some(failure) => failure,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_ip_addresses_or_localhost() {
+        assert_eq!(socket_address("localhost:7").expect("address").to_string(), "127.0.0.1:7");
+        assert_eq!(socket_address("[::1]:0").expect("address").to_string(), "[::1]:0");
+        for bad in ["7610", "localhost", "node.example:1", "127.0.0.1", "localhost:99999"] {
+            assert!(socket_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_start_without_an_io_error_was_refused() {
+        let refused = start_fault(anyhow!("data folder `x` is used by another node"));
+        assert!(refused.downcast_ref::<Refusal>().is_some());
+        let broken =
+            start_fault(anyhow::Error::new(io::Error::from(ErrorKind::PermissionDenied)).context("opening"));
+        assert!(broken.chain().all(|cause| cause.downcast_ref::<Refusal>().is_none()));
+    }
 }

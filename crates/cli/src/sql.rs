@@ -91,8 +91,13 @@ mod tests {
 
     #[test]
     fn values_are_shown_without_the_wrapping_of_json() {
-        let values =
-            [json!(null), json!("a"), json!(1.5), json!({"$int": "9007199254740993"}), json!({"$bytes": "AQ=="})];
+        let values = [
+            json!(null),
+            json!("a"),
+            json!(1.5),
+            json!({"$int": "9007199254740993"}),
+            json!({"$bytes": "AQ=="}),
+        ];
         let texts: Vec<String> = values.iter().map(shown).collect();
         assert_eq!(texts, ["NULL", "a", "1.5", "9007199254740993", "base64:AQ=="]);
     }

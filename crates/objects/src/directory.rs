@@ -103,6 +103,11 @@ impl Directory {
         objects
     }
 
+    /// How many objects are in memory.
+    pub fn live_count(&self) -> usize {
+        self.inner.registry.len()
+    }
+
     /// Whether an object is in memory.
     pub fn is_live(&self, key: &ObjectKey) -> bool {
         self.inner.registry.lock(key).contains_key(key)

@@ -10,10 +10,11 @@ use crate::ending::{CpuExhausted, InstanceEnd};
 use crate::state::GuestState;
 
 /// Frames of Rust's runtime between a panic and the code that panicked; not worth naming.
-const RUNTIME_FRAMES: [&str; 12] = [
-    "abort", "_abort", "__rust", "rust_", "std::", "<std::", "core::", "<core::", "alloc::", "<alloc::",
-    "dlmalloc", "wasi",
-];
+const RUNTIME_FRAMES: [&str; 10] =
+    ["abort", "__rust", "rust_", "std::", "<std::", "core::", "<core::", "alloc::", "<alloc::", "dlmalloc"];
+
+/// Rust's hint at the end of a panic; of no use to who cannot set the variable.
+const RUST_HINT: &str = "note: run with `RUST_BACKTRACE=1`";
 
 /// The failure that the instance's events get, after `error` ended it. Logs what callers do not see.
 pub fn reset_reason(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Failure {
@@ -71,9 +72,12 @@ fn explain(state: &GuestState, error: &wasmtime::Error) -> Failure {
         let text = format!("the guest called `exit` with status {status}; the object was reset");
         return Failure::new(ErrorCode::GuestTrapped, with_stderr(text, &state.stderr.tail()));
     }
+    let tail = state.stderr.tail();
+    if let Some(panic) = panic_text(&tail) {
+        return Failure::new(ErrorCode::GuestTrapped, panic);
+    }
     let place = error.downcast_ref::<WasmBacktrace>().and_then(guest_function);
-    let text = trap_text(&cause(error), place.as_deref());
-    Failure::new(ErrorCode::GuestTrapped, with_stderr(text, &state.stderr.tail()))
+    Failure::new(ErrorCode::GuestTrapped, with_stderr(trap_text(&cause(error), place.as_deref()), &tail))
 }
 
 fn cause(error: &wasmtime::Error) -> String {
@@ -90,25 +94,61 @@ fn trap_text(cause: &str, place: Option<&str>) -> String {
     }
 }
 
-/// A Rust guest writes why it panics before it traps.
+/// What a Rust guest wrote before it trapped, if that was a panic: place and message.
+fn panic_text(tail: &str) -> Option<String> {
+    let (_, panic) = tail.rsplit_once("panicked at ")?;
+    let (place, message) = without_hint(panic).split_once(":\n")?;
+    Some(format!("the guest panicked at `{place}`: {}; the object was reset", message.trim()))
+}
+
+/// What other guests wrote last often says more than the trap.
 fn with_stderr(text: String, tail: &str) -> String {
+    let tail = without_hint(tail);
     if tail.is_empty() { text } else { format!("{text}; its standard error ended with: {tail}") }
+}
+
+fn without_hint(text: &str) -> &str {
+    text.split_once(RUST_HINT).map_or(text, |(text, _)| text).trim()
 }
 
 /// The innermost function that is the author's own, if names were left in the component.
 fn guest_function(backtrace: &WasmBacktrace) -> Option<String> {
     // Only the printed form is without the compiler's mangling.
     let text = backtrace.to_string();
-    let names: Vec<&str> = text.lines().filter_map(frame_name).collect();
+    let names: Vec<String> = text.lines().filter_map(frame_name).collect();
     let own = names.iter().find(|name| !RUNTIME_FRAMES.iter().any(|prefix| name.starts_with(prefix)));
-    own.or(names.first()).map(|name| (*name).to_owned())
+    own.or(names.first()).cloned()
 }
 
-/// Function of a line such as `    0:   0x1a2b - module.wasm!my_app::divide`.
-fn frame_name(line: &str) -> Option<&str> {
+/// Function of a line such as `    0:   0x1a2b - module.wasm!my_app[1f]::divide`, without hashes.
+fn frame_name(line: &str) -> Option<String> {
     let (_, frame) = line.split_once(" - ")?;
     let name = frame.split_once('!').map_or(frame, |(_, name)| name).trim();
-    (!name.is_empty() && !name.starts_with('<') | name.contains("::")).then_some(name)
+    let is_unnamed = name.is_empty() || name.starts_with("<wasm function");
+    (!is_unnamed).then(|| without_hashes(name))
+}
+
+/// Rust marks crates by a hash in brackets, and in the older scheme functions by a last part `h…`.
+fn without_hashes(name: &str) -> String {
+    let is_hash = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let name = match name.rsplit_once("::h") {
+        Some((name, hash)) if is_hash(hash) => name,
+        _ => name,
+    };
+    let mut parts = name.split('[');
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(']') {
+            Some((hash, rest)) if !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                text.push_str(rest);
+            }
+            _ => {
+                text.push('[');
+                text.push_str(part);
+            }
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -116,11 +156,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_function_of_a_frame_is_read() {
-        assert_eq!(frame_name("    0:   0x1a2b - app.wasm!my_app::divide"), Some("my_app::divide"));
-        assert_eq!(frame_name("  3: 0x1 - app!<T as a::B>::c"), Some("<T as a::B>::c"));
-        assert_eq!(frame_name("  3: 0x1 - <unknown>!<wasm function 7>"), None);
-        assert_eq!(frame_name("error while executing at wasm backtrace:"), None);
+    fn the_function_of_a_frame_is_read_without_hashes() {
+        let name = |line: &str| frame_name(line);
+        assert_eq!(name("    0:   0x1a2b - app.wasm!my_app::divide").as_deref(), Some("my_app::divide"));
+        assert_eq!(
+            name("  3: 0x1 - app!<T as a::B>::c::h0c14abe1f33791e0").as_deref(),
+            Some("<T as a::B>::c")
+        );
+        assert_eq!(
+            name("  1: 0x1 - a!std[d123b7a1a2ed1472]::process::abort").as_deref(),
+            Some("std::process::abort")
+        );
+        assert_eq!(name("  2: 0x1 - a![async-lift]x#y").as_deref(), Some("[async-lift]x#y"));
+        assert_eq!(name("  3: 0x1 - <unknown>!<wasm function 7>"), None);
+        assert_eq!(name("error while executing at wasm backtrace:"), None);
+    }
+
+    #[test]
+    fn a_rust_panic_is_told_by_its_place_and_message() {
+        let tail = "thread '<unnamed>' (1) panicked at src/lib.rs:66:9:\nout of tea\nand milk\n\
+            note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+        let text = panic_text(tail).expect("a panic");
+        assert_eq!(
+            text,
+            "the guest panicked at `src/lib.rs:66:9`: out of tea\nand milk; the object was reset"
+        );
+        assert_eq!(panic_text("something else"), None);
     }
 
     #[test]

@@ -1,44 +1,191 @@
 //! The node's side of the control plane: what needs the engine, the index or the objects.
 //!
-//! Glue alone: each request is carried to the crate that knows the answer, and slow work to a thread
-//! that may block.
+//! Glue alone: each request is carried to the crate that knows the answer, slow work to a thread that
+//! may block.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use durabo_catalog::{Catalog, CatalogError, DeployRequest};
+use durabo_gateway::Readiness;
 use durabo_gateway::control::api::{
     ControlPlane, DeployReport, DeploymentReport, LogReport, ObjectReport, ObjectsPage, ObjectsReport,
     SqlReport, SqlRequest, SqlValue, StatusReport, Upload,
 };
-use durabo_gateway::Readiness;
-use durabo_model::description::{ClassDescription, ComponentDescription};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::object::NamespaceNumber;
-use durabo_model::object_id::ObjectId;
-use durabo_model::time::{Clock, Timestamp};
+use durabo_model::time::Timestamp;
 use durabo_objects::committer::LogPins;
 use durabo_objects::directory::{Directory, ObjectAddress};
 use durabo_objects::event;
-use durabo_runtime::compile::{CheckedComponent, Compiler};
-use durabo_storage::object_index::ObjectIndex;
+use durabo_storage::folder::DataFolder;
+use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use durabo_storage::value::Value;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tracing::{error, info};
 
-use crate::config::{Durability, NodeConfig};
+use crate::config::Durability;
+use crate::upload::Uploads;
 
 /// What the control plane reaches of the node.
 pub struct NodeControl {
-    pub config: NodeConfig,
-    pub catalog: Arc<Catalog>,
-    pub compiler: Arc<Compiler>,
+    pub uploads: Arc<Uploads>,
     pub directory: Directory,
+    pub folder: Arc<DataFolder>,
     pub index: Arc<Mutex<ObjectIndex>>,
     pub pins: LogPins,
-    pub clock: Arc<dyn Clock>,
     pub readiness: Readiness,
+    pub durability: Durability,
     pub start_number: u32,
     pub started: Timestamp,
+}
+
+impl ControlPlane for NodeControl {
+    fn deploy(&self, upload: Upload) -> BoxFuture<'_, Result<DeployReport, Failure>> {
+        let (uploads, index, directory) = (self.uploads.clone(), self.index.clone(), self.directory.clone());
+        let work = move || {
+            let live = directory.live_objects();
+            let has_objects = |namespace: NamespaceNumber| {
+                live.iter().any(|object| object.key.namespace == namespace)
+                    || locked(&index).count(namespace).map_or(true, |count| count > 0)
+            };
+            let (deployed, notes) = uploads.deploy(&upload, &has_objects)?;
+            directory.retire(&deployed.restarted);
+            let deployment = DeploymentReport::from(&deployed.deployment);
+            if deployed.changed {
+                info!(app = %deployment.app, deployment = deployment.deployment, "deployed");
+            }
+            Ok(DeployReport { deployment, changed: deployed.changed, notes })
+        };
+        blocking(work).boxed()
+    }
+
+    fn objects(
+        &self,
+        namespace: NamespaceNumber,
+        page: ObjectsPage,
+    ) -> BoxFuture<'_, Result<ObjectsReport, Failure>> {
+        let (index, directory) = (self.index.clone(), self.directory.clone());
+        let work = move || {
+            // One more than asked for tells whether there are more.
+            let limit = u32::try_from(page.limit + 1).unwrap_or(u32::MAX);
+            let rows = locked(&index).list(namespace, page.after, limit).map_err(internal)?;
+            let stored = rows.into_iter().map(|row| (row.key.id, stored_report(row)));
+            let mut objects: BTreeMap<_, ObjectReport> = stored.collect();
+            for live in directory.live_objects() {
+                let id = live.key.id;
+                if live.key.namespace == namespace && page.after.is_none_or(|after| id > after) {
+                    let report = objects.entry(id).or_insert_with(|| new_report(id.to_string()));
+                    report.live = true;
+                    report.name = report.name.take().or(live.name);
+                }
+            }
+            let more = objects.len() > page.limit;
+            Ok(ObjectsReport { objects: objects.into_values().take(page.limit).collect(), more })
+        };
+        blocking(work).boxed()
+    }
+
+    fn sql(&self, object: ObjectAddress, request: SqlRequest) -> BoxFuture<'_, Result<SqlReport, Failure>> {
+        async move {
+            let exists = self.directory.is_live(&object.key) || self.folder.object_path(&object.key).exists();
+            if !exists && !request.write {
+                let text = "the object has never written anything: it has no database";
+                return Err(Failure::new(ErrorCode::NotFound, text).of_object(object.key.id));
+            }
+            let request = event::SqlRequest {
+                query: request.query,
+                bindings: request.bindings.into_iter().map(bound).collect(),
+                may_write: request.write,
+            };
+            Ok(sql_report(self.directory.sql(object, request).await?))
+        }
+        .boxed()
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>> {
+        let durability = match self.durability {
+            Durability::Strict => "strict",
+            Durability::Relaxed => "relaxed",
+        };
+        let (head, least) = self.pins.with(|pins, head| (*head, pins.least_needed(*head)));
+        let report = StatusReport {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ready: self.readiness.is_ready(),
+            durability: durability.to_owned(),
+            start: self.start_number,
+            started_ms: self.started.0,
+            apps: self.uploads.catalog.snapshot().apps().count(),
+            live_objects: self.directory.live_count(),
+            log: LogReport { durable_position: head.0, recovery_bytes: head.0 - least.0 },
+        };
+        async move { Ok(report) }.boxed()
+    }
+}
+
+fn locked(index: &Mutex<ObjectIndex>) -> std::sync::MutexGuard<'_, ObjectIndex> {
+    index.lock().expect("BUG: the index's lock is never held over a panic")
+}
+
+fn internal(error: impl std::fmt::Display) -> Failure {
+    Failure::new(ErrorCode::Internal, error.to_string())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
+        error!(%panic, "work of the control plane panicked");
+        Err(internal(panic))
+    })
+}
+
+fn new_report(id: String) -> ObjectReport {
+    ObjectReport { id, name: None, live: false, size_bytes: None, last_commit_ms: None }
+}
+
+fn stored_report(row: ObjectRow) -> ObjectReport {
+    ObjectReport {
+        name: row.name,
+        size_bytes: Some(row.mark.file_bytes),
+        last_commit_ms: Some(row.last_commit.0),
+        ..new_report(row.key.id.to_string())
+    }
+}
+
+fn sql_report(answer: event::SqlAnswer) -> SqlReport {
+    let width = answer.columns.len().max(1);
+    let mut values = answer.rows.into_iter().map(shown).peekable();
+    let mut rows = Vec::new();
+    while values.peek().is_some() {
+        rows.push(values.by_ref().take(width).collect());
+    }
+    SqlReport {
+        columns: answer.columns,
+        rows,
+        rows_read: answer.counts.rows_read,
+        rows_written: answer.counts.rows_written,
+        cut: answer.is_truncated,
+    }
+}
+
+fn bound(value: SqlValue) -> Value {
+    match value {
+        SqlValue::Null => Value::Null,
+        SqlValue::Integer(value) => Value::Integer(value),
+        SqlValue::Real(value) => Value::Real(value),
+        SqlValue::Text(value) => Value::Text(value),
+        SqlValue::Blob(value) => Value::Blob(value),
+    }
+}
+
+fn shown(value: Value) -> SqlValue {
+    match value {
+        Value::Null => SqlValue::Null,
+        Value::Integer(value) => SqlValue::Integer(value),
+        Value::Real(value) => SqlValue::Real(value),
+        Value::Text(value) => SqlValue::Text(value),
+        Value::Blob(value) => SqlValue::Blob(value),
+    }
 }

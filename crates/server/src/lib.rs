@@ -1,15 +1,20 @@
 //! A node: configuration, wiring, start and shutdown.
 //!
-//! Composition only; nothing here decides how an object behaves. Modules stand bottom-up.
+//! Composition only; nothing here decides how an object behaves. Modules stand bottom-up: each uses
+//! only those above it.
 
 mod system;
 pub mod config;
 pub mod logging;
 mod log_threads;
 mod open;
+mod deployed;
+mod upload;
 mod control_plane;
+mod token;
 pub mod node;
 
 pub use config::{Durability, NodeConfig};
 pub use logging::init_logging;
-pub use node::{Node, read_token};
+pub use node::Node;
+pub use token::read_token;

@@ -31,9 +31,8 @@ impl LogThreads {
         let committer = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || report(committer.run(), &tell))?;
-        let upkeep = thread::Builder::new()
-            .name("upkeep".to_owned())
-            .spawn(move || report(upkeep.run(), &told))?;
+        let upkeep =
+            thread::Builder::new().name("upkeep".to_owned()).spawn(move || report(upkeep.run(), &told))?;
         Ok(Self { committer, upkeep, commits, jobs, failed })
     }
 

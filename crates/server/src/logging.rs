@@ -12,7 +12,8 @@ pub fn init_logging(json: bool) {
     let started = if json {
         lines.json().try_init()
     } else {
-        let colour = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let colour =
+            std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
         lines.with_ansi(colour).try_init()
     };
     // Somebody else in this process has set a subscriber: theirs stays.

@@ -49,6 +49,9 @@ pub struct ErrorRecord {
     pub status: u16,
 }
 
+/// What a call came to: the value, or the error record. Boxed, because a record is large.
+pub type Outcome = Result<Value, Box<ErrorRecord>>;
+
 #[derive(Deserialize)]
 struct Envelope {
     error: ErrorRecord,
@@ -78,8 +81,8 @@ impl Answer {
     }
 
     /// The body of a success as JSON, or the error record.
-    pub fn into_result(self) -> Result<Value, ErrorRecord> {
-        if (200..300).contains(&self.status) { Ok(self.json()) } else { Err(self.error()) }
+    pub fn into_result(self) -> Outcome {
+        if (200..300).contains(&self.status) { Ok(self.json()) } else { Err(Box::new(self.error())) }
     }
 }
 

@@ -39,12 +39,14 @@ impl Client {
     /// Sends a request and reads the whole answer.
     pub fn send(&self, method: &str, path: &str, fields: Fields<'_>, body: &[u8]) -> Answer {
         let what = format!("{method} {}{path}", self.base);
-        let uri: Uri = format!("{}{path}", self.base).parse().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let uri: Uri =
+            format!("{}{path}", self.base).parse().unwrap_or_else(|error| panic!("{what}: {error}"));
         let mut request = Request::builder().method(method).uri(uri);
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let carries_body = !body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].iter().any(|m| m == method);
+        let carries_body =
+            !body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].iter().any(|m| m == method);
         let answered = if carries_body {
             self.agent.run(request.body(body).unwrap_or_else(|error| panic!("{what}: {error}")))
         } else {

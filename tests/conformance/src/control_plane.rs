@@ -1,8 +1,10 @@
 //! The control plane of a node as its operator uses it: uploads, lists, status, SQL.
+//!
+//! Every request carries the node's token; what happens without it is tested in `suite/access.rs`.
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, ErrorRecord};
+use crate::answer::{Answer, Outcome};
 use crate::client::Client;
 
 /// What an operator's SQL may do.
@@ -38,7 +40,7 @@ impl ControlPlane {
     }
 
     /// Uploads a component; the report, or why it was refused.
-    pub fn deploy(&self, app: &str, component: &[u8]) -> Result<Value, ErrorRecord> {
+    pub fn deploy(&self, app: &str, component: &[u8]) -> Outcome {
         self.send("POST", &format!("/v1/apps/{app}/deployments"), component).into_result()
     }
 
@@ -62,12 +64,7 @@ impl ControlPlane {
     }
 
     /// Runs SQL of an operator in the database of an object: app, class, and name or form.
-    pub fn sql(
-        &self,
-        (app, class, object): (&str, &str, &str),
-        query: &str,
-        access: Access,
-    ) -> Result<Value, ErrorRecord> {
+    pub fn sql(&self, (app, class, object): (&str, &str, &str), query: &str, access: Access) -> Outcome {
         let path = format!("/v1/apps/{app}/classes/{class}/objects/{object}/sql");
         let body = json!({"query": query, "write": access == Access::Write});
         self.send("POST", &path, body.to_string().as_bytes()).into_result()

@@ -43,8 +43,12 @@ impl Guest {
     pub fn bytes_with(self, text: &str, replacement: &str) -> Vec<u8> {
         assert_eq!(text.len(), replacement.len(), "the texts have to be equally long");
         let mut bytes = self.bytes();
-        let places: Vec<usize> =
-            bytes.windows(text.len()).enumerate().filter(|(_, w)| *w == text.as_bytes()).map(|(at, _)| at).collect();
+        let places: Vec<usize> = bytes
+            .windows(text.len())
+            .enumerate()
+            .filter(|(_, w)| *w == text.as_bytes())
+            .map(|(at, _)| at)
+            .collect();
         assert!(!places.is_empty(), "the guest `{}` does not hold the text `{text}`", self.path);
         for at in places {
             bytes[at..at + text.len()].copy_from_slice(replacement.as_bytes());

@@ -14,7 +14,7 @@ pub mod control_plane;
 pub mod object;
 pub mod node;
 
-pub use answer::{Answer, ErrorRecord};
+pub use answer::{Answer, ErrorRecord, Outcome};
 pub use control_plane::ControlPlane;
 pub use eventually::eventually;
 pub use guest::Guest;

@@ -5,8 +5,8 @@
 //! tested with a process of its own, beside the command line.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use durabo_model::limits::ObjectLimits;
 use durabo_server::{Durability, Node, NodeConfig};
@@ -33,7 +33,11 @@ pub struct TestConfig {
 
 impl Default for TestConfig {
     fn default() -> Self {
-        Self { limits: ObjectLimits::default(), log_segment_bytes: SEGMENT_BYTES, durability: Durability::Strict }
+        Self {
+            limits: ObjectLimits::default(),
+            log_segment_bytes: SEGMENT_BYTES,
+            durability: Durability::Strict,
+        }
     }
 }
 

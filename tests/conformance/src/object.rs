@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, ErrorRecord};
+use crate::answer::{Answer, ErrorRecord, Outcome};
 use crate::client::{Client, Fields};
 use crate::control_plane::{Access, ControlPlane};
 use crate::eventually::eventually;
@@ -36,7 +36,7 @@ impl Object {
     }
 
     /// Calls a method with a JSON array of arguments.
-    pub fn call(&self, method: &str, args: Value) -> Result<Value, ErrorRecord> {
+    pub fn call(&self, method: &str, args: Value) -> Outcome {
         self.call_raw(method, args).into_result()
     }
 
@@ -56,7 +56,7 @@ impl Object {
     #[track_caller]
     pub fn fails(&self, method: &str, args: Value) -> ErrorRecord {
         match self.call(method, args) {
-            Err(error) => error,
+            Err(error) => *error,
             Ok(value) => panic!("{method} of {} gave {value} instead of an error", self.address()),
         }
     }
@@ -72,18 +72,21 @@ impl Object {
     }
 
     /// Runs SQL of an operator in its database, which does not start an instance.
-    pub fn sql(&self, query: &str) -> Result<Value, ErrorRecord> {
+    pub fn sql(&self, query: &str) -> Outcome {
         self.control.sql((&self.app, &self.class, &self.segment), query, Access::Read)
     }
 
     /// Runs SQL of an operator that may write.
-    pub fn write_sql(&self, query: &str) -> Result<Value, ErrorRecord> {
+    pub fn write_sql(&self, query: &str) -> Outcome {
         self.control.sql((&self.app, &self.class, &self.segment), query, Access::Write)
     }
 
     /// Its entry in the operator's list, found by its name; `None` if it is not there.
     pub fn listed(&self) -> Option<Value> {
-        self.control.objects(&self.app, &self.class).into_iter().find(|entry| entry["name"] == json!(self.segment))
+        self.control
+            .objects(&self.app, &self.class)
+            .into_iter()
+            .find(|entry| entry["name"] == json!(self.segment))
     }
 
     /// Whether it is in memory.

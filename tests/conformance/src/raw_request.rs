@@ -22,7 +22,8 @@ pub struct RawAnswer {
 /// Sends `head` (request line and headers, without the empty line) and then pieces of `body` until it
 /// ends or the node does not take more; reads the answer to its end.
 pub fn send(address: SocketAddr, head: &str, body: impl IntoIterator<Item = Vec<u8>>) -> RawAnswer {
-    let mut stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
+    let mut stream =
+        TcpStream::connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
     for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
         set(&stream, Some(PATIENCE)).expect("a time limit");
     }

@@ -74,7 +74,8 @@ fn remove_leftovers(all: &Path) {
 }
 
 fn copy(from: &Path, to: &Path) {
-    let fault = |error: std::io::Error| -> ! { panic!("copying {} to {}: {error}", from.display(), to.display()) };
+    let fault =
+        |error: std::io::Error| -> ! { panic!("copying {} to {}: {error}", from.display(), to.display()) };
     fs::create_dir_all(to).unwrap_or_else(|error| fault(error));
     for entry in fs::read_dir(from).unwrap_or_else(|error| fault(error)) {
         let entry = entry.unwrap_or_else(|error| fault(error));

@@ -1,4 +1,6 @@
 //! Values of the RPC edge that plain JSON has no form for (`docs/reference/rpc.md`).
+//!
+//! The suite compares exactly, so a float is written with a point and an integer without.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;

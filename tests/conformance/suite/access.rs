@@ -41,7 +41,8 @@ fn foreign_pages_do_not_reach_the_control_plane() {
     for field in FOREIGN {
         let fields = [("authorization", control.authorization()), field];
         assert_foreign(&client.send("GET", "/v1/status", &fields, b""), field);
-        let upload = client.send("POST", "/v1/apps/counter/deployments", &fields, &guest::COUNTER.bytes_marked(7));
+        let upload =
+            client.send("POST", "/v1/apps/counter/deployments", &fields, &guest::COUNTER.bytes_marked(7));
         assert_foreign(&upload, field);
     }
     assert_eq!(control.app(guest::COUNTER.app), before);
@@ -75,9 +76,18 @@ fn without_the_token_the_control_plane_says_nothing() {
         &[("authorization", control.authorization().trim_start_matches("Bearer "))],
     ];
     for fields in cases {
-        for (method, path) in [("GET", "/v1/status"), ("GET", "/v1/apps"), ("GET", "/nothing"), ("POST", "/v1/apps/x/deployments")] {
+        for (method, path) in [
+            ("GET", "/v1/status"),
+            ("GET", "/v1/apps"),
+            ("GET", "/nothing"),
+            ("POST", "/v1/apps/x/deployments"),
+        ] {
             let answer = client.send(method, path, fields, b"");
-            assert_eq!((answer.status, answer.error().code.as_str()), (401, "unauthorized"), "{fields:?} {path}");
+            assert_eq!(
+                (answer.status, answer.error().code.as_str()),
+                (401, "unauthorized"),
+                "{fields:?} {path}"
+            );
             assert!(answer.header("www-authenticate").starts_with("Bearer"), "{answer:?}");
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use durabo_conformance::node::{TestConfig, fresh_name};
-use durabo_conformance::{ErrorRecord, Object, TestNode, guest};
+use durabo_conformance::{ErrorRecord, Object, Outcome, TestNode, guest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ impl Database {
     }
 
     /// Calls a method of the object.
-    pub fn call(&self, method: &str, args: Value) -> Result<Value, ErrorRecord> {
+    pub fn call(&self, method: &str, args: Value) -> Outcome {
         match &self.host {
             Host::Standing(object) => object.call(method, args),
             Host::Restarted { node, name } => {
@@ -95,7 +95,8 @@ impl Database {
     /// Runs statements in one turn; what became of each.
     #[track_caller]
     pub fn run(&self, steps: &[Step<'_>]) -> Vec<Value> {
-        let outcomes = self.call("run", json!([steps_json(steps)])).unwrap_or_else(|error| panic!("{error:?}"));
+        let outcomes =
+            self.call("run", json!([steps_json(steps)])).unwrap_or_else(|error| panic!("{error:?}"));
         outcomes.as_array().expect("a list of outcomes").clone()
     }
 
@@ -103,7 +104,7 @@ impl Database {
     #[track_caller]
     pub fn run_fails(&self, steps: &[Step<'_>]) -> ErrorRecord {
         match self.call("run", json!([steps_json(steps)])) {
-            Err(error) => error,
+            Err(error) => *error,
             Ok(outcomes) => panic!("the event must fail, but the outcomes are {outcomes}"),
         }
     }
@@ -126,7 +127,11 @@ impl Database {
     #[track_caller]
     pub fn value(&self, query: &str, bindings: Value) -> Value {
         let rows = self.rows(query, bindings);
-        assert_eq!((rows.as_array().map(Vec::len), rows[0].as_array().map(Vec::len)), (Some(1), Some(1)), "{rows}");
+        assert_eq!(
+            (rows.as_array().map(Vec::len), rows[0].as_array().map(Vec::len)),
+            (Some(1), Some(1)),
+            "{rows}"
+        );
         rows[0][0].clone()
     }
 

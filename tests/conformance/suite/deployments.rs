@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use durabo_conformance::guest::{self, Guest};
 use durabo_conformance::node::TestConfig;
-use durabo_conformance::{Object, TestNode};
+use durabo_conformance::{Object, Outcome, TestNode};
 use serde_json::json;
 
 const OLD_TEXT: &str = "failed on purpose";
@@ -29,7 +29,7 @@ fn while_calling<T>(
     object: &Object,
     (method, args): (&str, serde_json::Value),
     meanwhile: impl FnOnce() -> T,
-) -> (Result<serde_json::Value, durabo_conformance::ErrorRecord>, T) {
+) -> (Outcome, T) {
     thread::scope(|scope| {
         let calling = scope.spawn(move || object.call(method, args));
         // waits: the call to be under way, of which a client is not told
@@ -103,7 +103,8 @@ fn a_class_that_has_objects_must_not_vanish() {
     let object = node.fresh(guest::COUNTER, "Counter");
     object.ok("increment", json!([]));
     let before = node.control().app(guest::COUNTER.app);
-    let error = node.control().deploy(guest::COUNTER.app, &guest::TODO.bytes()).expect_err("objects would be lost");
+    let error =
+        node.control().deploy(guest::COUNTER.app, &guest::TODO.bytes()).expect_err("objects would be lost");
     error.assert_says("`Counter`");
     assert_eq!((error.code.as_str(), error.status), ("deployment-refused", 409));
     assert_eq!(node.control().app(guest::COUNTER.app), before);

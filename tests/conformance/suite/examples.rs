@@ -1,4 +1,6 @@
 //! The examples, as their readers would use them (C-312 to C-315).
+//!
+//! Of C-314 and C-315 the parts that no example shows are run with class `Sql`.
 
 use std::collections::HashSet;
 
@@ -13,10 +15,16 @@ use crate::together::together;
 fn c_312_items_come_back_as_posted_and_in_order() {
     let todo = node().fresh(guest::TODO, "Todo");
     assert_eq!(todo.get("/items").json(), json!([]));
-    let items = [json!({"title": "write", "done": false}), json!("plain text"), json!([1, 2, {"deep": null}])];
+    let items =
+        [json!({"title": "write", "done": false}), json!("plain text"), json!([1, 2, {"deep": null}])];
     let mut posted = Vec::new();
     for item in &items {
-        let answer = todo.fetch("POST", "/items", &[("content-type", "application/json")], item.to_string().as_bytes());
+        let answer = todo.fetch(
+            "POST",
+            "/items",
+            &[("content-type", "application/json")],
+            item.to_string().as_bytes(),
+        );
         assert_eq!(answer.status, 201, "{}", answer.text());
         let stored = answer.json();
         assert_eq!(&stored["data"], item);
@@ -60,7 +68,10 @@ fn c_315_a_transfer_is_whole_or_not_at_all() {
     assert_eq!(bank.ok("deposit", json!(["a", 100])), json!(100));
     assert_eq!(bank.ok("transfer", json!(["a", "b", 30])), json!(70));
     let error = bank.fails("transfer", json!(["a", "b", 71]));
-    assert_eq!((error.code.as_str(), error.message.as_str()), ("insufficient-funds", "account `a` holds 70, 71 are wanted"));
+    assert_eq!(
+        (error.code.as_str(), error.message.as_str()),
+        ("insufficient-funds", "account `a` holds 70, 71 are wanted")
+    );
     assert_eq!((bank.ok("balance", json!(["a"])), bank.ok("balance", json!(["b"]))), (json!(70), json!(30)));
 
     let db = Database::new();

@@ -1,4 +1,6 @@
 //! Guests that go wrong: each gets its own clear error, and the object answers afterwards.
+//!
+//! What only takes too much is in `limits`.
 
 use durabo_conformance::guest;
 use serde_json::json;
@@ -42,7 +44,11 @@ fn recursion_without_end_is_a_trap_of_the_stack() {
 fn garbage_instead_of_a_result_is_an_error_and_no_reset() {
     let object = node().fresh(guest::FAULTS, "Faults");
     let error = object.fails("garbage", json!([]));
-    assert_eq!((error.code.as_str(), error.status, error.object_reset), ("invalid-guest-result", 500, false), "{error:?}");
+    assert_eq!(
+        (error.code.as_str(), error.status, error.object_reset),
+        ("invalid-guest-result", 500, false),
+        "{error:?}"
+    );
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
 
@@ -62,7 +68,12 @@ fn faults_of_many_objects_at_once_leave_the_node_well() {
         assert_eq!(object.ok("ping", json!([])), json!("pong"));
         error.code
     });
-    let expected =
-        ["guest-trapped", "guest-trapped", "memory-limit-exceeded", "invalid-guest-result", "cpu-limit-exceeded"];
+    let expected = [
+        "guest-trapped",
+        "guest-trapped",
+        "memory-limit-exceeded",
+        "invalid-guest-result",
+        "cpu-limit-exceeded",
+    ];
     assert_eq!(codes, expected.repeat(2));
 }

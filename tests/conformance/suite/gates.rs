@@ -22,11 +22,12 @@ fn family() -> Database {
 #[test]
 fn c_061_reading_and_writing_in_one_turn_is_never_interleaved() {
     let object = node().fresh(guest::GATES, "Gates");
-    let results: HashSet<i64> =
-        together(20, |_| (0..5).map(|_| object.ok("increment", json!([])).as_i64().expect("a number")).collect::<Vec<_>>())
-            .into_iter()
-            .flatten()
-            .collect();
+    let results: HashSet<i64> = together(20, |_| {
+        (0..5).map(|_| object.ok("increment", json!([])).as_i64().expect("a number")).collect::<Vec<_>>()
+    })
+    .into_iter()
+    .flatten()
+    .collect();
     assert_eq!(results, (1..=100).collect());
     assert_eq!(object.ok("read", json!([])), json!(100));
 }
@@ -45,7 +46,8 @@ fn c_062_other_events_run_while_one_waits() {
 #[test]
 fn c_086_a_foreign_key_may_be_broken_within_the_turn() {
     let db = family();
-    let outcomes = db.run(&[step(CHILD_FIRST[0]), step(CHILD_FIRST[1]), step("INSERT INTO parent VALUES (5)")]);
+    let outcomes =
+        db.run(&[step(CHILD_FIRST[0]), step(CHILD_FIRST[1]), step("INSERT INTO parent VALUES (5)")]);
     assert!(outcomes.iter().all(|outcome| outcome.get("error").is_none()), "{outcomes:?}");
     assert_eq!(db.rows("SELECT p FROM child", json!([])), json!([[5]]));
 }
@@ -53,7 +55,8 @@ fn c_086_a_foreign_key_may_be_broken_within_the_turn() {
 #[test]
 fn c_087_a_foreign_key_broken_at_the_end_of_the_turn_fails_the_commit() {
     let db = family();
-    let error = db.run_fails(&[step("INSERT INTO parent VALUES (1)"), step(CHILD_FIRST[0]), step(CHILD_FIRST[1])]);
+    let error =
+        db.run_fails(&[step("INSERT INTO parent VALUES (1)"), step(CHILD_FIRST[0]), step(CHILD_FIRST[1])]);
     error.assert_says("FOREIGN KEY constraint failed");
     error.assert_reset("storage-failed");
     assert_eq!(db.rows("SELECT p FROM child", json!([])), json!([]));

@@ -1,4 +1,6 @@
 //! Requests and responses of `fetch` through the data plane (ST-4, ST-13, LC-18).
+//!
+//! Addresses and headers of the gateway itself are unit tests there.
 
 use durabo_conformance::guest;
 use serde_json::json;

@@ -1,4 +1,6 @@
 //! What an object keeps and what it loses: start, memory, errors, traps, `abort`, eviction (group LC).
+//!
+//! Wakes by alarms and sockets come with those.
 
 use std::thread;
 use std::time::Duration;
@@ -73,7 +75,10 @@ fn c_040_memory_lives_as_long_as_the_instance() {
 fn c_041_an_error_keeps_rows_and_memory() {
     let object = fresh();
     let error = object.fails("write_then_fail", json!(["x"]));
-    assert_eq!((error.message.as_str(), error.remote, error.object_reset), ("failed on purpose", true, false));
+    assert_eq!(
+        (error.message.as_str(), error.remote, error.object_reset),
+        ("failed on purpose", true, false)
+    );
     assert!(has_key(&object, "x"));
     assert_eq!(object.ok("hit", json!([])), json!(2));
 }

@@ -1,4 +1,6 @@
 //! What the node takes from guests that want too much: time, memory, places in the queue (LC-14, ST-7).
+//!
+//! While an object is cut its neighbours must be answered.
 
 use std::thread;
 use std::time::Duration;
@@ -90,7 +92,11 @@ fn c_033_events_beyond_the_mailbox_are_refused_at_once() {
     assert_eq!(refused.len(), SENT - QUEUED, "{outcomes:?}");
     for error in refused {
         assert_eq!((error.code.as_str(), error.status), ("overloaded", 503), "{error:?}");
-        assert_eq!((error.overloaded, error.retryable, error.object_reset), (true, false, false), "{error:?}");
+        assert_eq!(
+            (error.overloaded, error.retryable, error.object_reset),
+            (true, false, false),
+            "{error:?}"
+        );
         error.assert_says("Too many requests queued");
     }
     // Lines were numbered in the order in which they were written.

@@ -1,4 +1,6 @@
 //! A node that is stopped and started again on its folder. Killing is tested beside the command line.
+//!
+//! What was acknowledged is there, and what a client knows still leads to it.
 
 use durabo_conformance::{TestNode, guest};
 use serde_json::json;
@@ -10,7 +12,8 @@ fn everything_acknowledged_is_there_after_a_restart() {
     let mut node = TestNode::start();
     let names: Vec<String> = (0..8).map(|number| format!("restart-{number}")).collect();
     for round in 1..=3 {
-        let counters: Vec<_> = names.iter().map(|name| node.object(guest::COUNTER, "Counter", name)).collect();
+        let counters: Vec<_> =
+            names.iter().map(|name| node.object(guest::COUNTER, "Counter", name)).collect();
         together(counters.len(), |number| {
             for step in 1..=5 {
                 assert_eq!(counters[number].ok("increment", json!([])), json!((round - 1) * 5 + step));

@@ -1,4 +1,6 @@
 //! Method calls as clients of the gateway make them: errors with their kinds, names, values (ST-5, RP).
+//!
+//! Every form of a value is a unit test of `gateway`; here they cross guest and database too.
 
 use durabo_conformance::{guest, values};
 use serde_json::json;
@@ -9,9 +11,13 @@ use crate::standing::node;
 #[test]
 fn c_026_an_error_keeps_its_kind_and_message_and_nothing_of_the_callee() {
     // The record's fields are a closed list, so that a stack would be noticed.
-    let error = node().fresh(guest::LIFECYCLE, "Lifecycle").fails("fail_with", json!(["TypeError", "bad", null]));
+    let error =
+        node().fresh(guest::LIFECYCLE, "Lifecycle").fails("fail_with", json!(["TypeError", "bad", null]));
     assert_eq!((error.name.as_str(), error.message.as_str(), error.code.as_str()), ("TypeError", "bad", ""));
-    assert_eq!((error.remote, error.retryable, error.overloaded, error.object_reset), (true, false, false, false));
+    assert_eq!(
+        (error.remote, error.retryable, error.overloaded, error.object_reset),
+        (true, false, false, false)
+    );
     assert_eq!((error.kind.as_str(), error.status), ("application", 500));
 }
 
@@ -20,7 +26,10 @@ fn c_027_the_class_of_an_error_is_kept() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     for name in ["RangeError", "SyntaxError", "ReferenceError", "Error"] {
         let error = object.fails("fail_with", json!([name, "text", "my-code"]));
-        assert_eq!((error.name.as_str(), error.message.as_str(), error.code.as_str()), (name, "text", "my-code"));
+        assert_eq!(
+            (error.name.as_str(), error.message.as_str(), error.code.as_str()),
+            (name, "text", "my-code")
+        );
     }
 }
 
@@ -28,7 +37,10 @@ fn c_027_the_class_of_an_error_is_kept() {
 fn c_290_a_method_that_does_not_exist_is_named() {
     let error = node().fresh(guest::LIFECYCLE, "Lifecycle").fails("nope", json!([]));
     error.assert_says("does not implement the method \"nope\"");
-    assert_eq!((error.name.as_str(), error.code.as_str(), error.status), ("TypeError", "method-not-found", 404));
+    assert_eq!(
+        (error.name.as_str(), error.code.as_str(), error.status),
+        ("TypeError", "method-not-found", 404)
+    );
 }
 
 #[test]
@@ -42,8 +54,16 @@ fn c_291_what_every_value_has_is_no_method() {
 #[test]
 fn c_292_reserved_names_never_reach_the_guest() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
-    let reserved =
-        ["fetch", "connect", "alarm", "webSocketMessage", "webSocketClose", "webSocketError", "dup", "constructor"];
+    let reserved = [
+        "fetch",
+        "connect",
+        "alarm",
+        "webSocketMessage",
+        "webSocketClose",
+        "webSocketError",
+        "dup",
+        "constructor",
+    ];
     for method in reserved {
         let error = object.fails(method, json!([]));
         error.assert_says("is a reserved method and cannot be called over RPC");

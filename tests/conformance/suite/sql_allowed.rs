@@ -1,4 +1,6 @@
 //! SQL: which statements, names, PRAGMAs, functions and modules a guest may use (SQ-16 to SQ-22, SQ-32).
+//!
+//! Cases about the tables of the key-value storage come with it.
 
 use durabo_conformance::values;
 use serde_json::json;
@@ -67,7 +69,13 @@ fn c_147_only_the_main_database_exists() {
         let error = db.error(statement, json!([]));
         assert_eq!(error.name, "SQLITE_AUTH", "{statement}: {error:?}");
     }
-    assert_eq!(db.rows("SELECT name FROM pragma_table_list WHERE schema <> 'main' AND name NOT LIKE 'sqlite_%'", json!([])), json!([]));
+    assert_eq!(
+        db.rows(
+            "SELECT name FROM pragma_table_list WHERE schema <> 'main' AND name NOT LIKE 'sqlite_%'",
+            json!([])
+        ),
+        json!([])
+    );
 }
 
 #[test]
@@ -170,7 +178,10 @@ fn c_154_functions_that_are_listed_work() {
 
 #[test]
 fn c_155_json_each_lists_an_array() {
-    assert_eq!(Database::new().rows("SELECT value FROM json_each('[10,20]')", json!([])), json!([[10], [20]]));
+    assert_eq!(
+        Database::new().rows("SELECT value FROM json_each('[10,20]')", json!([])),
+        json!([[10], [20]])
+    );
 }
 
 #[test]
@@ -194,7 +205,11 @@ fn c_157_r_trees_find_what_overlaps() {
 #[test]
 fn c_158_other_modules_are_refused() {
     let db = Database::new();
-    for statement in ["CREATE VIRTUAL TABLE x USING fts4(a)", "CREATE VIRTUAL TABLE x USING dbstat", "SELECT * FROM dbstat"] {
+    for statement in [
+        "CREATE VIRTUAL TABLE x USING fts4(a)",
+        "CREATE VIRTUAL TABLE x USING dbstat",
+        "SELECT * FROM dbstat",
+    ] {
         let error = db.error(statement, json!([]));
         let refused = ["not authorized", "no such module", "no such table", "prohibited"];
         assert!(refused.iter().any(|part| error.message.contains(part)), "{statement}: {error:?}");

@@ -1,4 +1,6 @@
 //! What must not grow: the change log and an object's file under a cursor that was left half read (B-03).
+//!
+//! Counted are the files of the data folder, as an operator would see them grow.
 
 use std::time::Duration;
 
@@ -15,7 +17,12 @@ const TABLE_BYTES: u64 = 1000 * 1000;
 const EVENTS: usize = 4000;
 
 fn bytes_in(node: &TestNode) -> u64 {
-    node.folder().files().iter().filter(|(path, _)| path.extension().is_none_or(|e| e != "wasm" && e != "cwasm")).map(|(_, bytes)| bytes).sum()
+    node.folder()
+        .files()
+        .iter()
+        .filter(|(path, _)| path.extension().is_none_or(|e| e != "wasm" && e != "cwasm"))
+        .map(|(_, bytes)| bytes)
+        .sum()
 }
 
 #[test]
@@ -34,7 +41,8 @@ fn b_03_a_cursor_left_half_read_holds_nothing_back() {
          WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 1000)
          INSERT INTO t SELECT i, randomblob(1000) FROM c",
     );
-    db.call("open_and_take", json!([[["c", {"query": "SELECT id, a FROM t", "batch": 1}]], [["c", 1]]])).expect("opened");
+    db.call("open_and_take", json!([[["c", {"query": "SELECT id, a FROM t", "batch": 1}]], [["c", 1]]]))
+        .expect("opened");
     let update = "UPDATE t SET a = randomblob(1000) WHERE id = ?";
     let mut most = 0;
     for event in 0..EVENTS {

@@ -1,4 +1,6 @@
 //! SQL: limits on statements, values and the size of the database (SQ-24, SQ-25).
+//!
+//! Each limit is met exactly and then exceeded by one.
 
 use durabo_conformance::guest;
 use serde_json::{Value, json};
@@ -37,7 +39,8 @@ fn c_161_a_hundred_parameters() {
 #[test]
 fn c_162_a_hundred_thousand_bytes_of_statement() {
     let db = Database::new();
-    let statement = |bytes: usize| format!("SELECT length('{}')", "x".repeat(bytes - "SELECT length('')".len()));
+    let statement =
+        |bytes: usize| format!("SELECT length('{}')", "x".repeat(bytes - "SELECT length('')".len()));
     assert_eq!(statement(100_000).len(), 100_000);
     assert_eq!(db.value(&statement(100_000), json!([])), json!(100_000 - "SELECT length('')".len()));
     db.error(&statement(100_001), json!([])).assert_says("statement too long");

@@ -1,4 +1,6 @@
 //! SQL: calls, bindings, values, errors of statements (SQ-1 to SQ-7, SQ-12, SQ-20, SQ-23, SQ-29).
+//!
+//! Texts of errors are those that programs match on.
 
 use durabo_conformance::{guest, values};
 use serde_json::json;
@@ -86,7 +88,8 @@ fn c_101_named_parameters_are_filled_by_position() {
 #[test]
 fn c_102_the_rows_of_several_statements_are_those_of_the_last() {
     let db = Database::new();
-    let sql = "CREATE TABLE t (a); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); SELECT a FROM t WHERE a > ?";
+    let sql =
+        "CREATE TABLE t (a); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2); SELECT a FROM t WHERE a > ?";
     assert_eq!(db.rows(sql, json!([1])), json!([[2]]));
     assert_eq!(db.rows("SELECT a FROM t ORDER BY a", json!([])), json!([[1], [2]]));
 }
@@ -240,7 +243,8 @@ fn c_117_returning_upsert_recursion_and_windows_work() {
     assert_eq!(db.rows("INSERT INTO t (n) VALUES (5), (6) RETURNING id", json!([])), json!([[1], [2]]));
     db.exec("INSERT INTO t VALUES (1, 7) ON CONFLICT (id) DO UPDATE SET n = excluded.n");
     assert_eq!(db.rows("SELECT id, n FROM t ORDER BY id", json!([])), json!([[1, 7], [2, 6]]));
-    let sum = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 5) SELECT sum(x) FROM c";
+    let sum =
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 5) SELECT sum(x) FROM c";
     assert_eq!(db.value(sum, json!([])), json!(15));
     let numbered = "SELECT n, row_number() OVER (ORDER BY n) FROM t ORDER BY n";
     assert_eq!(db.rows(numbered, json!([])), json!([[6, 1], [7, 2]]));
@@ -250,7 +254,8 @@ fn c_117_returning_upsert_recursion_and_windows_work() {
 fn c_118_a_strict_table_refuses_another_type() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a INTEGER) STRICT");
-    db.error("INSERT INTO t VALUES ('abc')", json!([])).assert_says("cannot store TEXT value in INTEGER column");
+    db.error("INSERT INTO t VALUES ('abc')", json!([]))
+        .assert_says("cannot store TEXT value in INTEGER column");
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Nodes that many tests use, so that each is started once. Tests take objects that nobody else knows.
+//!
+//! They are never stopped: their folders go with the next run (see `run_folder`).
 
 use std::sync::LazyLock;
 use std::time::Duration;

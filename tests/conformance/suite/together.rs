@@ -1,4 +1,6 @@
 //! Several clients at once.
+//!
+//! For what must hold however events race.
 
 use std::sync::Barrier;
 use std::thread;

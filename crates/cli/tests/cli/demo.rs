@@ -17,7 +17,11 @@ fn the_demo_counts_keeps_items_and_moves_money() {
     };
     assert_eq!(answers("/rpc/demo/Counter/tour/increment"), ["1", "2", "3"], "{}", ran.stdout);
     assert_eq!(answers("/o/demo/Counter/tour"), ["3"], "{}", ran.stdout);
-    assert!(answers("/o/demo/Todo/tour/items").iter().all(|answer| answer.contains("try durabo")), "{}", ran.stdout);
+    assert!(
+        answers("/o/demo/Todo/tour/items").iter().all(|answer| answer.contains("try durabo")),
+        "{}",
+        ran.stdout
+    );
     let transfers = answers("/rpc/demo/Bank/tour/transfer");
     assert_eq!(transfers[0], "70", "{}", ran.stdout);
     assert!(transfers[1].contains("insufficient-funds"), "{}", ran.stdout);
@@ -33,7 +37,8 @@ fn a_named_folder_is_kept_and_counting_goes_on() {
         let ran = run(&[&["demo", "--once", "--json", "--data", data], &PORTS[..]].concat());
         assert_eq!(ran.code, Some(0), "{ran:?}");
         let lines = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        let steps = lines.filter(|line| line["curl"].as_str().is_some_and(|curl| curl.ends_with("/increment")));
+        let steps =
+            lines.filter(|line| line["curl"].as_str().is_some_and(|curl| curl.ends_with("/increment")));
         steps.map(|step| step["answer"].as_u64().expect("a count")).collect()
     };
     assert_eq!(counts(), [1, 2, 3]);

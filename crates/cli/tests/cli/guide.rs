@@ -78,9 +78,9 @@ fn the_guide_to_the_first_object_works_as_it_stands() {
     }
     let folder = folder();
     let binary = Path::new(env!("CARGO_BIN_EXE_durabo"));
-    let paths = [binary.parent().expect("folder").to_owned()]
-        .into_iter()
-        .chain(env::split_paths(&env::var_os("PATH").expect("PATH")));
+    let inherited = env::var_os("PATH").expect("PATH");
+    let own = binary.parent().expect("folder").to_owned();
+    let paths = [own].into_iter().chain(env::split_paths(&inherited));
     let mut shell = Command::new("bash");
     shell
         .args(["-c", &script])
@@ -94,14 +94,26 @@ fn the_guide_to_the_first_object_works_as_it_stands() {
         .env("CARGO_NET_OFFLINE", "true")
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null());
-    for name in ["DURABO_DATA", "DURABO_TOKEN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"] {
+    for name in
+        ["DURABO_DATA", "DURABO_TOKEN", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER"]
+    {
         shell.env_remove(name);
     }
     let ran = ran(shell.output().expect("bash runs"));
-    assert_eq!(ran.code, Some(0), "the guide's commands:\n{script}\n--- output\n{}\n--- errors\n{}", ran.stdout, ran.stderr);
+    assert_eq!(
+        ran.code,
+        Some(0),
+        "the guide's commands:\n{script}\n--- output\n{}\n--- errors\n{}",
+        ran.stdout,
+        ran.stderr
+    );
     let mut lines = ran.stdout.lines();
     for expected in &printed {
-        assert!(lines.any(|line| line == expected), "`{expected}` was not printed in its turn:\n{}", ran.stdout);
+        assert!(
+            lines.any(|line| line == expected),
+            "`{expected}` was not printed in its turn:\n{}",
+            ran.stdout
+        );
     }
     assert!(!printed.is_empty(), "the guide says what is printed");
 }

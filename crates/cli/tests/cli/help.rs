@@ -44,12 +44,17 @@ fn every_subcommand_is_in_the_reference() {
     let reference = fs::read_to_string(reference).expect("the reference can be read");
     for subcommand in SUBCOMMANDS {
         let help = run(&[subcommand, "--help"]).stdout;
-        let section = reference.split("\n## ").find(|section| section.starts_with(&format!("`durabo {subcommand}`")));
+        let section =
+            reference.split("\n## ").find(|section| section.starts_with(&format!("`durabo {subcommand}`")));
         let section = section.unwrap_or_else(|| panic!("`{subcommand}` has no section"));
         for flag in help.split_whitespace().filter(|word| word.starts_with("--")) {
             let flag = flag.trim_end_matches(|character: char| !character.is_ascii_alphanumeric());
-            let is_everywhere = ["--json", "--help", "--control", "--data", "--token", "--listen"].contains(&flag);
-            assert!(is_everywhere || section.contains(flag), "`{flag}` of `{subcommand}` is not in its section");
+            let is_everywhere =
+                ["--json", "--help", "--control", "--data", "--token", "--listen"].contains(&flag);
+            assert!(
+                is_everywhere || section.contains(flag),
+                "`{flag}` of `{subcommand}` is not in its section"
+            );
         }
     }
 }

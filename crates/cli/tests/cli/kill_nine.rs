@@ -51,12 +51,14 @@ fn agent() -> Agent {
 
 /// A call of a counter; `None` if no answer came, so that nobody knows whether it counted.
 fn count(agent: &Agent, listen: &str, object: &str, method: &str) -> Option<u64> {
-    let mut response = agent.post(format!("http://{listen}/rpc/demo/Counter/{object}/{method}")).send_empty().ok()?;
+    let mut response =
+        agent.post(format!("http://{listen}/rpc/demo/Counter/{object}/{method}")).send_empty().ok()?;
     response.body_mut().read_json().ok()
 }
 
 fn stored(node: &NodeProcess, object: &str) -> u64 {
-    count(&agent(), &node.listen, object, "get").unwrap_or_else(|| panic!("`{object}` does not answer after the restart"))
+    count(&agent(), &node.listen, object, "get")
+        .unwrap_or_else(|| panic!("`{object}` does not answer after the restart"))
 }
 
 /// What one writer saw in one round.
@@ -138,7 +140,10 @@ fn check(node: &NodeProcess, before: &BTreeMap<String, u64>, seen: &[Seen]) -> B
     let start = before.get("common").copied().unwrap_or(0);
     let mut counts: Vec<u64> = seen.iter().flat_map(|writer| writer.common.iter().copied()).collect();
     counts.sort_unstable();
-    assert!(counts.windows(2).all(|pair| pair[0] < pair[1]), "a count of `common` was given out twice: {counts:?}");
+    assert!(
+        counts.windows(2).all(|pair| pair[0] < pair[1]),
+        "a count of `common` was given out twice: {counts:?}"
+    );
     let open = seen.iter().filter(|writer| writer.open == Some(Open::Common)).count() as u64;
     let now = stored(node, "common");
     let newest = counts.last().copied().unwrap_or(start);
@@ -169,15 +174,19 @@ fn sixteen_writers_lose_nothing_acknowledged_and_count_nothing_twice() {
     }
 }
 
-/// The files of the change log with what they hold.
-fn log_files(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// The segments of the change log with what they hold; spare ones have another name.
+fn segments(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let entries = fs::read_dir(data.join("log")).expect("log folder");
     let paths = entries.map(|entry| entry.expect("entry").path());
-    paths.map(|path| (path.clone(), fs::read(path).expect("log file"))).collect()
+    let segments = paths.filter(|path| path.extension().is_some_and(|ending| ending == "segment"));
+    segments.map(|path| (path.clone(), fs::read(path).expect("log file"))).collect()
 }
 
 /// Offsets of the bytes of one file that differ; all other files must be alike.
-fn difference(before: &BTreeMap<PathBuf, Vec<u8>>, after: &BTreeMap<PathBuf, Vec<u8>>) -> (PathBuf, Vec<usize>) {
+fn difference(
+    before: &BTreeMap<PathBuf, Vec<u8>>,
+    after: &BTreeMap<PathBuf, Vec<u8>>,
+) -> (PathBuf, Vec<usize>) {
     let mut found = Vec::new();
     for (path, bytes) in after {
         let old = before.get(path).unwrap_or_else(|| panic!("{} is new", path.display()));
@@ -202,11 +211,11 @@ enum Damage {
 
 /// Damages the record that one increment of `object` makes, and returns how many such there are then.
 fn damage_last_record(node: NodeProcess, object: &str, damage: Damage, seeded: &mut Seeded) -> u64 {
-    let before = log_files(&node.data);
+    let before = segments(&node.data);
     let number = count(&agent(), &node.listen, object, "increment").expect("an answer");
     let data = node.data.clone();
     node.kill();
-    let after = log_files(&data);
+    let after = segments(&data);
     let (path, changed) = difference(&before, &after);
     let mut bytes = after[&path].clone();
     let at = changed[usize::try_from(seeded.below(changed.len() as u64)).expect("an index")];

@@ -20,7 +20,9 @@ const START_DEADLINE: Duration = Duration::from_secs(120);
 /// The binary, without what this shell's environment would tell it.
 pub fn durabo(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_durabo"));
-    for name in ["DURABO_LISTEN", "DURABO_CONTROL", "DURABO_DATA", "DURABO_TOKEN", "NO_COLOR", "CLICOLOR_FORCE"] {
+    for name in
+        ["DURABO_LISTEN", "DURABO_CONTROL", "DURABO_DATA", "DURABO_TOKEN", "NO_COLOR", "CLICOLOR_FORCE"]
+    {
         command.env_remove(name);
     }
     command.env("RUST_LOG", "info").args(args);
@@ -67,16 +69,27 @@ impl NodeProcess {
     pub fn start(data: &Path) -> Self {
         let log = data.with_extension("log");
         let text = data.to_str().expect("path");
-        let mut child = durabo(&["serve", "--data", text, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&log).expect("log file"))
-            .spawn()
-            .expect("the binary runs");
+        let mut child = durabo(&[
+            "serve",
+            "--data",
+            text,
+            "--listen",
+            "127.0.0.1:0",
+            "--control",
+            "127.0.0.1:0",
+            "--json",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(File::create(&log).expect("log file"))
+        .spawn()
+        .expect("the binary runs");
         let stdout = child.stdout.take().expect("a pipe");
         let (tell, told) = mpsc::channel();
         // Reads on until the node ends, so that it never finds its pipe closed.
-        thread::spawn(move || BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
         let line = told.recv_timeout(START_DEADLINE);
         let started = line.ok().and_then(|line| serde_json::from_str::<Value>(&line).ok());
         let address = |name: &str| Some(started.as_ref()?.get(name)?.as_str()?.to_owned());

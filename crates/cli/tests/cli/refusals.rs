@@ -28,12 +28,18 @@ fn mistakes_on_the_command_line_are_refused_with_the_way_out() {
 #[test]
 fn a_node_that_is_not_there_is_broken_and_not_refused() {
     // Bound and dropped: nobody listens there.
-    let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("address").to_string();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("address")
+        .to_string();
     assert_ends(&run(&["status", "--control", &address]), 2, "start one with `durabo serve`");
     assert_ends(&run(&["call", "demo/Counter/a", "get", "--listen", &address]), 2, "no node answers at");
     let ran = run(&["status", "--control", &address, "--json"]);
     let record: Value = serde_json::from_str(&ran.stderr).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
-    assert!(record["error"]["message"].as_str().is_some_and(|text| text.contains("no node answers")), "{record}");
+    assert!(
+        record["error"]["message"].as_str().is_some_and(|text| text.contains("no node answers")),
+        "{record}"
+    );
 }
 
 #[test]
@@ -41,8 +47,15 @@ fn a_second_node_on_one_folder_is_refused() {
     let folder = folder();
     let data = folder.path().join("data");
     let node = NodeProcess::start(&data);
-    let second =
-        run(&["serve", "--data", data.to_str().expect("path"), "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+    let second = run(&[
+        "serve",
+        "--data",
+        data.to_str().expect("path"),
+        "--listen",
+        "127.0.0.1:0",
+        "--control",
+        "127.0.0.1:0",
+    ]);
     assert_ends(&second, 1, data.to_str().expect("path"));
     node.deploy_examples();
     assert_eq!(node.call(&["demo/Counter/a", "increment"]).stdout, "1\n");
@@ -56,7 +69,8 @@ fn a_folder_of_a_newer_format_and_a_foreign_one_are_refused() {
     let format = data.join("FORMAT");
     let newer = r#"{"durabo":999}"#;
     fs::write(&format, newer).expect("FORMAT");
-    let serve = |path: &str| run(&["serve", "--data", path, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
+    let serve =
+        |path: &str| run(&["serve", "--data", path, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]);
     assert_ends(&serve(data.to_str().expect("path")), 1, "use a newer durabo");
     assert_eq!(fs::read_to_string(&format).expect("FORMAT"), newer, "a refused folder is left as it was");
     let foreign = folder.path().join("foreign");

@@ -35,7 +35,13 @@ fn a_node_is_used_stopped_and_goes_on_where_it_was() {
     let objects = node.ask(&["objects", "demo/Counter"]);
     assert!(objects.stdout.lines().nth(1).is_some_and(|line| line.contains("  a  ")), "{objects:?}");
 
-    let rows = node.ask(&["sql", "demo/Bank/b/c", "SELECT name, balance FROM accounts WHERE balance > ?", "--bind", "-1"]);
+    let rows = node.ask(&[
+        "sql",
+        "demo/Bank/b/c",
+        "SELECT name, balance FROM accounts WHERE balance > ?",
+        "--bind",
+        "-1",
+    ]);
     assert_eq!(rows.stdout, "name  balance\nann   5\n", "{rows:?}");
     let status = json(&node.ask(&["status", "--json"]));
     assert_eq!((&status["durability"], &status["start"]), (&"strict".into(), &1.into()));

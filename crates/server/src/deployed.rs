@@ -1,0 +1,57 @@
+//! Which compiled code serves a namespace: the catalog's answer and the runtime's, put together.
+//!
+//! Asked on the thread of an object each time it starts, so it answers from memory: every deployed
+//! component is loaded when the node starts or when it is uploaded.
+
+use std::sync::Arc;
+
+use durabo_catalog::Catalog;
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::object::NamespaceNumber;
+use durabo_runtime::component_cache::ComponentCache;
+use durabo_runtime::deployed::{DeployedClass, DeployedClasses};
+use durabo_runtime::env_bindings::EnvBindings;
+use tracing::error;
+
+/// Code by namespace.
+pub struct DeployedCode {
+    catalog: Arc<Catalog>,
+    cache: Arc<ComponentCache>,
+}
+
+impl DeployedCode {
+    /// Loads what is deployed. A component that cannot be loaded is logged, and its objects fail until
+    /// it is uploaded again: the others are served.
+    pub fn load(catalog: Arc<Catalog>, cache: Arc<ComponentCache>) -> Self {
+        for app in catalog.snapshot().apps() {
+            let bytes = || catalog.component(app.digest).map_err(std::io::Error::other);
+            if let Err(failure) = cache.get(app.digest, bytes) {
+                error!(app = %app.name, component = %app.digest, %failure, "component cannot be loaded");
+            }
+        }
+        Self { catalog, cache }
+    }
+}
+
+impl DeployedClasses for DeployedCode {
+    fn deployed(&self, namespace: NamespaceNumber) -> Result<DeployedClass, Failure> {
+        let snapshot = self.catalog.snapshot();
+        let Some(target) = snapshot.target_of(namespace) else {
+            let text =
+                "the class of this object is not deployed any more; deploy a component that exports it";
+            return Err(Failure::new(ErrorCode::ClassNotFound, text));
+        };
+        let Some(component) = self.cache.loaded(target.digest) else {
+            let text =
+                format!("component {} is not loaded; see the node's log, upload it again", target.digest);
+            return Err(Failure::new(ErrorCode::Internal, text));
+        };
+        Ok(DeployedClass {
+            class: target.class.clone(),
+            deployment: u64::from(target.deployment),
+            component,
+            bindings: Arc::new(EnvBindings::default()),
+        })
+    }
+}

@@ -1,0 +1,265 @@
+//! A running node: starts everything in order, stops everything in the reverse order.
+//!
+//! HTTP and objects have a runtime each, so that busy objects do not delay the listeners; the change
+//! log has its two threads.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use durabo_catalog::Catalog;
+use durabo_gateway::serve::tcp;
+use durabo_gateway::{
+    AccessRules, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, Readiness, RequestIds,
+    ServeLimits, serve,
+};
+use durabo_model::failure::Failure;
+use durabo_model::random::Random;
+use durabo_model::time::Clock;
+use durabo_objects::committer::{CommitQueue, Committer, LogPins};
+use durabo_objects::directory::Directory;
+use durabo_objects::node::{Counters, Node as ObjectsNode};
+use durabo_objects::placement::SingleNode;
+use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
+use durabo_runtime::component_cache::ComponentCache;
+use durabo_runtime::engine::{EngineConfig, GuestEngine};
+use durabo_runtime::guest::WasmLoader;
+use durabo_storage::folder::DataFolder;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::config::NodeConfig;
+use crate::control_plane::NodeControl;
+use crate::deployed::DeployedCode;
+use crate::log_threads::LogThreads;
+use crate::open::{OpenedFolder, open_folder};
+use crate::system::{SystemClock, SystemRandom};
+use crate::token::read_or_make_token;
+use crate::upload::Uploads;
+
+/// Segments of log that may be held back by one object before it is asked for a checkpoint.
+const LOG_SEGMENTS_TARGET: u64 = 8;
+
+/// A node that serves. Dropping it without [`Node::stop`] is like killing it: nothing durable is lost.
+pub struct Node {
+    listen: SocketAddr,
+    control: SocketAddr,
+    token: String,
+    drain: Duration,
+    readiness: Readiness,
+    directory: Directory,
+    serving: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    log: LogThreads,
+    http: Runtime,
+    objects: Runtime,
+    /// Holds the folder's lock; let go last.
+    _folder: Arc<DataFolder>,
+}
+
+impl Node {
+    /// Opens the data folder, recovers, and serves. Returns once both listeners take connections.
+    pub fn start(config: NodeConfig) -> anyhow::Result<Self> {
+        check_addresses(&config)?;
+        let opened = open_folder(&config)?;
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let token = read_or_make_token(&opened.folder.token_path(), &*random)?;
+        let (listen, control) = (bind(config.listen)?, bind(config.control)?);
+        let (listen_address, control_address) = (listen.local_addr()?, control.local_addr()?);
+        let http = runtime("http")?;
+        let objects = runtime("objects")?;
+
+        let catalog = Arc::new(Catalog::open(opened.folder.path())?);
+        let engine = GuestEngine::start(&EngineConfig::default())?;
+        let cache = Arc::new(ComponentCache::new(&engine, opened.folder.components_dir())?);
+        let code = Arc::new(DeployedCode::load(catalog.clone(), cache.clone()));
+        let loader = WasmLoader::new(engine, code);
+
+        let pins = LogPins::new(opened.log.durable());
+        let (folder, index, start_number) =
+            (opened.folder.clone(), opened.index.clone(), opened.start_number);
+        let (directory, log) = start_objects(&config, opened, &pins, clock.clone(), loader, &objects)?;
+        let readiness = Readiness::default();
+        let uploads =
+            Uploads { catalog: catalog.clone(), cache, clock: clock.clone(), turn: Default::default() };
+        let node_control = NodeControl {
+            uploads: Arc::new(uploads),
+            directory: directory.clone(),
+            folder: folder.clone(),
+            index,
+            pins,
+            readiness: readiness.clone(),
+            durability: config.durability,
+            start_number,
+            started: clock.now(),
+        };
+        let access = AccessRules::new(config.hosts.iter().cloned());
+        let request_ids = Arc::new(RequestIds::new(start_number));
+        let data_plane = Arc::new(DataPlane::new(DataPlaneConfig {
+            catalog: catalog.clone(),
+            objects: directory.clone(),
+            access: access.clone(),
+            request_ids: request_ids.clone(),
+            random,
+            readiness: readiness.clone(),
+        }));
+        let control_plane = Arc::new(ControlGateway::new(ControlConfig {
+            catalog,
+            node: Arc::new(node_control),
+            access,
+            token: token.clone(),
+            request_ids,
+        }));
+        let (stop, stopping) = watch::channel(false);
+        let drain = config.limits.drain;
+        let serving = {
+            let _entered = http.enter();
+            let limits = ServeLimits { drain, ..ServeLimits::default() };
+            let (listen, control) =
+                (tokio::net::TcpListener::from_std(listen)?, tokio::net::TcpListener::from_std(control)?);
+            let data = move |request| {
+                let plane = data_plane.clone();
+                async move { plane.answer(request).await }
+            };
+            let operator = move |request| {
+                let plane = control_plane.clone();
+                async move { plane.answer(request).await }
+            };
+            vec![
+                http.spawn(serve(tcp(listen), data, limits.clone(), stopped(stopping.clone()))),
+                http.spawn(serve(tcp(control), operator, limits, stopped(stopping))),
+            ]
+        };
+        readiness.set(true);
+        info!(listen = %listen_address, control = %control_address, "serving");
+        Ok(Self {
+            listen: listen_address,
+            control: control_address,
+            token,
+            drain,
+            readiness,
+            directory,
+            serving,
+            stop,
+            log,
+            http,
+            objects,
+            _folder: folder,
+        })
+    }
+
+    /// Address of the data plane, with the port it really has.
+    pub fn listen_address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Address of the control plane, with the port it really has.
+    pub fn control_address(&self) -> SocketAddr {
+        self.control
+    }
+
+    /// Token of the control plane.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Becomes the failure of the change log if that fails: the node cannot go on then (invariant 5).
+    pub fn failed(&self) -> watch::Receiver<Option<Failure>> {
+        self.log.failed()
+    }
+
+    /// Takes no new requests, lets those under way end within the drain time, brings every object into
+    /// its file, and returns.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.readiness.set(false);
+        self.stop.send_replace(true);
+        self.http.block_on(async {
+            for listener in self.serving {
+                listener.await.context("a listener panicked")?;
+            }
+            anyhow::Ok(())
+        })?;
+        let left = self.http.block_on(self.directory.stop(self.drain));
+        if left > 0 {
+            warn!(objects = left, "objects did not stop in time; the change log holds what they committed");
+        }
+        self.objects.shutdown_timeout(Duration::from_secs(1));
+        self.log.stop().map_err(|failure| anyhow::anyhow!("{}", failure.message))?;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// Wires log, upkeep and directory, and starts their threads.
+fn start_objects(
+    config: &NodeConfig,
+    opened: OpenedFolder,
+    pins: &LogPins,
+    clock: Arc<dyn Clock>,
+    loader: WasmLoader,
+    objects: &Runtime,
+) -> anyhow::Result<(Directory, LogThreads)> {
+    let OpenedFolder { folder, disk, log, pool, control, start_number, index } = opened;
+    let (commits, jobs) = (CommitQueue::default(), UpkeepQueue::default());
+    let node = ObjectsNode {
+        limits: config.limits.clone(),
+        durability: config.durability,
+        clock,
+        disk,
+        object_path: Box::new(move |key| folder.object_path(key)),
+        commits: commits.clone(),
+        upkeep: jobs.clone(),
+        pins: pins.clone(),
+        index: index.clone(),
+        counters: Counters::new(start_number),
+    };
+    let directory =
+        Directory::new(Arc::new(node), Arc::new(loader), Box::new(SingleNode), objects.handle().clone());
+    let asked = directory.clone();
+    let upkeep = Upkeep {
+        queue: jobs,
+        commits: commits.clone(),
+        pins: pins.clone(),
+        pool,
+        control,
+        index,
+        log_bytes_target: LOG_SEGMENTS_TARGET * config.log_segment_bytes,
+        request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
+    };
+    let threads = LogThreads::start(Committer::new(log, commits, pins.clone()), upkeep)?;
+    Ok((directory, threads))
+}
+
+fn check_addresses(config: &NodeConfig) -> anyhow::Result<()> {
+    if !config.listen.ip().is_loopback() && !config.open {
+        bail!(
+            "address {} is reachable from other machines and the data plane asks nobody who they are; \
+             listen on loopback, or say `--open` if that is what you want",
+            config.listen
+        );
+    }
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn runtime(name: &'static str) -> anyhow::Result<Runtime> {
+    let threads = available_parallelism().map_or(2, usize::from);
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name(name).enable_all();
+    builder.build().with_context(|| format!("starting the threads of {name}"))
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // The node was dropped: that is a stop too.
+    drop(stopping.wait_for(|stop| *stop).await);
+}
