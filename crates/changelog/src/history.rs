@@ -1,7 +1,8 @@
 //! What a scan learns of each object, and the rules by which its records follow each other.
 //!
 //! Commits have no gaps, each carries the chain value of all before it, epochs and times never go back.
-//! A checkpoint stands beside that order: it may come after commits later than its own. Where reading began in the midst of an object's history, its first record is believed.
+//! A checkpoint stands beside that order: it may come after commits later than its own. Where reading
+//! began in the midst of an object's history, its first commit is believed, and checkpoints before it.
 //!
 //! Used by `scan`; `storage` reads the tails.
 
@@ -84,9 +85,12 @@ impl History {
         tail.position = position;
         if let RecordBody::Checkpoint { through, mark } = record.body {
             tail.checkpoint = Some((through, mark));
-            return Ok(());
+            if tail.first.is_some() {
+                return Ok(());
+            }
+        } else {
+            tail.first = tail.first.or(Some(record.sequence));
         }
-        tail.first = tail.first.or(Some(record.sequence));
         tail.sequence = record.sequence;
         tail.chain = record.chain;
         tail.epoch = record.epoch;
@@ -121,7 +125,10 @@ fn check_follows(
         return check_checkpoint(before, record, through);
     }
     let expected = before.sequence.next();
-    if record.sequence != expected {
+    // While only checkpoints were read, commits between them may stand before the place where reading
+    // began: a checkpoint is written while commits go on. What is missing shows at the end.
+    let is_known = before.first.is_some();
+    if record.sequence < expected || is_known && record.sequence > expected {
         return Err(format!("commit {} stands where {} is due", record.sequence.0, expected.0));
     }
     if record.epoch < before.epoch {
@@ -130,7 +137,7 @@ fn check_follows(
     if record.time < before.time {
         return Err(format!("commit {} is older than the one before", record.sequence.0));
     }
-    if chain_of(before.chain, header, payload) != record.chain {
+    if record.sequence == expected && chain_of(before.chain, header, payload) != record.chain {
         return Err(format!("commit {} does not continue the chain", record.sequence.0));
     }
     Ok(())
@@ -139,7 +146,7 @@ fn check_follows(
 /// A checkpoint may bear an earlier number than the newest commit, and comes after the checkpoint
 /// before it.
 fn check_checkpoint(before: &ObjectTail, record: &Record, through: Sequence) -> Result<(), String> {
-    if record.sequence > before.sequence {
+    if record.sequence > before.sequence && before.first.is_some() {
         return Err(format!("a checkpoint of commit {} comes before that commit", record.sequence.0));
     }
     if before.checkpoint.is_some_and(|(last, _)| through < last) {

@@ -27,7 +27,6 @@ pub struct Pins {
 struct Pin {
     /// Ascending. Commits from `0` on, up to the next entry, begin at `1` or later.
     positions: Vec<(Sequence, LogPosition)>,
-    checkpoint: Option<Sequence>,
 }
 
 impl Pins {
@@ -43,18 +42,10 @@ impl Pins {
         }
     }
 
-    /// The object's file is being brought up to the commit `through`. Replaces an unfinished one.
-    pub fn checkpoint_began(&mut self, key: ObjectKey, through: Sequence) {
-        if let Some(pin) = self.objects.get_mut(&key) {
-            pin.checkpoint = Some(through);
-        }
-    }
-
-    /// The checkpoint that began last is durable, its record included: the object needs only what came
-    /// after it. Nothing happens if none began.
-    pub fn checkpoint_durable(&mut self, key: ObjectKey) {
+    /// The object's file durably holds everything up to the commit `through`, and the checkpoint record
+    /// that says so is durable too: the object needs only what came after it.
+    pub fn checkpoint_durable(&mut self, key: ObjectKey, through: Sequence) {
         let Some(pin) = self.objects.get_mut(&key) else { return };
-        let Some(through) = pin.checkpoint.take() else { return };
         let Some(&(first, old)) = pin.positions.first() else { return };
         if first > through {
             return;
@@ -112,22 +103,19 @@ mod tests {
             (pins.oldest(), pins.least_needed(HEAD)),
             (Some((key(1), LogPosition(100))), LogPosition(100))
         );
-        pins.checkpoint_began(key(1), Sequence(8));
-        assert_eq!(pins.least_needed(HEAD), LogPosition(100), "not before it is durable");
-        pins.checkpoint_durable(key(1));
+        pins.checkpoint_durable(key(1), Sequence(8));
         assert_eq!(pins.oldest(), Some((key(2), LogPosition(200))));
     }
 
     #[test]
-    fn commits_after_the_checkpoint_began_stay_needed() {
+    fn commits_after_the_checkpoint_stay_needed() {
         let mut pins = Pins::default();
         append(&mut pins, 1, 1, 100);
         append(&mut pins, 1, 2, 200);
-        pins.checkpoint_began(key(1), Sequence(1));
         append(&mut pins, 1, 3, 300);
-        pins.checkpoint_durable(key(1));
+        pins.checkpoint_durable(key(1), Sequence(1));
         assert_eq!(pins.least_needed(HEAD), LogPosition(200));
-        pins.checkpoint_durable(key(1));
+        pins.checkpoint_durable(key(1), Sequence(1));
         assert_eq!(pins.least_needed(HEAD), LogPosition(200), "a second report changes nothing");
     }
 
@@ -138,8 +126,7 @@ mod tests {
             for sequence in 1..=40 {
                 append(&mut pins, 1, sequence, sequence * 10);
             }
-            pins.checkpoint_began(key(1), Sequence(through));
-            pins.checkpoint_durable(key(1));
+            pins.checkpoint_durable(key(1), Sequence(through));
             let needed = pins.least_needed(HEAD);
             match through {
                 40 => assert_eq!(needed, HEAD),
@@ -157,8 +144,7 @@ mod tests {
         }
         for number in 0..99_999 {
             assert_eq!(pins.least_needed(LogPosition(1_000_000)), LogPosition(u64::from(number)));
-            pins.checkpoint_began(key(number), Sequence(1));
-            pins.checkpoint_durable(key(number));
+            pins.checkpoint_durable(key(number), Sequence(1));
         }
         assert_eq!(pins.oldest(), Some((key(99_999), LogPosition(99_999))));
     }

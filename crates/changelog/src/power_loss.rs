@@ -156,13 +156,12 @@ impl Play {
         batch
     }
 
-    fn checkpoint(&mut self, started: &mut StartedLog, pins: &mut Pins) -> Result<(), LogError> {
+    fn checkpoint(&mut self, started: &mut StartedLog) -> Result<(), LogError> {
         let number = self.random.below(u64::from(OBJECTS)) as u8;
         let object = &mut self.objects[usize::from(number)];
         if object.checkpointing || object.file == object.acknowledged {
             return Ok(());
         }
-        pins.checkpoint_began(key(number), Sequence(object.acknowledged));
         object.file = object.acknowledged;
         object.checkpointing = true;
         let record = checkpoint(number, object.file, object.appended, self.start_number);
@@ -190,11 +189,11 @@ impl Play {
                     for (number, object) in self.objects.iter_mut().enumerate() {
                         object.acknowledged = object.appended;
                         if std::mem::take(&mut object.checkpointing) {
-                            pins.checkpoint_durable(key(number as u8));
+                            pins.checkpoint_durable(key(number as u8), Sequence(object.file));
                         }
                     }
                 }
-                7 => self.checkpoint(&mut started, &mut pins)?,
+                7 => self.checkpoint(&mut started)?,
                 8 => drop(started.pool.prepare()?),
                 _ => {
                     let needed = pins.least_needed(started.log.position());

@@ -81,8 +81,8 @@ pub enum RecordBody {
     NamespaceDeleted,
 }
 
-/// One record. Commits of an object are numbered without gaps; a checkpoint carries the number of
-/// the newest commit that was handed to the log before it.
+/// One record. Commits of an object are numbered without gaps; a checkpoint carries the number of a
+/// commit that was handed to the log before it, not necessarily of the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Whose change it is.

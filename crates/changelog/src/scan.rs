@@ -410,6 +410,24 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_may_stand_before_the_first_commit_that_is_read() {
+        let commits = series(1, 1..=4, 9999);
+        let late =
+            |through: u64| encode(&checkpoint(1, through, through, 1), commits[through as usize - 1].chain);
+        let read = |records: Vec<EncodedRecord>| {
+            let scan = try_open(&written(records).0);
+            scan.map(|scan| scan.summary()[&key(1)].clone()).map_err(|error| error.to_string())
+        };
+        // Commits up to 2 and up to 3 were given up, the second time because of the later checkpoint.
+        let tail = read(vec![late(1), late(2)]).expect("sound");
+        assert_eq!((tail.sequence.0, tail.needs_apply(), tail.chain), (2, false, commits[1].chain));
+        let tail = read(vec![late(1), commits[3].clone(), late(3)]).expect("sound");
+        assert_eq!((tail.sequence.0, tail.needs_apply(), tail.first), (4, true, Some(tail.sequence)));
+        let error = read(vec![late(1), commits[3].clone(), late(2)]).expect_err("commit 3 is nowhere");
+        assert!(error.contains("commits 3 to 3 are missing"), "{error}");
+    }
+
+    #[test]
     fn a_broken_chain_and_a_late_instance_name_their_object() {
         let first = series(1, 1..=1, 9999).remove(0);
         let end = encode(&commit(2, 1, 1), 0);

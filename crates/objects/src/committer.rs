@@ -151,7 +151,9 @@ impl Committer {
         if mutation::is_planted(Mutation::AcknowledgeBeforeSync) {
             self.acknowledge(&records, &gates);
         }
-        let positions = match self.write(&mut records, !barriers.is_empty()) {
+        // What a checkpoint covers is given up for ever, so its record must be on the disk itself.
+        let strictly = !barriers.is_empty() || gates.iter().any(Option::is_none);
+        let positions = match self.write(&mut records, strictly) {
             Ok(positions) => positions,
             Err(error) => return Err(self.stop(&error.to_string(), gates)),
         };
@@ -159,7 +161,7 @@ impl Committer {
             for ((record, gate), position) in records.iter().zip(&gates).zip(positions) {
                 match gate {
                     Some(_) => pins.appended(record.key, record.sequence, position),
-                    None => pins.checkpoint_durable(record.key),
+                    None => pins.checkpoint_durable(record.key, record.sequence),
                 }
             }
             *head = self.log.durable();

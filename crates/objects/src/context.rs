@@ -294,8 +294,6 @@ impl ObjectContext {
         self.copy_wal()?;
         let mark = self.file.mark().map_err(|error| self.storage_failed(error))?;
         let (record, row) = self.history.checkpoint(mark, self.identity.name.clone());
-        let (key, through) = (row.key, row.sequence);
-        self.node.pins.with(|pins, _| pins.checkpoint_began(key, through));
         let (done, receiver) = oneshot::channel();
         self.node.upkeep.push(CheckpointJob { file: self.file.clone(), row, record, done });
         self.checkpoint = Some(receiver);

@@ -37,3 +37,16 @@ fn every_planted_fault_is_found_by_a_seed() {
     }
     assert!(unseen.is_empty(), "planted and not found: {unseen:?}");
 }
+
+#[test]
+fn one() {
+    let Some(range) = std::env::var("ONE").ok() else { return };
+    let (from, to) = range.split_once("..").expect("range");
+    for seed in from.parse::<u64>().expect("n")..to.parse().expect("n") {
+        let at = std::time::Instant::now();
+        std::fs::write("/tmp/seed", seed.to_string()).expect("w");
+        let outcome = run(seed, None);
+        let took = at.elapsed().as_millis();
+        if outcome.is_err() || took > 500 { println!("{seed} {took} ms {outcome:?}"); }
+    }
+}
