@@ -24,6 +24,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Largest answer: the largest RPC value, 32 MiB, grows in JSON.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// A longer body is sent only when the node wants it: one that is refused would fill the connection and
+/// break it, and the refusal would never be read.
+const UNASKED_BYTES_MAX: u64 = 16 * 1024;
 
 /// Data folder unless another is named, in the current folder.
 pub const DATA_DEFAULT: &str = "durabo-data";
@@ -182,6 +185,9 @@ impl Client {
         }
         if let Some(bytes) = bytes {
             request = request.header(header::CONTENT_LENGTH, bytes);
+            if bytes > UNASKED_BYTES_MAX {
+                request = request.header(header::EXPECT, "100-continue");
+            }
         }
         let request = request
             .body(body)

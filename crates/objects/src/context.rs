@@ -65,6 +65,8 @@ pub struct ObjectContext {
     in_flight: HashMap<EventId, InFlight>,
     events_in_flight_max: usize,
     aborted: Option<Failure>,
+    /// Whether the present instance was given an event.
+    has_delivered: bool,
     checkpoint_asked: bool,
     checkpoint: Option<oneshot::Receiver<()>>,
     barrier: Option<oneshot::Receiver<()>>,
@@ -99,6 +101,7 @@ impl ObjectContext {
             in_flight: HashMap::new(),
             events_in_flight_max,
             aborted: None,
+            has_delivered: false,
             checkpoint_asked: false,
             checkpoint: None,
             barrier: None,
@@ -178,6 +181,7 @@ impl ObjectContext {
         match work {
             Work::Event(event) => {
                 self.in_flight.insert(id, InFlight { reply, trace });
+                self.has_delivered = true;
                 Poll::Ready(NextEvent::Deliver(id, event))
             }
             Work::Sql(request) => {

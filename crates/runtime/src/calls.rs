@@ -1,4 +1,7 @@
 //! Calls of the host into one instance: constructor and events.
+//!
+//! Lowers each event into the export that handles it and turns its answer into an outcome. A call
+//! that the engine gives up ends the instance; it never leaves an event without an end.
 
 use std::future::{pending, poll_fn};
 use std::sync::{Mutex, PoisonError};

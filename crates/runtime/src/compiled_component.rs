@@ -1,4 +1,7 @@
 //! A component that is ready to be instantiated, and what it exports of the contract.
+//!
+//! Made by `component_cache` only, so that whoever holds one knows that all its imports are served
+//! and that its description is true.
 
 use durabo_catalog::ComponentDigest;
 use durabo_model::description::Handler;

@@ -1,4 +1,7 @@
 //! What the composition tells about a namespace: which code serves it now.
+//!
+//! The seam to the catalog: this crate knows code by digest, the composition knows which digest
+//! serves which class.
 
 use std::sync::Arc;
 

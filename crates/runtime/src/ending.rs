@@ -1,4 +1,7 @@
 //! Errors by which host functions end an instance; each knows the failure that callers get.
+//!
+//! A host function returns them as the engine's error; `reset_reason` finds them again after the
+//! trap.
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! The WebAssembly engine of a node: one configuration for all guests, and the thread that ticks.
+//!
+//! Compiled code is bound to this configuration: a change of it makes all kept code stale.
 
 use std::sync::Arc;
 

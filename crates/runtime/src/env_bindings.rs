@@ -1,4 +1,6 @@
 //! What a deployment hands to its guests: named texts, JSON, secrets, namespaces.
+//!
+//! Fixed while a deployment runs, and the same for every object of it.
 
 use durabo_model::name::{AppName, ClassName};
 

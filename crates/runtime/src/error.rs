@@ -1,4 +1,7 @@
 //! Why a component is refused or cannot be loaded. Nothing here stems from running guest code.
+//!
+//! The texts are for uploaders: each says what is wrong with the component and, where there is one,
+//! the way out.
 
 use durabo_catalog::ComponentDigest;
 use durabo_model::description::{DescriptionError, Handler};

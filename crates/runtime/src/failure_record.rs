@@ -1,9 +1,15 @@
 //! Failures of `model` as the contract's record, and back.
+//!
+//! The one place that knows both forms, so that no error text or flag is made twice.
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureFlags, FailureKind};
 
 use crate::bindings::object::types;
+use crate::state::GuestState;
+
+/// The interface of the record has no functions.
+impl types::Host for GuestState {}
 
 macro_rules! kinds {
     ($($kind:ident),+ $(,)?) => {

@@ -1,4 +1,7 @@
 //! One instance of a component as the guest of an object: implements the traits of `objects`.
+//!
+//! An instance is a store of its own with all limits set; it is run by the loop of `objects` and
+//! charged for the time in which it is polled.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -16,7 +16,6 @@ mod sql;
 mod storage;
 mod stub;
 mod timer;
-mod types;
 mod unserved;
 mod websocket;
 mod wasi_poll;

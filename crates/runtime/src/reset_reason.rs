@@ -1,4 +1,7 @@
 //! Why an instance cannot go on, in words for its callers: abort, limits, traps, panics (LC-7, LC-8).
+//!
+//! Callers get one text with the cause and what the guest said last; the log gets the engine's
+//! whole account.
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;

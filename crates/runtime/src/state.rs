@@ -1,4 +1,6 @@
 //! What one instance has on the host's side: the object's context, WASI, limits, tasks.
+//!
+//! All that a host function may use; it owns the object's context while the instance lives.
 
 use std::sync::Arc;
 use std::time::Duration;

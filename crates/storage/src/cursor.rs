@@ -1,4 +1,6 @@
 //! Rows of a statement that were not read yet: from the running statement, or kept in memory.
+//!
+//! Used by `exec`; settled at the end of each turn, so that none holds a statement over it.
 
 use std::vec;
 

@@ -1,4 +1,6 @@
 //! Registers the linear `instr` and `replace` of `search` in place of SQLite's.
+//!
+//! Same answers as SQLite's own, which are quadratic and cannot be interrupted within one call.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_int};

@@ -78,7 +78,7 @@ impl Fixture {
         }
     }
 
-    fn fails(&mut self, query: &str, text: &str) {
+    fn assert_fails(&mut self, query: &str, text: &str) {
         let error = self.error(query);
         assert!(error.message.contains(text), "{query}: {error}");
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::database::{Database, refusal};
 
-const SEGMENT_BYTES: u64 = 256 * 1024;
+const SEGMENT_BYTES: u64 = 128 * 1024;
 /// Bytes of rows in the table, in all.
 const TABLE_BYTES: u64 = 1000 * 1000;
 /// Enough to fill the log's folder many times over if nothing were recycled.
@@ -36,11 +36,12 @@ fn b_03_a_cursor_left_half_read_holds_nothing_back() {
     let before = bytes_in(&node);
     let object = node.fresh(guest::SQL, "Sql");
     let db = Database::of(object.clone());
-    db.exec(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, a);
-         WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 1000)
-         INSERT INTO t SELECT i, randomblob(1000) FROM c",
-    );
+    db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, a)");
+    // In steps, since a record of the log has to fit into its small segments.
+    for first in (1..=1000).step_by(50) {
+        let numbers = "WITH RECURSIVE c(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM c WHERE i < ?1 + 49)";
+        db.query(&format!("{numbers} INSERT INTO t SELECT i, randomblob(1000) FROM c"), json!([first]));
+    }
     db.call("open_and_take", json!([[["c", {"query": "SELECT id, a FROM t", "batch": 1}]], [["c", 1]]]))
         .expect("opened");
     let update = "UPDATE t SET a = randomblob(1000) WHERE id = ?";

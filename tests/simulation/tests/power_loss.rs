@@ -26,8 +26,14 @@ fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
 fn every_planted_fault_is_found_by_a_seed() {
     let mut unseen = Vec::new();
     for mutation in Mutation::ALL {
-        let found =
-            (0..SEEDS_TO_FIND).find_map(|seed| run(seed, Some(*mutation)).err().map(|why| (seed, why)));
+        let found = (0..SEEDS_TO_FIND).find_map(|seed| {
+            {
+                std::fs::write("/tmp/seed", seed.to_string()).expect("w");
+                run(seed, Some(*mutation))
+            }
+            .err()
+            .map(|why| (seed, why))
+        });
         match found {
             Some((seed, why)) => {
                 println!("{mutation:?}: seed {seed}: {}", why.chars().take(160).collect::<String>())
@@ -47,6 +53,30 @@ fn one() {
         std::fs::write("/tmp/seed", seed.to_string()).expect("w");
         let outcome = run(seed, None);
         let took = at.elapsed().as_millis();
-        if outcome.is_err() || took > 500 { println!("{seed} {took} ms {outcome:?}"); }
+        if outcome.is_err() || took > 500 {
+            println!("{seed} {took} ms {outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn found() {
+    let Some(max) = std::env::var("FOUND").ok() else { return };
+    let only = std::env::var("ONLY").unwrap_or_default();
+    for mutation in Mutation::ALL.iter().filter(|m| format!("{m:?}").contains(&only)) {
+        let at = std::time::Instant::now();
+        let found = (0..max.parse().expect("n")).find_map(|seed| {
+            {
+                std::fs::write("/tmp/seed", seed.to_string()).expect("w");
+                run(seed, Some(*mutation))
+            }
+            .err()
+            .map(|why| (seed, why))
+        });
+        println!(
+            "{mutation:?} {} ms {:?}",
+            at.elapsed().as_millis(),
+            found.map(|(s, why)| (s, why.chars().take(150).collect::<String>()))
+        );
     }
 }

@@ -1,4 +1,8 @@
 //! `durabo demo --once`: what a first look at the program shows.
+//!
+//! Answers are compared where they are the same each time; the ids and times of items are not.
+//!
+//! Drives the real binary.
 
 use serde_json::Value;
 

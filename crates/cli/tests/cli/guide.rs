@@ -1,5 +1,5 @@
 //! The guide `docs/guides/first-object.md`, done as it stands: its files are written, its commands run,
-//! and what it says is printed must be printed.
+//! and what it says is printed must be printed. The requests that `README.md` shows are sent as well.
 //!
 //! Blocks of `sh` run in one shell, blocks with `file=` become files, lines of `text` blocks have to
 //! appear in that order. Only ports and the place of cargo's output are exchanged.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs};
 
-use crate::node_process::{folder, ran};
+use crate::node_process::{NodeProcess, folder, ran};
 
 /// A fenced block of a document.
 struct Block {
@@ -116,4 +116,28 @@ fn the_guide_to_the_first_object_works_as_it_stands() {
         );
     }
     assert!(!printed.is_empty(), "the guide says what is printed");
+}
+
+#[test]
+fn the_requests_of_the_first_page_are_answered() {
+    let document = fs::read_to_string(repository().join("README.md")).expect("the first page");
+    let block =
+        blocks(&document).into_iter().find(|block| block.text.starts_with("curl ")).expect("requests");
+    let folder = folder();
+    let node = NodeProcess::start(&folder.path().join("data"));
+    node.deploy_examples();
+    let requests: Vec<&str> = block.text.lines().collect();
+    let answers: Vec<String> = requests
+        .iter()
+        .map(|request| {
+            let request = request.replace("curl ", "curl --silent --show-error --fail ");
+            let request = request.replace("localhost:7610", &node.listen);
+            let ran = ran(Command::new("bash").args(["-c", &request]).output().expect("bash runs"));
+            assert_eq!(ran.code, Some(0), "{request}: {ran:?}");
+            ran.stdout
+        })
+        .collect();
+    assert_eq!(answers[..2], ["1", "1"], "{requests:?}");
+    assert!(answers[3].contains("read the guide"), "{answers:?}");
+    assert_eq!(answers[4], "100", "{answers:?}");
 }

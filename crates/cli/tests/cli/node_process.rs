@@ -17,12 +17,21 @@ use tempfile::TempDir;
 /// Far more than a start takes, even on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Variables that change what the program does or how its help is set.
+const SETTINGS: [&str; 7] = [
+    "DURABO_LISTEN",
+    "DURABO_CONTROL",
+    "DURABO_DATA",
+    "DURABO_TOKEN",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+];
+
 /// The binary, without what this shell's environment would tell it.
 pub fn durabo(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_durabo"));
-    for name in
-        ["DURABO_LISTEN", "DURABO_CONTROL", "DURABO_DATA", "DURABO_TOKEN", "NO_COLOR", "CLICOLOR_FORCE"]
-    {
+    for name in SETTINGS {
         command.env_remove(name);
     }
     command.env("RUST_LOG", "info").args(args);

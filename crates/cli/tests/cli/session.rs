@@ -1,4 +1,8 @@
-//! A session with a node from its start to its second start, one command after the other.
+//! Sessions with a node: its commands one after the other, from its start to its next start.
+//!
+//! Answers of the control plane are compared by field, as programs read them.
+//!
+//! Drives the real binary.
 
 use serde_json::Value;
 

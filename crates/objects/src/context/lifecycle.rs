@@ -98,7 +98,9 @@ impl ObjectContext {
     }
 
     /// After an instance was dropped for `failure`: discards its open turn, fails its events, and
-    /// makes the context fit for the next instance, which sees the last committed state (LC-8).
+    /// makes the context fit for the next instance, which sees the last committed state (LC-8). An
+    /// instance that could not even start fails the event that asked for it (LC-3); else it would be
+    /// started again for that event without end.
     pub(crate) async fn reset(&mut self, failure: Failure) -> Result<(), Failure> {
         let failure = failure.of_object(self.identity.key.id);
         let discarded = self.database.discard_turn();
@@ -106,6 +108,9 @@ impl ObjectContext {
         self.gate.discard_after(position, &failure);
         for (_, event) in self.in_flight.drain() {
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
+        }
+        if !self.has_delivered {
+            self.fail_next(failure);
         }
         discarded.map_err(|error| self.storage_failed(error))?;
         self.reload().await
@@ -122,6 +127,7 @@ impl ObjectContext {
         self.database = Database::open(&self.file, &options).map_err(|error| self.storage_failed(error))?;
         self.history.reload(self.node.counters.next_epoch());
         self.aborted = None;
+        self.has_delivered = false;
         self.drain = None;
         self.events_in_flight_max = self.node.limits.events_in_flight_max;
         Ok(())

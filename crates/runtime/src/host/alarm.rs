@@ -1,4 +1,7 @@
 //! `alarm`: not served yet.
+//!
+//! Every function answers that it is not served, so that no guest counts on an alarm that never
+//! comes.
 
 use super::unserved;
 use crate::bindings::object::alarm::{Host, Run};

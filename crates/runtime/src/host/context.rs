@@ -1,4 +1,6 @@
 //! `context`: who the object is, and its end.
+//!
+//! `abort` never returns to the guest: it leaves the reason with the object and traps.
 
 use wasmtime::component::{Accessor, HasSelf, Resource};
 

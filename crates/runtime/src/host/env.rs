@@ -1,4 +1,6 @@
 //! `env`: what the deployment hands to the guest.
+//!
+//! Answers from what the instance was made with; nothing is looked up.
 
 use crate::bindings::object::env::{Binding, Host, Namespace};
 use crate::env_bindings::EnvBinding;

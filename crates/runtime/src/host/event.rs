@@ -1,4 +1,6 @@
 //! `event`: the event whose task makes the call.
+//!
+//! Found by the calling task, so that interleaved events do not take each other's place.
 
 use std::future::{pending, poll_fn};
 

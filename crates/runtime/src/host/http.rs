@@ -1,4 +1,6 @@
 //! `http`: whole bodies. Requests to the outside and bodies in pieces are not served yet.
+//!
+//! A body in pieces that arrives all the same is closed, so that its writer does not wait for ever.
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure as ModelFailure;

@@ -1,4 +1,6 @@
 //! `kv`: not served yet.
+//!
+//! Every function answers that it is not served, and nothing is written.
 
 use super::unserved;
 use crate::bindings::object::kv::{Entry, Host, ListOptions, Value};

@@ -1,4 +1,6 @@
 //! `log`: lines with class, object and event.
+//!
+//! Written at once: not held back by the output gate (OG-4), not undone by a reset.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,7 @@
 //! `schedule`: not served yet.
+//!
+//! Its functions are not linked either, since they may still change; the generated traits ask for
+//! them.
 
 use super::unserved;
 use crate::bindings::object::schedule::{Entry, Host, Run, Trigger};

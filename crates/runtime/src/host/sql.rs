@@ -1,4 +1,7 @@
 //! `sql`: statements and cursors. Whatever uses time here counts against the event (SQ-33).
+//!
+//! Linked as functions that may wait, though all of them run in place today: a slow statement can
+//! leave the thread later without a change for guests.
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;

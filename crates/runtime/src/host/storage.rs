@@ -1,4 +1,7 @@
 //! `storage`: transactions, durability, wiping. Not served yet.
+//!
+//! Every function answers that it is not served, so that no guest takes a write for durable or
+//! undone that is not.
 
 use wasmtime::component::{Accessor, HasSelf, Resource};
 

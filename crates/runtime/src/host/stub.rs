@@ -1,4 +1,6 @@
 //! `stub`: not served yet.
+//!
+//! No stub can be made, so the functions of one are never reached.
 
 use wasmtime::component::{Accessor, HasSelf, Resource};
 

@@ -1,4 +1,6 @@
 //! `timer`: waiting within an event. The wait itself is the turn end.
+//!
+//! A sleep is pending at least once, even for no time, because that is what ends the turn.
 
 use std::time::Duration;
 

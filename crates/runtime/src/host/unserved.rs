@@ -1,4 +1,6 @@
 //! Answers of functions that this node does not serve yet.
+//!
+//! No such answer invents a value; each names the function.
 
 use durabo_model::failure::Failure;
 

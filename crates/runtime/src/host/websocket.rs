@@ -1,4 +1,6 @@
 //! `websocket`: not served yet. Functions that cannot say so end the instance.
+//!
+//! The others say so in their failure.
 
 use wasmtime::component::{Accessor, HasSelf, Resource};
 

@@ -1,4 +1,6 @@
 //! Counts of rows and the size of the database (SQ-15, SQ-26).
+//!
+//! Run on a database alone; over HTTP they are in the conformance suite.
 
 use super::*;
 

@@ -1,4 +1,6 @@
 //! Cursors: order, names, interleaving, the end of a turn (SQ-8 to SQ-14).
+//!
+//! Run on a database alone; over HTTP they are in the conformance suite.
 
 use super::*;
 use crate::database::CursorId;

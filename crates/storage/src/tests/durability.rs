@@ -1,4 +1,6 @@
 //! Pages, checkpoints and recovery: what is replayed equals what was written.
+//!
+//! On the simulated disk; whole nodes under power loss are in `tests/simulation`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
 //! Limits of statements and of the database (SQ-24, SQ-25, OG-10).
+//!
+//! Run on a database alone; over HTTP they are in the conformance suite.
 
 use super::*;
 use crate::error::StorageError;
@@ -7,7 +9,7 @@ use crate::error::StorageError;
 fn c_159_terms_of_a_compound_select() {
     let mut f = fixture();
     f.exec(&["SELECT 1"; 5].join(" UNION ALL "));
-    f.fails(&["SELECT 1"; 6].join(" UNION ALL "), "too many terms in compound SELECT");
+    f.assert_fails(&["SELECT 1"; 6].join(" UNION ALL "), "too many terms in compound SELECT");
 }
 
 #[test]
@@ -22,7 +24,7 @@ fn c_160_length_of_a_pattern() {
 fn c_161_number_of_bindings() {
     let mut f = fixture();
     f.exec_with("SELECT ?100", &integers(&[1; 100]));
-    f.fails("SELECT ?101", "variable number must be between ?1 and ?100");
+    f.assert_fails("SELECT ?101", "variable number must be between ?1 and ?100");
 }
 
 #[test]
@@ -30,7 +32,7 @@ fn c_162_length_of_a_statement() {
     let mut f = fixture();
     let query = |bytes: usize| format!("SELECT '{}'", "x".repeat(bytes - 9));
     f.exec(&query(100_000));
-    f.fails(&query(100_001), "statement too long");
+    f.assert_fails(&query(100_001), "statement too long");
 }
 
 #[test]
@@ -38,15 +40,15 @@ fn c_163_number_of_columns() {
     let mut f = fixture();
     let columns = |count: usize| (0..count).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
     f.exec(&format!("CREATE TABLE a({})", columns(100)));
-    f.fails(&format!("CREATE TABLE b({})", columns(101)), "too many columns");
-    f.fails(&format!("SELECT {}", ["1"; 101].join(",")), "too many columns");
+    f.assert_fails(&format!("CREATE TABLE b({})", columns(101)), "too many columns");
+    f.assert_fails(&format!("SELECT {}", ["1"; 101].join(",")), "too many columns");
 }
 
 #[test]
 fn c_164_number_of_arguments() {
     let mut f = fixture();
     f.exec(&format!("SELECT max({})", ["1"; 127].join(",")));
-    f.fails(&format!("SELECT max({})", ["1"; 128].join(",")), "too many arguments on function max");
+    f.assert_fails(&format!("SELECT max({})", ["1"; 128].join(",")), "too many arguments on function max");
 }
 
 #[test]
@@ -73,8 +75,8 @@ fn c_084_a_full_database_poisons_the_instance() {
     f.exec("INSERT INTO t VALUES(2, NULL)");
     let text = "database or disk is full: SQLITE_FULL";
     assert_eq!(f.error("INSERT INTO t VALUES(3, zeroblob(1000000))").message, text);
-    f.fails("INSERT INTO t VALUES(4, NULL)", text);
-    f.fails("SELECT 1", text);
+    f.assert_fails("INSERT INTO t VALUES(4, NULL)", text);
+    f.assert_fails("SELECT 1", text);
     let error = f.database.end_turn().expect_err("poisoned");
     assert!(matches!(error, StorageError::Poisoned(_)) && error.to_string().contains(text), "{error}");
     f.reset();
@@ -86,7 +88,7 @@ fn c_084_a_full_database_poisons_the_instance() {
 #[test]
 fn c_165_at_the_limit_rows_can_be_deleted_by_a_new_instance() {
     let mut f = small();
-    f.fails("INSERT INTO t VALUES(2, zeroblob(60000))", "database or disk is full");
+    f.assert_fails("INSERT INTO t VALUES(2, zeroblob(60000))", "database or disk is full");
     f.reset();
     f.exec("DELETE FROM t");
     f.exec("INSERT INTO t VALUES(2, zeroblob(30000))");

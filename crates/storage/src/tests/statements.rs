@@ -1,4 +1,6 @@
 //! Calls, bindings, several statements, errors (SQ-1 to SQ-7, SQ-12, SQ-20, SQ-23).
+//!
+//! Run on a database alone; over HTTP they are in the conformance suite.
 
 use super::*;
 
@@ -98,7 +100,7 @@ fn c_103_only_the_last_statement_can_have_parameters() {
 fn c_104_what_ran_before_the_failing_statement_stays() {
     let mut f = fixture();
     f.exec("CREATE TABLE k(id PRIMARY KEY, v)");
-    f.fails(
+    f.assert_fails(
         "INSERT INTO k VALUES(1,'a'); INSERT INTO k VALUES(1,'b'); INSERT INTO k VALUES(2,'c')",
         "UNIQUE constraint failed: k.id",
     );
@@ -117,7 +119,7 @@ fn c_105_one_statement_is_all_or_nothing() {
 fn c_106_c_108_text_without_a_statement() {
     let mut f = fixture();
     for query in ["", ";", "-- only a comment", "SELECT 1;;", "SELECT 1; -- note"] {
-        f.fails(query, "SQL code did not contain a statement.");
+        f.assert_fails(query, "SQL code did not contain a statement.");
     }
     assert_eq!(f.integer("SELECT 1 -- note"), 1);
 }
@@ -212,14 +214,14 @@ fn c_116_c_117_c_118_the_dialect() {
     assert_eq!(f.integer(sum), 15);
     assert_eq!(f.rows("SELECT row_number() OVER (ORDER BY id) FROM t"), integers(&[1, 2]));
     f.exec("CREATE TABLE s(a INTEGER) STRICT");
-    f.fails("INSERT INTO s VALUES('abc')", "cannot store TEXT value in INTEGER column");
+    f.assert_fails("INSERT INTO s VALUES('abc')", "cannot store TEXT value in INTEGER column");
 }
 
 #[test]
 fn c_119_delete_with_limit_is_a_syntax_error_here() {
     let mut f = fixture();
     f.exec("CREATE TABLE t(a)");
-    f.fails("DELETE FROM t LIMIT 2", "syntax error");
+    f.assert_fails("DELETE FROM t LIMIT 2", "syntax error");
 }
 
 #[test]
@@ -229,7 +231,7 @@ fn c_120_foreign_keys_are_enforced() {
         "CREATE TABLE p(id INTEGER PRIMARY KEY); \
          CREATE TABLE c(p REFERENCES p(id) ON DELETE CASCADE)",
     );
-    f.fails("INSERT INTO c VALUES(1)", "FOREIGN KEY constraint failed");
+    f.assert_fails("INSERT INTO c VALUES(1)", "FOREIGN KEY constraint failed");
     f.exec("INSERT INTO p VALUES(1); INSERT INTO c VALUES(1); DELETE FROM p");
     assert_eq!(f.integer("SELECT count(*) FROM c"), 0);
 }
@@ -241,7 +243,7 @@ fn c_121_the_schema_persists() {
     f.end_turn().expect("commit");
     f.reset();
     f.exec("INSERT INTO t VALUES(1); CREATE TABLE IF NOT EXISTS t(a)");
-    f.fails("CREATE TABLE t(a)", "already exists");
+    f.assert_fails("CREATE TABLE t(a)", "already exists");
 }
 
 #[test]
@@ -275,14 +277,14 @@ fn b_06_migration_files_with_breakpoint_marks() {
     let mut f = fixture();
     for part in whole.split("--> statement-breakpoint") {
         if part.trim().is_empty() {
-            f.fails(part, "did not contain a statement");
+            f.assert_fails(part, "did not contain a statement");
         } else {
             f.exec(part);
         }
     }
     assert_eq!(f.integer(tables), 2);
     let mut f = fixture();
-    f.fails(whole, "did not contain a statement");
+    f.assert_fails(whole, "did not contain a statement");
     assert_eq!(f.integer(tables), 2);
     let mut f = fixture();
     f.exec(whole.strip_suffix("--> statement-breakpoint").expect("mark"));

@@ -1,4 +1,6 @@
 //! Turns: what is committed, what is undone, what poisons (OG-1, OG-10, OG-11, SQ-32, SQ-33).
+//!
+//! Run on a database alone; with a guest around it they are in `tests/simulation`.
 
 use std::time::Duration;
 
@@ -75,7 +77,7 @@ fn c_086_a_child_may_come_before_its_parent_within_a_turn() {
     f.exec("INSERT INTO c VALUES(1)");
     f.exec("INSERT INTO p VALUES(1)");
     f.end_turn().expect("commit");
-    f.fails("INSERT INTO c VALUES(2)", "FOREIGN KEY constraint failed");
+    f.assert_fails("INSERT INTO c VALUES(2)", "FOREIGN KEY constraint failed");
 }
 
 #[test]
@@ -89,7 +91,7 @@ fn c_087_a_child_without_parent_fails_the_commit() {
     let text = error.to_string();
     assert!(text.contains("rolled back to its last good state"), "{text}");
     assert!(text.contains("FOREIGN KEY constraint failed: SQLITE_CONSTRAINT"), "{text}");
-    f.fails("SELECT 1", "FOREIGN KEY constraint failed");
+    f.assert_fails("SELECT 1", "FOREIGN KEY constraint failed");
     f.reset();
     assert_eq!(f.integer("SELECT count(*) FROM c"), 0);
 }
@@ -118,7 +120,7 @@ fn sq_32_a_transaction_that_vanishes_poisons() {
 fn or_fail_keeps_the_rows_before_the_failing_one() {
     let mut f = fixture();
     f.exec("CREATE TABLE t(id PRIMARY KEY); INSERT INTO t VALUES(2)");
-    f.fails("INSERT OR FAIL INTO t VALUES(1), (2), (3)", "UNIQUE constraint failed");
+    f.assert_fails("INSERT OR FAIL INTO t VALUES(1), (2), (3)", "UNIQUE constraint failed");
     assert_eq!(f.integer("SELECT count(*) FROM t"), 2);
     f.end_turn().expect("commit");
 }

@@ -1,4 +1,6 @@
 //! The component's exports by hand: as `durabo::export!` makes them, but `garbage` answers no CBOR.
+//!
+//! Written by hand over the bindings, since the SDK lets no guest answer garbage.
 
 use durabo::bindings::durabo::object::{http, types};
 use durabo::bindings::exports::durabo::object::{http_handler, lifecycle, rpc_handler};

@@ -1,4 +1,6 @@
 //! Class `Faults`: one method per way of going wrong, and `ping` to see that it is well again.
+//!
+//! Driven over RPC by the conformance suite.
 
 use std::hint::black_box;
 

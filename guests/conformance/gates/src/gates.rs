@@ -1,4 +1,6 @@
 //! Class `Gates`: a counter row and a journal, with waits at chosen places.
+//!
+//! Driven over RPC by the conformance suite.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! Class `Fetchless`: RPC only.
+//!
+//! Driven over HTTP by the conformance suite (LC-18).
 
 use durabo::Context;
 

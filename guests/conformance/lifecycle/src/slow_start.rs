@@ -1,4 +1,6 @@
 //! Class `SlowStart`: its constructor writes, waits 100 ms and writes again.
+//!
+//! Driven over RPC by the conformance suite (LC-1).
 
 use std::time::Duration;
 

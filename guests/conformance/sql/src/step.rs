@@ -1,4 +1,6 @@
 //! The wire forms of the SQL subject: statements in, results and errors out.
+//!
+//! Serde forms of the JSON that the conformance suite sends.
 
 use durabo::sql::{Counts, Cursor, SqlError, Value};
 use serde::{Deserialize, Serialize};

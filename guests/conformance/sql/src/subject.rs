@@ -1,4 +1,6 @@
 //! Class `Sql`: statements in one turn, cursors that stay open over calls, sizes.
+//!
+//! Driven over RPC by the conformance suite.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -19,9 +19,9 @@ impl Obj {
         Self(Workloads::new(ctx))
     }
 
-    /// Greets.
-    pub fn hello(&mut self, name: String) -> String {
-        workload::hello(&name)
+    /// Greets `name`, or this object: a load driver cannot put a name into a body.
+    pub fn hello(&mut self, name: Option<String>) -> String {
+        self.0.hello(name)
     }
 
     /// Runs the workload of the path.
@@ -41,9 +41,9 @@ impl Pinned {
         Self(Workloads::new(ctx))
     }
 
-    /// Greets.
-    pub fn hello(&mut self, name: String) -> String {
-        workload::hello(&name)
+    /// Greets `name`, or this object: a load driver cannot put a name into a body.
+    pub fn hello(&mut self, name: Option<String>) -> String {
+        self.0.hello(name)
     }
 
     /// Runs the workload of the path.

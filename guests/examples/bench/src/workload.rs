@@ -38,6 +38,11 @@ impl Workloads {
         Ok(Response::text(text))
     }
 
+    pub(crate) fn hello(&self, name: Option<String>) -> String {
+        let name = name.or_else(|| self.ctx.identity().name.clone());
+        format!("hello {}", name.unwrap_or_default())
+    }
+
     /// One SELECT, one upsert; the reply waits for the commit.
     fn counter(&mut self) -> Result<i64, Failure> {
         self.schema()?;
@@ -81,8 +86,4 @@ impl Workloads {
         }
         Ok(())
     }
-}
-
-pub(crate) fn hello(name: &str) -> String {
-    format!("hello {name}")
 }
