@@ -1,7 +1,7 @@
 //! A disk in memory that forgets what was not synced, for tests of everything built on `disk::Disk`.
 //!
-//! A power loss keeps any part of the unsynced writes (torn at sectors) and of the unsynced name
-//! changes; the end of a process keeps all of them, unsynced as they are. Faults strike at chosen
+//! A power loss keeps any part of the unsynced writes (torn at sectors, some garbled) and of the unsynced
+//! name changes; the end of a process keeps all of them, unsynced as they are. Faults strike at chosen
 //! operations. The same seed and the same calls give the same run. Folders themselves are durable at
 //! once; locks always succeed, since there is one process.
 
@@ -32,10 +32,14 @@ pub enum Fault {
     PowerLoss,
 }
 
+/// What another thread does in between.
+type Interlude = Box<dyn FnOnce() + Send>;
+
 struct State {
     random: Seeded,
     operations: u64,
     faults: BTreeMap<u64, Fault>,
+    interlude: Option<(u64, Interlude)>,
     off: bool,
     /// Grows whenever all open files die.
     life: u64,
@@ -55,6 +59,7 @@ impl SimulatedDisk {
             random: Seeded::new(seed),
             operations: 0,
             faults: BTreeMap::new(),
+            interlude: None,
             off: false,
             life: 0,
             next_file: 1,
@@ -73,9 +78,21 @@ impl SimulatedDisk {
         self.state().faults.insert(operation, fault);
     }
 
-    /// Takes back all faults that have not struck.
+    /// Runs `other` right before the changing operation with this number, as if another thread came in
+    /// between. It may use the disk. Replaces an earlier one that has not run.
+    pub fn interrupt_at(&self, operation: u64, other: impl FnOnce() + Send + 'static) {
+        self.state().interlude = Some((operation, Box::new(other)));
+    }
+
+    /// Takes back all faults that have not struck, and the interruption that has not run.
     pub fn clear_faults(&self) {
-        self.state().faults.clear();
+        let interlude = {
+            let mut state = self.state();
+            state.faults.clear();
+            state.interlude.take()
+        };
+        // It may hold files of the disk.
+        drop(interlude);
     }
 
     /// Whether the power failed and the disk was not started since.
@@ -119,6 +136,16 @@ impl SimulatedDisk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("BUG: the simulated disk panicked")
+    }
+
+    /// The state at the beginning of a changing operation, after what was to come in between.
+    fn changing(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        let due = state.operations + 1;
+        let Some((_, other)) = state.interlude.take_if(|(at, _)| *at <= due) else { return state };
+        drop(state);
+        other();
+        self.state()
     }
 }
 
@@ -210,7 +237,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let state = &mut *self.state();
+        let state = &mut *self.changing();
         state.count_simple()?;
         for folder in path.ancestors() {
             state.folders.entry(folder.to_owned()).or_default();
@@ -219,7 +246,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let state = &mut *self.state();
+        let state = &mut *self.changing();
         let failed = state.count_simple()?;
         let folder = state.folder(path)?;
         if !failed {
@@ -229,7 +256,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let state = &mut *self.state();
+        let state = &mut *self.changing();
         state.count_simple()?;
         let number = state.number(from)?;
         let ((folder, from), (folder_to, to)) = (split(from)?, split(to)?);
@@ -241,7 +268,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let state = &mut *self.state();
+        let state = &mut *self.changing();
         state.count_simple()?;
         state.number(path)?;
         let (folder, name) = split(path)?;
@@ -273,7 +300,14 @@ struct SimulatedFile {
 
 impl SimulatedFile {
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
-        let state = self.disk.state();
+        self.check(self.disk.state())
+    }
+
+    fn changing(&self) -> io::Result<MutexGuard<'_, State>> {
+        self.check(self.disk.changing())
+    }
+
+    fn check<'s>(&self, state: MutexGuard<'s, State>) -> io::Result<MutexGuard<'s, State>> {
         state.check_power()?;
         if state.life != self.life {
             return Err(io::Error::other("the simulated process that opened this file has ended"));
@@ -294,7 +328,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let state = &mut *self.state()?;
+        let state = &mut *self.changing()?;
         let (written, failure) = match state.count()? {
             None => (bytes.len(), None),
             Some(Fault::NoSpace) => (0, Some(ENOSPC)),
@@ -312,7 +346,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let state = &mut *self.state()?;
+        let state = &mut *self.changing()?;
         state.count_simple()?;
         state.file(self.number)?.set_len(len);
         state.check_power()
@@ -323,7 +357,7 @@ impl DiskFile for SimulatedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let state = &mut *self.state()?;
+        let state = &mut *self.changing()?;
         let fault = state.count()?;
         let file = state.files.get_mut(&self.number).ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
         match fault {
@@ -387,6 +421,20 @@ mod tests {
         assert!(file.read_at(&mut [0], 0).is_err());
         let again = disk.open(Path::new("/d/a"), OpenMode::Existing).expect("there");
         assert_eq!(again.len().expect("length"), 5);
+    }
+
+    #[test]
+    fn another_thread_may_come_in_before_an_operation() {
+        let disk = disk(1);
+        let file = put(&disk, "a", b"first").expect("write");
+        let (other, seen) = (disk.clone(), file.clone());
+        disk.interrupt_at(disk.operations() + 1, move || {
+            let mut bytes = [0; 5];
+            assert_eq!((seen.read_at(&mut bytes, 0).expect("read"), &bytes), (5, b"first"));
+            put(&other, "b", b"between").expect("write");
+        });
+        file.write_all_at(b"later", 0).expect("write");
+        assert!(disk.exists(Path::new("/d/b")).expect("look"));
     }
 
     #[test]

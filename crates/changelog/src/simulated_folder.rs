@@ -58,9 +58,13 @@ impl Folder {
         self.current.keys()
     }
 
-    /// Files that have a name now, or would have one after a power loss.
+    /// Files that have a name now, or may have one after a power loss.
     pub(crate) fn files(&self) -> impl Iterator<Item = FileNumber> {
-        self.current.values().chain(self.synced.values()).copied()
+        let named = self.unsynced.iter().filter_map(|change| match change {
+            NameChange::Set { file, .. } | NameChange::Rename { file, .. } => Some(*file),
+            NameChange::Remove { .. } => None,
+        });
+        self.current.values().chain(self.synced.values()).copied().chain(named)
     }
 
     pub(crate) fn set(&mut self, name: &str, file: FileNumber) {
@@ -127,6 +131,14 @@ mod tests {
             }
         }
         assert!(old > 10 && new > 10, "{old} {new}");
+    }
+
+    #[test]
+    fn a_file_made_and_removed_may_come_back_and_is_still_known() {
+        let mut folder = Folder::default();
+        folder.set("a", 1);
+        folder.remove("a");
+        assert_eq!((folder.get("a"), folder.files().collect::<Vec<_>>()), (None, vec![1]));
     }
 
     #[test]

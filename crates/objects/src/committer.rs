@@ -85,10 +85,20 @@ impl CommitQueue {
         !state.waiting.is_empty()
     }
 
-    fn fail(&self, failure: &Failure) -> VecDeque<Append> {
+    /// Refuses all records to come and breaks the gates of those that wait: nobody brings them into
+    /// the log any more (invariant 5).
+    pub fn fail(&self, failure: &Failure) {
         let mut state = self.lock();
         state.failed.get_or_insert_with(|| failure.clone());
-        std::mem::take(&mut state.waiting)
+        state.closed = true;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        self.shared.1.notify_all();
+        for append in waiting {
+            if let Append::Commit(_, gate) = append {
+                gate.break_with(failure.clone());
+            }
+        }
     }
 }
 
@@ -203,11 +213,8 @@ impl Committer {
     fn stop(&self, error: &str, gates: Vec<Option<Arc<OutputGate>>>) -> Failure {
         let text = format!("the change log failed and the node stops: {error}");
         let failure = Failure::new(ErrorCode::StorageFailed, text);
-        let rest = self.queue.fail(&failure).into_iter().filter_map(|append| match append {
-            Append::Commit(_, gate) => Some(gate),
-            Append::Checkpoint(_) | Append::Barrier(_) => None,
-        });
-        gates.into_iter().flatten().chain(rest).for_each(|gate| gate.break_with(failure.clone()));
+        self.queue.fail(&failure);
+        gates.into_iter().flatten().for_each(|gate| gate.break_with(failure.clone()));
         failure
     }
 }

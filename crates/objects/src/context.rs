@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::segment::Durability;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
@@ -18,7 +19,7 @@ use durabo_model::sequence::Sequence;
 use durabo_model::time::Clock;
 use durabo_storage::database::Database;
 use durabo_storage::object_file::ObjectFile;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::committer::Append;
@@ -34,6 +35,10 @@ mod inspect;
 mod lifecycle;
 
 pub(crate) use lifecycle::Waited;
+
+/// How far the WAL may outgrow the limit at which the object is checkpointed between events: by then a
+/// single event has written this much without a pause.
+const WAL_OVERRUN: usize = 4;
 
 /// What the loop of an instance does next.
 #[derive(Debug)]
@@ -69,7 +74,8 @@ pub struct ObjectContext {
     has_delivered: bool,
     checkpoint_asked: bool,
     checkpoint: Option<oneshot::Receiver<()>>,
-    barrier: Option<oneshot::Receiver<()>>,
+    /// Asked for when the newest commit was this one.
+    barrier: Option<(Sequence, oneshot::Receiver<()>)>,
     drain: Option<Pin<Box<Sleep>>>,
 }
 
@@ -155,7 +161,39 @@ impl ObjectContext {
             return Ok(());
         };
         let record = self.history.commit(commit, self.node.clock.now());
-        self.node.commits.push(Append::Commit(record, self.gate.clone()))
+        self.push(Append::Commit(record, self.gate.clone()))
+    }
+
+    /// Ready when the turn's first write may go on: a guest that writes faster than the disk takes it
+    /// waits here, as a whole, instead of filling memory.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if self.is_turn_open() || self.database.wal_bytes() <= WAL_OVERRUN * self.node.limits.wal_bytes_max {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_on_disk(cx))?;
+        Poll::Ready(self.copy_wal())
+    }
+
+    /// Ready with the failure for which an instance that waits as a whole must not go on waiting. To be
+    /// asked where the loop is not polled: after a turn end, by what blocks the guest.
+    pub fn poll_must_end(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        self.control.register(cx.waker());
+        if let Some(failure) = self.gate.broken() {
+            return Poll::Ready(failure);
+        }
+        let Some(ending) = self.control.ending() else {
+            // Nobody is let in meanwhile, but the log may need this object's checkpoint.
+            return match self.poll_checkpoint(cx) {
+                Poll::Ready(Err(failure)) => Poll::Ready(failure),
+                _ => Poll::Pending,
+            };
+        };
+        self.poll_drained(cx, ending)
+    }
+
+    fn push(&self, append: Append) -> Result<(), Failure> {
+        // What waits for a commit that never was in the log must not wait for ever.
+        self.node.commits.push(append).inspect_err(|failure| self.gate.break_with(failure.clone()))
     }
 
     /// Takes the next event, if the object may have one now (T7). `in_flight` is how many the guest
@@ -232,31 +270,43 @@ impl ObjectContext {
     fn poll_ending(
         &mut self,
         cx: &mut Context<'_>,
-        (ending, deadline): (Ending, tokio::time::Instant),
+        ending: (Ending, tokio::time::Instant),
         in_flight: usize,
     ) -> Poll<NextEvent> {
         if in_flight == 0 {
             return Poll::Ready(NextEvent::Retired);
         }
+        self.poll_drained(cx, ending).map(NextEvent::Reset)
+    }
+
+    /// Ready when the time for events under way is over.
+    fn poll_drained(
+        &mut self,
+        cx: &mut Context<'_>,
+        (ending, deadline): (Ending, tokio::time::Instant),
+    ) -> Poll<Failure> {
         let drain = self.drain.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if drain.deadline() != deadline {
+            drain.as_mut().reset(deadline);
+        }
         ready!(drain.as_mut().poll(cx));
-        Poll::Ready(NextEvent::Reset(match ending {
+        Poll::Ready(match ending {
             Ending::CodeUpdated => {
                 Failure::new(ErrorCode::CodeUpdated, "Durable Object reset because its code was updated.")
             }
             Ending::Stopping => Failure::new(ErrorCode::Stopping, "the node stopped before the event ended"),
-        }))
+        })
     }
 
     /// Holds events back while the WAL is over its limit or somebody asked for a checkpoint, until
     /// all commits are durable (invariant 2) and the WAL is copied.
     fn poll_checkpoint(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         if let Some(running) = &mut self.checkpoint {
-            if Pin::new(running).poll(cx).is_pending() {
+            match Pin::new(running).poll(cx) {
                 // The file is being synced: one checkpoint at a time, events go on.
-                return Poll::Ready(Ok(()));
+                Poll::Pending => return Poll::Ready(Ok(())),
+                Poll::Ready(done) => self.checkpoint_ended(done)?,
             }
-            self.checkpoint = None;
         }
         self.checkpoint_asked |= self.control.take_checkpoint_request();
         let is_large = self.database.wal_bytes() > self.node.limits.wal_bytes_max;
@@ -275,16 +325,22 @@ impl ObjectContext {
     /// Ready when every commit is on the disk itself, also under relaxed durability: only then may
     /// the WAL go to the file (invariant 2).
     fn poll_on_disk(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        if is_planted(Mutation::CheckpointBeforeDurable) {
+            return Poll::Ready(Ok(()));
+        }
         ready!(self.gate.poll_durable(cx, self.history.sequence()))?;
         if self.database.wal_bytes() == 0 || self.node.durability == Durability::Strict {
             return Poll::Ready(Ok(()));
         }
+        let newest = self.history.sequence();
+        // One that was asked for before the newest commit says nothing of it.
+        self.barrier.take_if(|(asked_at, _)| *asked_at != newest);
         let barrier = match &mut self.barrier {
-            Some(barrier) => barrier,
+            Some((_, barrier)) => barrier,
             None => {
                 let (passed, barrier) = oneshot::channel();
-                self.node.commits.push(Append::Barrier(passed))?;
-                self.barrier.insert(barrier)
+                self.push(Append::Barrier(passed))?;
+                &mut self.barrier.insert((newest, barrier)).1
             }
         };
         let passed = ready!(Pin::new(barrier).poll(cx));
@@ -302,6 +358,18 @@ impl ObjectContext {
         self.node.upkeep.push(CheckpointJob { file: self.file.clone(), row, record, done });
         self.checkpoint = Some(receiver);
         Ok(())
+    }
+
+    /// Takes the answer of upkeep. None means that it failed and the node stops: the file and its index
+    /// row may be old, so the object must not leave memory as if they were not, and start from them.
+    fn checkpoint_ended(&mut self, done: Result<(), RecvError>) -> Result<(), Failure> {
+        self.checkpoint = None;
+        done.map_err(|_| {
+            let text = "a checkpoint failed and the node stops; see the node's log";
+            let failure = Failure::new(ErrorCode::Stopping, text).of_object(self.identity.key.id);
+            self.gate.break_with(failure.clone());
+            failure
+        })
     }
 
     fn copy_wal(&mut self) -> Result<(), Failure> {

@@ -150,19 +150,35 @@ impl Directory {
 
     fn put(&self, to: ObjectAddress, delivery: Delivery) -> Result<(), Failure> {
         let inner = &self.inner;
+        let key = to.key;
+        let mut shard = inner.registry.lock(&key);
+        // Under the lock: whoever is put in before `stop` looks here is told by it.
         if inner.stopping.load(Ordering::SeqCst) {
             return Err(Failure::new(ErrorCode::Stopping, "the node is stopping; try again later"));
         }
-        let key = to.key;
-        let mut shard = inner.registry.lock(&key);
+        let mut started = None;
         let live = match shard.entry(key) {
             Entry::Occupied(live) => live.into_mut(),
-            Entry::Vacant(place) => place.insert(self.start(to)),
+            Entry::Vacant(place) => {
+                let (live, task) = self.start(to);
+                started = Some(task);
+                place.insert(live)
+            }
         };
-        live.mailbox.put(key.id, delivery, &inner.node.limits).map_err(|(_, failure)| failure)
+        if live.has_fallen {
+            let text =
+                "the object's task has failed; the object is out of service until the node is started again";
+            return Err(Failure::new(ErrorCode::StorageFailed, text).of_object(key.id));
+        }
+        let put = live.mailbox.put(key.id, delivery, &inner.node.limits);
+        drop(shard);
+        if let Some(task) = started {
+            inner.tasks.spawn(task.run());
+        }
+        put.map_err(|(_, failure)| failure)
     }
 
-    fn start(&self, to: ObjectAddress) -> Live {
+    fn start(&self, to: ObjectAddress) -> (Live, ObjectTask) {
         let name = to.name.filter(|name| name.len() <= limits::NAME_CARRIED_BYTES_MAX);
         let identity = ObjectIdentity { key: to.key, class: to.class.clone(), name: name.clone() };
         let control = Arc::new(Control::default());
@@ -175,7 +191,7 @@ impl Directory {
             control: control.clone(),
             registration: Registration::new(self.inner.registry.clone(), to.key),
         };
-        self.inner.tasks.spawn(task.run());
-        Live { object: LiveObject { key: to.key, class: to.class, name }, mailbox, control }
+        let object = LiveObject { key: to.key, class: to.class, name };
+        (Live { object, mailbox, control, has_fallen: false }, task)
     }
 }

@@ -89,7 +89,9 @@ impl Work {
     pub fn bytes(&self) -> usize {
         match self {
             Work::Event(event) => event.bytes(),
-            Work::Sql(request) => request.query.len(),
+            Work::Sql(request) => {
+                request.query.len() + request.bindings.iter().map(Value::size_bytes).sum::<usize>()
+            }
         }
     }
 }

@@ -90,6 +90,8 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
         while let Poll::Ready(Some((id, outcome))) = in_flight.poll_next_unpin(cx) {
             active_at = Instant::now();
             guest.with_context(|context| context.finish(id, outcome));
+            // There is room for another event now, which was not looked for above.
+            cx.waker().wake_by_ref();
         }
         if guest.with_context(|context| context.is_turn_open()) {
             // A machinery that runs guest code inside the calls themselves has opened a turn after

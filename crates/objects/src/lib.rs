@@ -4,6 +4,7 @@
 //! loops, [`committer`] and [`upkeep`], want a thread each, which the composition gives them.
 //! Modules stand bottom-up: each uses only those above it.
 
+mod blocking;
 pub mod event;
 pub mod output_gate;
 pub mod mailbox;

@@ -39,7 +39,8 @@ impl ObjectTask {
                 let (mut mailbox, failure) = *refused;
                 error!(object = %id, %failure, "object cannot start");
                 // Nothing of it is in memory, so the next event may try again.
-                while !registration.leave_if(|| mailbox.is_empty()) {
+                while let Err(back) = registration.leave(mailbox, |mailbox| !mailbox.is_empty()) {
+                    mailbox = back;
                     if let Some(delivery) = mailbox.try_take() {
                         // The caller may have gone.
                         drop(delivery.reply.send(Err(failure.clone())));
@@ -59,13 +60,13 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                 match exit {
                     GuestExit::Idle => context.settle().await.map(|()| true),
                     GuestExit::Retired => context.reload().await.map(|()| false),
-                    GuestExit::Reset(failure) => {
-                        info!(object = %context.identity().key.id, %failure, "object was reset");
-                        context.reset(failure).await.map(|()| false)
-                    }
+                    GuestExit::Reset(failure) => reset(&mut context, failure).await.map(|()| false),
                 }
             }
-            Waited::Sql => context.serve_sql().map(|()| false),
+            Waited::Sql => match context.serve_sql() {
+                Ok(()) => Ok(false),
+                Err(failure) => context.reset(failure).await.map(|()| false),
+            },
             Waited::Idle => context.settle().await.map(|()| true),
             Waited::Stopping => {
                 context.fail_waiting(&stopping());
@@ -73,8 +74,13 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
             }
         };
         let done = match settled {
-            Ok(true) if registration.leave_if(|| !context.has_event()) => return,
-            Ok(true) => context.reload().await,
+            Ok(true) => match registration.leave(context, ObjectContext::has_event) {
+                Ok(()) => return,
+                Err(back) => {
+                    context = back;
+                    context.reload().await
+                }
+            },
             Ok(false) => Ok(()),
             Err(failure) => Err(failure),
         };
@@ -82,6 +88,16 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
             return refuse_events(context, failure, registration).await;
         }
     }
+}
+
+/// Resets the object. An instance that could not even start fails the event that asked for it (LC-3);
+/// else it would be started again for that event without end.
+async fn reset(context: &mut ObjectContext, failure: Failure) -> Result<(), Failure> {
+    info!(object = %context.identity().key.id, %failure, "object was reset");
+    if !context.has_delivered() {
+        context.fail_next(failure.clone());
+    }
+    context.reset(failure).await
 }
 
 /// Makes an instance and runs it until it stops. A guest that cannot be made fails the event that
@@ -110,8 +126,9 @@ async fn refuse_events(mut context: ObjectContext, failure: Failure, registratio
     loop {
         if context.wait_for_event().await == Waited::Stopping {
             context.fail_waiting(&stopping());
-            if registration.leave_if(|| !context.has_event()) {
-                return;
+            match registration.leave(context, ObjectContext::has_event) {
+                Ok(()) => return,
+                Err(back) => context = back,
             }
         }
         context.fail_waiting(&refusal);

@@ -1,8 +1,9 @@
 //! Registry: the table of objects in memory, in parts with a lock each.
 //!
-//! An entry and the task behind it come and go together: a [`Registration`] belongs to the task and
-//! takes the entry out when the task leaves, or panics. Leaving is checked under the same lock with
-//! which events are put in, so that no event falls between two tasks.
+//! An entry and the task behind it come and go together: a [`Registration`] belongs to the task. Leaving
+//! is checked under the same lock with which events are put in, so that no event falls between two
+//! tasks, and the object's files are closed under it, so that they are never open twice. The entry of a
+//! task that ended without leaving stays and refuses: what it had committed may be in the log alone.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,8 @@ pub(crate) struct Live {
     pub object: LiveObject,
     pub mailbox: Mailbox,
     pub control: Arc<Control>,
+    /// The task has ended without leaving.
+    pub has_fallen: bool,
 }
 
 pub(crate) type Shard = HashMap<ObjectKey, Live>;
@@ -56,11 +59,14 @@ impl Registry {
     }
 
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Live)) {
-        self.shards.iter().for_each(|shard| Self::locked(shard).values().for_each(&mut f));
+        let mut visit = |shard: &Shard| shard.values().filter(|live| !live.has_fallen).for_each(&mut f);
+        self.shards.iter().for_each(|shard| visit(&Self::locked(shard)));
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| Self::locked(shard).len()).sum()
+        let mut count = 0;
+        self.for_each(|_| count += 1);
+        count
     }
 
     /// Told whenever an object has left.
@@ -85,25 +91,30 @@ impl Registration {
         Self { registry, key, has_left: AtomicBool::new(false) }
     }
 
-    /// Takes the entry out if the mailbox is empty; tells whether it did. The task must end then.
-    pub(crate) fn leave_if(&self, mailbox_is_empty: impl FnOnce() -> bool) -> bool {
+    /// Drops what the task owns of the object and takes the entry out, unless an event waits: then
+    /// everything comes back. The task must end once this has succeeded.
+    pub(crate) fn leave<T>(&self, owned: T, has_event: impl FnOnce(&T) -> bool) -> Result<(), T> {
         let mut shard = self.registry.lock(&self.key);
-        if !mailbox_is_empty() {
-            return false;
+        if has_event(&owned) {
+            return Err(owned);
         }
+        drop(owned);
         shard.remove(&self.key);
         self.has_left.store(true, Ordering::Relaxed);
         drop(shard);
         self.registry.left.notify_waiters();
-        true
+        Ok(())
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if !self.has_left.load(Ordering::Relaxed) {
-            self.registry.lock(&self.key).remove(&self.key);
-            self.registry.left.notify_waiters();
+        if self.has_left.load(Ordering::Relaxed) {
+            return;
         }
+        if let Some(live) = self.registry.lock(&self.key).get_mut(&self.key) {
+            live.has_fallen = true;
+        }
+        self.registry.left.notify_waiters();
     }
 }

@@ -44,6 +44,7 @@ pub struct CheckpointJob {
 struct QueueState {
     waiting: VecDeque<CheckpointJob>,
     closed: bool,
+    failed: bool,
 }
 
 /// Where objects leave their checkpoints; a cheap handle.
@@ -53,10 +54,24 @@ pub struct UpkeepQueue {
 }
 
 impl UpkeepQueue {
-    /// Queues a job.
+    /// Queues a job. After a failure it is dropped, which tells the object.
     pub fn push(&self, job: CheckpointJob) {
-        self.lock().waiting.push_back(job);
-        self.shared.1.notify_one();
+        let mut state = self.lock();
+        if !state.failed {
+            state.waiting.push_back(job);
+            drop(state);
+            self.shared.1.notify_one();
+        }
+    }
+
+    /// Drops all jobs, present and to come: nobody works on them any more.
+    pub fn fail(&self) {
+        let mut state = self.lock();
+        state.failed = true;
+        state.closed = true;
+        state.waiting.clear();
+        drop(state);
+        self.shared.1.notify_all();
     }
 
     /// Lets the thread end once all jobs are done.
@@ -161,7 +176,9 @@ impl Upkeep {
             .expect("BUG: the index's lock is never held over a panic")
             .upsert_all(&rows)
             .map_err(stop)?;
-        for (_, _, record, done) in finished {
+        for (file, _, record, done) in finished {
+            // Before the object is told: it may leave, and its file must not be open here then.
+            drop(file);
             if !early {
                 self.commits.push(Append::Checkpoint(record))?;
             }
@@ -174,7 +191,10 @@ impl Upkeep {
     fn recycle(&mut self) -> Result<(), Failure> {
         let (least, head, oldest) =
             self.pins.with(|pins, head| (pins.least_needed(*head), *head, pins.oldest()));
-        self.control.release(least, &self.pool).map_err(stop)?;
+        if let Err(error) = self.control.release(least, &self.pool) {
+            // Nothing is given up that is not durably so: the log only stays longer than it need be.
+            warn!(%error, "segments of the change log could not be recycled");
+        }
         if let Some((key, _)) = oldest.filter(|(_, position)| head.0 - position.0 > self.log_bytes_target) {
             (self.request_checkpoint)(key);
         }

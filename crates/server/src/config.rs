@@ -15,6 +15,9 @@ pub const CONTROL_PORT: u16 = 7611;
 /// Bytes of one log segment unless set. Three of them exist from the start, filled with zeros.
 pub const LOG_SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Least size of a segment: a part of a large transaction is up to 1 MiB and must fit.
+pub const LOG_SEGMENT_BYTES_MIN: u64 = 2 * 1024 * 1024;
+
 /// Configuration of one node.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {

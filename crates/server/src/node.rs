@@ -71,8 +71,10 @@ impl Node {
         let token = read_or_make_token(&opened.folder.token_path(), &*random)?;
         let (listen, control) = (bind(config.listen)?, bind(config.control)?);
         let (listen_address, control_address) = (listen.local_addr()?, control.local_addr()?);
-        let http = runtime("http")?;
-        let objects = runtime("objects")?;
+        let cores = available_parallelism().map_or(2, usize::from);
+        let http = runtime("http", cores)?;
+        // More than cores: while some hold their thread with SQL, others run.
+        let objects = runtime("objects", 2 * cores)?;
 
         let catalog = Arc::new(Catalog::open(opened.folder.path())?);
         let engine = GuestEngine::start(&EngineConfig::default())?;
@@ -211,7 +213,10 @@ fn start_objects(
         durability: config.durability,
         clock,
         disk,
-        object_path: Box::new(move |key| folder.object_path(key)),
+        object_path: Box::new({
+            let folder = folder.clone();
+            move |key| folder.object_path(key)
+        }),
         commits: commits.clone(),
         upkeep: jobs.clone(),
         pins: pins.clone(),
@@ -231,7 +236,7 @@ fn start_objects(
         log_bytes_target: LOG_SEGMENTS_TARGET * config.log_segment_bytes,
         request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
     };
-    let threads = LogThreads::start(Committer::new(log, commits, pins.clone()), upkeep)?;
+    let threads = LogThreads::start(Committer::new(log, commits, pins.clone()), upkeep, &folder)?;
     Ok((directory, threads))
 }
 
@@ -252,8 +257,7 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     Ok(listener)
 }
 
-fn runtime(name: &'static str) -> anyhow::Result<Runtime> {
-    let threads = available_parallelism().map_or(2, usize::from);
+fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(threads).thread_name(name).enable_all();
     builder.build().with_context(|| format!("starting the threads of {name}"))

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use durabo_changelog::control::ControlFile;
 use durabo_changelog::disk::{Disk, RealDisk};
 use durabo_changelog::scan::{LogScan, StartedLog};
@@ -18,7 +18,7 @@ use durabo_storage::object_index::ObjectIndex;
 use durabo_storage::recovery;
 use tracing::info;
 
-use crate::config::NodeConfig;
+use crate::config::{LOG_SEGMENT_BYTES_MIN, NodeConfig};
 
 /// An opened data folder.
 pub struct OpenedFolder {
@@ -40,6 +40,11 @@ pub struct OpenedFolder {
 
 /// Locks and recovers the data folder of `config`.
 pub fn open_folder(config: &NodeConfig) -> anyhow::Result<OpenedFolder> {
+    ensure!(
+        config.log_segment_bytes >= LOG_SEGMENT_BYTES_MIN,
+        "segments of the change log are {} bytes, at least {LOG_SEGMENT_BYTES_MIN} are needed to hold a record",
+        config.log_segment_bytes
+    );
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let folder = DataFolder::open(&config.data)?;
     let options = LogOptions {

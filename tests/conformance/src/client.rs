@@ -3,6 +3,7 @@
 //! Connections are kept between requests. A request without an answer for a minute fails the test, so
 //! that a node that hangs is seen as such.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -12,6 +13,7 @@ use crate::answer::Answer;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const ATTEMPTS_MAX: u32 = 5;
 
 /// Header fields of a request.
 pub type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -47,11 +49,18 @@ impl Client {
         }
         let carries_body =
             !body.is_empty() || [Method::POST, Method::PUT, Method::PATCH].iter().any(|m| m == method);
-        let answered = if carries_body {
-            self.agent.run(request.body(body).unwrap_or_else(|error| panic!("{what}: {error}")))
-        } else {
-            self.agent.run(request.body(()).unwrap_or_else(|error| panic!("{what}: {error}")))
+        let request = request.body(()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let attempt = || match carries_body {
+            true => self.agent.run(request.clone().map(|()| body)),
+            false => self.agent.run(request.clone()),
         };
+        let mut answered = attempt();
+        for _ in 1..ATTEMPTS_MAX {
+            if !answered.as_ref().is_err_and(was_refused_unread) {
+                break;
+            }
+            answered = attempt();
+        }
         let mut response = answered.unwrap_or_else(|error| panic!("{what}: {error}"));
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         Answer {
@@ -65,4 +74,10 @@ impl Client {
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], &[])
     }
+}
+
+/// A node may refuse a request and close before it has read the body. This client finds the connection
+/// broken then, while it still writes, and loses the answer.
+fn was_refused_unread(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Io(error) if error.kind() == ErrorKind::BrokenPipe)
 }

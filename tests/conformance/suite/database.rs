@@ -37,8 +37,8 @@ impl Refusal {
 }
 
 enum Host {
-    Standing(Object),
-    Restarted { node: Mutex<TestNode>, name: String },
+    Standing(Box<Object>),
+    Restarted { node: Box<Mutex<TestNode>>, name: String },
 }
 
 /// An object's database that no other test knows.
@@ -62,9 +62,11 @@ impl Database {
             TestNode::with(TestConfig::with_limits(|limits| limits.idle_after = Duration::ZERO))
         });
         let host = match std::env::var("DURABO_SUITE_VARIANT").as_deref() {
-            Err(_) | Ok("plain") => Host::Standing(standing::node().fresh(guest::SQL, "Sql")),
-            Ok("evict") => Host::Standing(EVICTING.fresh(guest::SQL, "Sql")),
-            Ok("restart") => Host::Restarted { node: Mutex::new(TestNode::start()), name: fresh_name() },
+            Err(_) | Ok("plain") => Host::Standing(Box::new(standing::node().fresh(guest::SQL, "Sql"))),
+            Ok("evict") => Host::Standing(Box::new(EVICTING.fresh(guest::SQL, "Sql"))),
+            Ok("restart") => {
+                Host::Restarted { node: Box::new(Mutex::new(TestNode::start())), name: fresh_name() }
+            }
             Ok(other) => panic!("variant `{other}` is none of `plain`, `evict`, `restart`"),
         };
         Self { host }
@@ -72,7 +74,7 @@ impl Database {
 
     /// The database of a given object, whatever the variant.
     pub fn of(object: Object) -> Self {
-        Self { host: Host::Standing(object) }
+        Self { host: Host::Standing(Box::new(object)) }
     }
 
     /// One that keeps its instance from call to call whatever the variant, for cursors that stay open.

@@ -49,7 +49,7 @@ fn c_056_an_endless_loop_is_cut_at_the_cpu_limit() {
 #[test]
 fn an_endless_statement_is_cut_at_the_cpu_limit() {
     let object = fresh();
-    let error = fails_while_a_neighbour_answers(&object, "spin_in_sql");
+    let error = object.fails("spin_in_sql", json!([]));
     error.assert_reset("cpu-limit-exceeded");
     assert_well_again(&object);
 }

@@ -2,7 +2,8 @@
 //!
 //! Each limit is met exactly and then exceeded by one.
 
-use durabo_conformance::guest;
+use durabo_conformance::node::TestConfig;
+use durabo_conformance::{TestNode, guest};
 use serde_json::{Value, json};
 
 use crate::database::{Database, step};
@@ -108,4 +109,22 @@ fn c_084_a_full_database_undoes_the_turn_and_resets_the_object() {
     error.assert_says("database or disk is full: SQLITE_FULL");
     error.assert_reset("storage-failed");
     assert_eq!(db.rows("SELECT id FROM t", json!([])), json!([[1]]));
+}
+
+#[test]
+fn a_turn_of_many_megabytes_commits_as_one_and_survives_a_restart() {
+    const FILL: &str = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ?)
+         INSERT INTO t SELECT randomblob(1000000) FROM c";
+    let mut node =
+        TestNode::with(TestConfig::with_limits(|limits| limits.transaction_bytes_max = 32 * 1024 * 1024));
+    let db = Database::of(node.object(guest::SQL, "Sql", "large"));
+    db.exec("CREATE TABLE t (a)");
+    db.query(FILL, json!([20]));
+    let error = db.run_fails(&[step("INSERT INTO t VALUES (1)"), (FILL, json!([60]))]);
+    error.assert_says("database or disk is full: SQLITE_FULL");
+    error.assert_reset("storage-failed");
+    node.restart();
+    let db = Database::of(node.object(guest::SQL, "Sql", "large"));
+    assert_eq!(db.rows("SELECT count(*), sum(length(a)) FROM t", json!([])), json!([[20, 20_000_000]]));
+    assert_eq!(db.value("PRAGMA quick_check", json!([])), json!("ok"));
 }

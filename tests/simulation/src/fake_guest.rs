@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use durabo_changelog::seeded::Seeded;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
 use durabo_objects::context::ObjectContext;
@@ -133,7 +134,9 @@ impl Instance {
 
     fn write(&self, number: u64, bytes: usize) -> Result<(), Failure> {
         let value = Value::Integer(number as i64);
-        let fill = Value::Blob(vec![number as u8; bytes]);
+        // Bytes that cannot be packed, so that the log grows by them.
+        let mut random = Seeded::new(number);
+        let fill = Value::Blob(std::iter::repeat_with(|| random.draw() as u8).take(bytes).collect());
         self.exec("INSERT INTO a(n, fill) VALUES (?, ?)", &[value.clone(), fill])?;
         self.exec("INSERT INTO b(n) VALUES (?)", std::slice::from_ref(&value))?;
         self.exec("UPDATE total SET sum = sum + ?", &[value])?;

@@ -43,6 +43,15 @@ impl Model {
         Ok(())
     }
 
+    /// The power failed under relaxed durability: the newest of what an object showed may be gone,
+    /// and must never come back if it is.
+    pub fn verify_after_relaxed_loss(&mut self, object: u64, seen: &[u64]) -> Result<(), String> {
+        self.observe(object, seen)?;
+        let lost = self.kept.entry(object).or_default().split_off(seen.len());
+        self.forbidden.extend(lost);
+        Ok(())
+    }
+
     /// Checks an answer that is newer than all before, as after a restart: nothing kept is missing.
     pub fn verify(&mut self, object: u64, seen: &[u64]) -> Result<(), String> {
         self.observe(object, seen)?;
@@ -65,6 +74,17 @@ mod tests {
         model.observe(1, &[5]).expect("attempted");
         assert!(model.verify(1, &[]).is_err());
         assert!(model.verify(1, &[5]).is_ok());
+    }
+
+    #[test]
+    fn after_a_relaxed_loss_the_newest_numbers_may_be_gone_and_must_stay_so() {
+        let mut model = Model::default();
+        (5..8).for_each(|number| model.attempt(1, number));
+        model.observe(1, &[5, 6]).expect("attempted");
+        assert!(model.verify_after_relaxed_loss(1, &[6]).is_err());
+        model.verify_after_relaxed_loss(1, &[5]).expect("only the newest is gone");
+        assert!(model.observe(1, &[5, 6]).is_err());
+        assert!(model.verify(1, &[5, 7]).is_ok());
     }
 
     #[test]

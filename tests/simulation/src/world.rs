@@ -19,24 +19,48 @@ use durabo_objects::directory::{Directory, ObjectAddress};
 use durabo_objects::node::{Counters, Node};
 use durabo_objects::placement::SingleNode;
 use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
-use durabo_storage::object_index::ObjectIndex;
+use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use durabo_storage::recovery;
 use tokio::runtime::Handle;
 
 use crate::clock::SimulatedClock;
 use crate::fake_guest::FakeLoader;
 
-/// Small, so that a run of a few hundred events goes through many of them.
-const SEGMENT_BYTES: u64 = 64 * 1024;
+/// Small, so that a run of a hundred events goes through many of them; the largest turn just fits.
+const SEGMENT_BYTES: u64 = 32 * 1024;
 
 /// A running node.
 pub struct World {
     /// Way to its objects.
     pub directory: Directory,
     /// Takes the steps of the committer thread.
-    pub committer: Committer,
+    committer: Arc<Mutex<Committer>>,
     /// Takes the steps of the upkeep thread.
-    pub upkeep: Upkeep,
+    upkeep: Arc<Mutex<UpkeepThread>>,
+}
+
+/// Upkeep, which has ended for good with its first failure.
+struct UpkeepThread {
+    upkeep: Upkeep,
+    failed: Option<Failure>,
+}
+
+impl UpkeepThread {
+    fn step(&mut self) -> Result<(), Failure> {
+        if let Some(failure) = &self.failed {
+            return Err(failure.clone());
+        }
+        self.upkeep.step().inspect_err(|failure| self.failed = Some(failure.clone()))
+    }
+}
+
+/// Which of the log threads takes a step.
+#[derive(Debug, Clone, Copy)]
+pub enum LogThread {
+    /// The one that writes the log.
+    Committer,
+    /// The one that keeps it small.
+    Upkeep,
 }
 
 /// Limits under which objects checkpoint, fill up and leave often.
@@ -58,10 +82,14 @@ fn object_path(key: &ObjectKey) -> PathBuf {
 
 impl World {
     /// Opens the node's folder as `server` does: recovery first. To be called within a runtime.
-    pub fn open(disk: &SimulatedDisk, clock: Arc<SimulatedClock>) -> Result<Self, String> {
+    pub fn open(
+        disk: &SimulatedDisk,
+        clock: Arc<SimulatedClock>,
+        durability: Durability,
+    ) -> Result<Self, String> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let text = |error: &dyn std::fmt::Display| error.to_string();
-        let options = LogOptions { segment_bytes: SEGMENT_BYTES, ..LogOptions::default() };
+        let options = LogOptions { segment_bytes: SEGMENT_BYTES, durability, ..LogOptions::default() };
         disk.create_dir_all(Path::new("/data/log")).map_err(|e| text(&e))?;
         let mut scan = LogScan::open(disk.clone(), Path::new("/data/log"), options).map_err(|e| text(&e))?;
         let mut index =
@@ -74,7 +102,7 @@ impl World {
         let pins = LogPins::new(log.durable());
         let node = Arc::new(Node {
             limits: limits(),
-            durability: Durability::Strict,
+            durability,
             clock,
             disk,
             object_path: Box::new(object_path),
@@ -97,12 +125,40 @@ impl World {
             log_bytes_target: 2 * SEGMENT_BYTES,
             request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
         };
-        Ok(Self { directory, committer: Committer::new(log, commits, pins), upkeep })
+        let committer = Arc::new(Mutex::new(Committer::new(log, commits, pins)));
+        Ok(Self { directory, committer, upkeep: Arc::new(Mutex::new(UpkeepThread { upkeep, failed: None })) })
+    }
+
+    /// A step of the committer thread.
+    pub fn flush(&self) -> Result<usize, Failure> {
+        self.committer.lock().expect("unpoisoned").flush()
+    }
+
+    /// A step of the upkeep thread.
+    pub fn keep_up(&self) -> Result<(), Failure> {
+        self.upkeep.lock().expect("unpoisoned").step()
+    }
+
+    /// What the object index says of an object.
+    pub fn row(&self, key: &ObjectKey) -> Option<ObjectRow> {
+        let index = self.upkeep.lock().expect("unpoisoned").upkeep.index.clone();
+        index.lock().expect("unpoisoned").get(key).expect("a sound index")
     }
 
     /// A step of each log thread.
-    pub fn step(&mut self) -> Result<(), Failure> {
-        self.committer.flush()?;
-        self.upkeep.step()
+    pub fn step(&self) -> Result<(), Failure> {
+        self.flush()?;
+        self.keep_up()
+    }
+
+    /// Lets one of them take a step in the midst of what somebody else does with the disk,
+    /// before the operation with this number; not in the midst of its own.
+    pub fn interrupt_at(&self, disk: &SimulatedDisk, operation: u64, by: LogThread) {
+        let (committer, upkeep) = (self.committer.clone(), self.upkeep.clone());
+        // A failure of the log stays: the next step of the thread itself tells it.
+        disk.interrupt_at(operation, move || match by {
+            LogThread::Upkeep => drop(upkeep.try_lock().map(|mut upkeep| upkeep.step())),
+            LogThread::Committer => drop(committer.try_lock().map(|mut committer| committer.flush())),
+        });
     }
 }

@@ -3,16 +3,57 @@
 //! Nobody else may open a live object's file (invariant 9), so whoever wants to look inside asks the
 //! object. A statement that writes without leave is undone before anything of it is committed.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use durabo_storage::database::InterruptHandle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::ObjectContext;
+use crate::blocking::blocking;
 use crate::event::{Delivery, Outcome, Reply, SqlAnswer, SqlRequest, Work};
 use crate::output_gate::Effect;
 
 /// Most rows of one answer; an operator who wants more pages through them.
 const ROWS_MAX: u32 = 10_000;
+
+/// Time that an operator's SQL may take. Stops a query without end from holding the object for ever.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How often an interrupt is repeated: one that falls between two statements is lost.
+const INTERRUPT_EVERY: Duration = Duration::from_millis(10);
+
+/// Interrupts the database once the time is over, until it is dropped.
+struct Watchdog {
+    handle: Arc<InterruptHandle>,
+    task: JoinHandle<()>,
+}
+
+impl Watchdog {
+    fn start(handle: InterruptHandle) -> Self {
+        let handle = Arc::new(handle);
+        let interrupted = handle.clone();
+        let task = tokio::spawn(async move {
+            sleep(TIME_MAX).await;
+            loop {
+                interrupted.interrupt();
+                sleep(INTERRUPT_EVERY).await;
+            }
+        });
+        Self { handle, task }
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.handle.allow();
+    }
+}
 
 impl ObjectContext {
     /// Runs the request that waits first, without an instance, and commits it.
@@ -31,7 +72,10 @@ impl ObjectContext {
     }
 
     fn run_sql(&mut self, request: &SqlRequest) -> Result<SqlAnswer, Failure> {
-        let result = self.database.exec(&request.query, &request.bindings, ROWS_MAX);
+        let result = {
+            let _watch = Watchdog::start(self.database.interrupt_handle());
+            blocking(|| self.database.exec(&request.query, &request.bindings, ROWS_MAX))
+        };
         if self.is_turn_open() && !request.may_write {
             self.database.discard_turn().map_err(|error| self.storage_failed(error))?;
             let text =

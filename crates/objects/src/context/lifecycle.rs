@@ -3,7 +3,6 @@
 //! All of this happens in the object's own task while no guest code runs.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -17,6 +16,7 @@ use durabo_storage::object_index::ObjectRow;
 use tokio::time::{Instant, sleep_until};
 
 use super::{ContextParts, ObjectContext};
+use crate::blocking::blocking;
 use crate::control::{Control, Ending};
 use crate::event::Work;
 use crate::history::History;
@@ -78,6 +78,11 @@ impl ObjectContext {
         .await
     }
 
+    /// Whether the instance that ran last was given an event.
+    pub(crate) fn has_delivered(&self) -> bool {
+        self.has_delivered
+    }
+
     /// Whether an event waits.
     pub(crate) fn has_event(&self) -> bool {
         !self.mailbox.is_empty()
@@ -98,9 +103,7 @@ impl ObjectContext {
     }
 
     /// After an instance was dropped for `failure`: discards its open turn, fails its events, and
-    /// makes the context fit for the next instance, which sees the last committed state (LC-8). An
-    /// instance that could not even start fails the event that asked for it (LC-3); else it would be
-    /// started again for that event without end.
+    /// makes the context fit for the next instance, which sees the last committed state (LC-8).
     pub(crate) async fn reset(&mut self, failure: Failure) -> Result<(), Failure> {
         let failure = failure.of_object(self.identity.key.id);
         let discarded = self.database.discard_turn();
@@ -108,9 +111,6 @@ impl ObjectContext {
         self.gate.discard_after(position, &failure);
         for (_, event) in self.in_flight.drain() {
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
-        }
-        if !self.has_delivered {
-            self.fail_next(failure);
         }
         discarded.map_err(|error| self.storage_failed(error))?;
         self.reload().await
@@ -136,10 +136,10 @@ impl ObjectContext {
     /// Brings everything committed into the object's file and the index, durably.
     pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
         self.on_disk().await?;
-        self.checkpoint_done().await;
+        self.checkpoint_done().await?;
         if self.history.is_ahead_of_file() {
             self.begin_checkpoint()?;
-            self.checkpoint_done().await;
+            self.checkpoint_done().await?;
         }
         Ok(())
     }
@@ -148,11 +148,10 @@ impl ObjectContext {
         poll_fn(|cx| self.poll_on_disk(cx)).await
     }
 
-    async fn checkpoint_done(&mut self) {
-        if let Some(mut running) = self.checkpoint.take() {
-            // An error means that upkeep has ended, which is final for the node and told elsewhere.
-            drop(Pin::new(&mut running).await);
-        }
+    async fn checkpoint_done(&mut self) -> Result<(), Failure> {
+        let Some(running) = &mut self.checkpoint else { return Ok(()) };
+        let done = running.await;
+        self.checkpoint_ended(done)
     }
 }
 
@@ -168,14 +167,14 @@ fn open_storage(node: &Node, mut identity: ObjectIdentity) -> Result<OpenedStora
         StorageError::Foreign { .. } => foreign(error.to_string()),
         other => failed(other),
     })?;
-    let mut row = None;
-    if file.is_present() {
+    // Also for a file that is not there: it may be missing.
+    let row = blocking(|| {
         let index = node.index.lock().expect("BUG: the index's lock is never held over a panic");
-        row = index.get(&identity.key).map_err(failed)?;
-        drop(index);
-        let known = row.as_ref().map(|row| row.mark);
-        file.check_mark(known).map_err(|error| foreign(error.to_string()))?;
-    }
+        index.get(&identity.key)
+    });
+    let row = row.map_err(failed)?;
+    let known = row.as_ref().map(|row| row.mark);
+    file.check_mark(known).map_err(|error| foreign(error.to_string()))?;
     let database = Database::open(&file, &database_options(node, &identity)).map_err(failed)?;
     if let Some(name) = row.as_ref().and_then(|row| row.name.clone()) {
         identity.name = Some(name);

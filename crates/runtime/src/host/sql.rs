@@ -3,6 +3,8 @@
 //! Linked as functions that may wait, though all of them run in place today: a slow statement can
 //! leave the thread later without a change for guests.
 
+use std::future::poll_fn;
+
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_storage::sql_error::SqlError;
@@ -22,6 +24,8 @@ impl Host for GuestState {
         bindings: Vec<Value>,
         rows_max: u32,
     ) -> wasmtime::Result<Result<ResultSet, Error>> {
+        let room = poll_fn(|cx| self.context.poll_room(cx)).await;
+        room.map_err(InstanceEnd)?;
         let bindings: Vec<StorageValue> = bindings.into_iter().map(of_guest).collect();
         let answer = self.context.database().exec(&query, &bindings, rows_max);
         self.check_cpu()?;

@@ -50,7 +50,8 @@ impl HostPollable for PollView<'_> {
     }
 }
 
-/// Drives `wait`. If it is not ready at once, the turn ends first.
+/// Drives `wait`. If it is not ready at once, the turn ends first. Nobody polls the loop of the instance
+/// meanwhile, so what it would notice is looked for here.
 async fn after_turn<T>(
     context: &mut ObjectContext,
     wait: impl Future<Output = wasmtime::Result<T>>,
@@ -64,6 +65,11 @@ async fn after_turn<T>(
             if let Err(failure) = context.end_turn() {
                 return Poll::Ready(Err(InstanceEnd(failure).into()));
             }
+        }
+        if polled.is_pending()
+            && let Poll::Ready(failure) = context.poll_must_end(cx)
+        {
+            return Poll::Ready(Err(InstanceEnd(failure).into()));
         }
         polled
     })

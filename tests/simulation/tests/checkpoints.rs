@@ -1,0 +1,203 @@
+//! Checkpoints beside everything else: what their record, their row and the log may say of each other
+//! while commits, resets and other checkpoints go on.
+//!
+//! Each case here takes the steps of the log threads in one exact order and then lets the power fail.
+//! Random orders are in `power_loss`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use durabo_changelog::segment::Durability;
+use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
+use durabo_model::time::Timestamp;
+use durabo_objects::event::Outcome;
+use durabo_simulation::clock::SimulatedClock;
+use durabo_simulation::fake_guest::{Act, event, numbers};
+use durabo_simulation::world::{World, address, limits};
+use durabo_storage::object_file::ObjectFile;
+use futures::FutureExt;
+use tokio::task::{JoinHandle, yield_now};
+
+/// Power losses tried: each keeps another part of what was not synced.
+const SEEDS: u64 = 20;
+
+struct Test {
+    world: World,
+    disk: SimulatedDisk,
+    durability: Durability,
+}
+
+impl Test {
+    fn start(seed: u64, durability: Durability) -> Self {
+        let disk = SimulatedDisk::new(seed);
+        Self { world: open(&disk, durability), disk, durability }
+    }
+
+    fn start_again(&mut self) {
+        self.world = open(&self.disk, self.durability);
+    }
+
+    fn send(&self, object: u64, acts: &[Act]) -> JoinHandle<Outcome> {
+        let (directory, event) = (self.world.directory.clone(), event(acts));
+        tokio::spawn(async move { directory.deliver(address(object), event, None).await })
+    }
+
+    async fn run_tasks(&self) {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    }
+
+    async fn flush(&self) {
+        self.run_tasks().await;
+        self.world.flush().expect("a working log");
+        self.run_tasks().await;
+    }
+
+    async fn keep_up(&self) {
+        self.run_tasks().await;
+        self.world.keep_up().expect("a working disk");
+        self.run_tasks().await;
+    }
+
+    async fn run_all(&self) {
+        for _ in 0..10 {
+            self.flush().await;
+            self.keep_up().await;
+        }
+    }
+
+    /// Writes, without a step of upkeep.
+    async fn write(&self, object: u64, number: u64) {
+        let answer = self.send(object, &[Act::Write(number, 3000)]);
+        self.flush().await;
+        taken(answer).expect("a success");
+    }
+
+    /// Lets the object copy its WAL. Upkeep does nothing about it yet.
+    async fn copy(&self, object: u64) {
+        self.world.directory.request_checkpoint(address(object).key);
+        self.flush().await;
+        self.flush().await;
+    }
+
+    async fn leave(&self) {
+        tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
+        self.run_all().await;
+        assert!(self.world.directory.live_objects().is_empty());
+    }
+
+    async fn seen(&self, object: u64) -> Vec<u64> {
+        let answer = self.send(object, &[]);
+        self.run_all().await;
+        numbers(&taken(answer).expect("a success"))
+    }
+}
+
+fn open(disk: &SimulatedDisk, durability: Durability) -> World {
+    let clock = Arc::new(SimulatedClock::new(Timestamp(1_700_000_000_000)));
+    World::open(disk, clock, durability).expect("a good folder")
+}
+
+fn taken(answer: JoinHandle<Outcome>) -> Outcome {
+    answer.now_or_never().expect("answered by now").expect("no panic")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_becomes_durable_frees_nothing_of_the_one_begun_after_it() {
+    for durability in [Durability::Strict, Durability::Relaxed] {
+        for seed in 0..SEEDS {
+            for steps in 0..4 {
+                let mut test = Test::start(seed, durability);
+                test.write(1, 1).await;
+                test.copy(1).await;
+                test.write(1, 2).await;
+                test.write(2, 9).await;
+                test.keep_up().await; // file and row of the first; its record waits
+                test.copy(1).await; // the second begins, and the first one's record becomes durable
+                for step in 0..steps {
+                    if step == 1 { test.flush().await } else { test.keep_up().await }
+                }
+                test.disk.power_loss();
+                test.start_again();
+                let seen = test.seen(1).await;
+                assert_eq!(seen, [1, 2], "{durability:?}, seed {seed}, {steps} steps");
+                test.write(1, 3).await;
+                test.disk.process_kill();
+                test.start_again();
+                assert_eq!(test.seen(1).await, [1, 2, 3], "{durability:?}, seed {seed}, {steps} steps");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_that_copies_while_a_checkpoint_is_under_way_leaves_no_stale_mark() {
+    for seed in 0..SEEDS {
+        let mut test = Test::start(seed, Durability::Strict);
+        test.write(1, 1).await;
+        test.copy(1).await; // its mark is of this moment
+        let trap = test.send(1, &[Act::Write(2, 20_000), Act::Wait, Act::Trap]);
+        test.flush().await;
+        test.flush().await;
+        taken(trap).expect_err("trapped");
+        // The reset has copied the second commit over it; now upkeep writes the old mark.
+        test.keep_up().await;
+        if seed % 2 == 0 {
+            test.leave().await;
+            assert_eq!(test.seen(1).await, [1, 2], "seed {seed}");
+        }
+        test.leave().await;
+        let path = PathBuf::from(format!("/data/objects/1/{}.sqlite", address(1).key.id));
+        let file = ObjectFile::open(Arc::new(test.disk.clone()), path).expect("a database");
+        let row = test.world.row(&address(1).key).expect("a row");
+        file.check_mark(Some(row.mark)).expect("as the row says");
+        test.disk.power_loss();
+        test.start_again();
+        assert_eq!(test.seen(1).await, [1, 2], "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accident_between_the_copy_of_a_reset_and_its_checkpoint_loses_nothing() {
+    for seed in 0..SEEDS {
+        let mut test = Test::start(seed, Durability::Strict);
+        test.write(1, 1).await;
+        test.copy(1).await;
+        let trap = test.send(1, &[Act::Write(2, 20_000), Act::Wait, Act::Trap]);
+        test.flush().await;
+        test.flush().await;
+        taken(trap).expect_err("trapped");
+        test.keep_up().await;
+        test.flush().await;
+        if seed % 2 == 0 {
+            test.disk.power_loss()
+        } else {
+            test.disk.process_kill()
+        }
+        test.start_again();
+        assert_eq!(test.seen(1).await, [1, 2], "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_checkpoint_failed_stays_in_memory_and_refuses() {
+    let mut test = Test::start(1, Durability::Strict);
+    test.write(1, 1).await;
+    test.run_all().await;
+    test.write(1, 2).await;
+    tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
+    test.run_tasks().await;
+    test.disk.fail_at(test.disk.operations() + 1, Fault::InputOutput);
+    assert!(test.world.keep_up().is_err());
+    test.run_tasks().await;
+    assert_eq!(test.world.directory.live_objects().len(), 1);
+    let answer = test.send(1, &[Act::Write(3, 10)]);
+    test.flush().await;
+    let failure = taken(answer).expect_err("its file may be old");
+    assert!(failure.message.contains("a checkpoint failed and the node stops"), "{failure}");
+    test.disk.process_kill();
+    test.start_again();
+    assert_eq!(test.seen(1).await, [1, 2]);
+}
