@@ -37,6 +37,10 @@ pub enum Mutation {
     SkipFileDirSync,
     /// The checkpoint record is written before the file is synced (invariant 4).
     CheckpointRecordBeforeSync,
+    /// The object index is not synced before checkpoint records rely on it (invariant 4).
+    SkipIndexSync,
+    /// Under relaxed durability a checkpoint record is not synced before the log it covers is given up.
+    SkipCheckpointRecordSync,
     /// Recovery does not sync the object files it wrote before it moves the control position.
     SkipRecoverySync,
 }
@@ -59,6 +63,8 @@ impl Mutation {
         Mutation::SkipFileSync,
         Mutation::SkipFileDirSync,
         Mutation::CheckpointRecordBeforeSync,
+        Mutation::SkipIndexSync,
+        Mutation::SkipCheckpointRecordSync,
         Mutation::SkipRecoverySync,
     ];
 }

@@ -162,7 +162,9 @@ impl Committer {
             self.acknowledge(&records, &gates);
         }
         // What a checkpoint covers is given up for ever, so its record must be on the disk itself.
-        let strictly = !barriers.is_empty() || gates.iter().any(Option::is_none);
+        let has_checkpoint = gates.iter().any(Option::is_none);
+        let strictly = !barriers.is_empty()
+            || has_checkpoint && !mutation::is_planted(Mutation::SkipCheckpointRecordSync);
         let positions = match self.write(&mut records, strictly) {
             Ok(positions) => positions,
             Err(error) => return Err(self.stop(&error.to_string(), gates)),

@@ -231,6 +231,12 @@ impl Policy {
         if self.is_host.load(Ordering::Relaxed) {
             return Authorization::Allow;
         }
+        // ANALYZE of everything comes to the hidden tables too: it leaves them out.
+        if let AuthAction::Analyze { table_name } = context.action
+            && !is_free(table_name)
+        {
+            return Authorization::Ignore;
+        }
         // DROP COLUMN gives the column in place of the database, which the action itself names.
         let is_main = matches!(context.action, AuthAction::AlterTable { .. })
             || context.database_name.is_none_or(|name| name.eq_ignore_ascii_case("main"));

@@ -159,14 +159,15 @@ impl Connection {
         unsafe { ffi::sqlite3_get_autocommit(self.db.handle()) != 0 }
     }
 
-    /// Whether a statement is in the midst of its run.
+    /// Whether a statement of somebody's text is in the midst of its run. Virtual tables keep handles of
+    /// their own open (the R-Tree its blob), which have no text and read nothing between calls.
     pub(crate) fn is_busy(&mut self) -> bool {
         // SAFETY: the connection and the statements it lists are live.
         unsafe {
             let db = self.db.handle();
             let mut statement = ffi::sqlite3_next_stmt(db, ptr::null_mut());
             while !statement.is_null() {
-                if ffi::sqlite3_stmt_busy(statement) != 0 {
+                if ffi::sqlite3_stmt_busy(statement) != 0 && !ffi::sqlite3_sql(statement).is_null() {
                     return true;
                 }
                 statement = ffi::sqlite3_next_stmt(db, statement);

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use durabo_changelog::disk::{Disk, DiskFile, OpenMode};
+use durabo_changelog::mutation::{Mutation, is_planted};
 
 use crate::object_file::ObjectFile;
 
@@ -119,7 +120,9 @@ impl OpenFile {
 
     /// Objects' files are synced by upkeep, never by SQLite.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        if let Self::Plain { disk, file, unsynced } = self {
+        if let Self::Plain { disk, file, unsynced } = self
+            && !is_planted(Mutation::SkipIndexSync)
+        {
             file.sync_data()?;
             if let Some(folder) = unsynced.take() {
                 disk.sync_dir(&folder)?;

@@ -143,6 +143,16 @@ fn c_149_c_152_allowed_pragmas() {
 }
 
 #[test]
+fn c_152_analyze_leaves_the_hidden_table_alone() {
+    let mut f = fixture_with(DatabaseOptions { name: Some("room".to_owned()), ..DatabaseOptions::default() });
+    f.exec("CREATE TABLE t(a PRIMARY KEY); INSERT INTO t VALUES(1)");
+    f.end_turn().expect("commit");
+    f.exec("ANALYZE");
+    assert_eq!(f.integer("SELECT count(*) FROM sqlite_stat1 WHERE tbl LIKE '!_cf!_%' ESCAPE '!'"), 0);
+    assert_eq!(f.integer("SELECT count(*) FROM sqlite_stat1"), 1);
+}
+
+#[test]
 fn c_151_switches_take_every_spelling() {
     let mut f = fixture();
     for (value, expected) in [
@@ -216,6 +226,10 @@ fn c_157_r_tree() {
         "CREATE VIRTUAL TABLE boxes USING rtree(id, a, b); INSERT INTO boxes VALUES(1, 0, 5), (2, 10, 12)",
     );
     assert_eq!(f.rows("SELECT id FROM boxes WHERE a <= 4 AND b >= 1"), integers(&[1]));
+    // The table keeps a handle of its own open, which holds neither turn nor checkpoint back.
+    f.end_turn().expect("a commit");
+    f.checkpoint();
+    assert_eq!(f.rows("SELECT id FROM boxes WHERE a >= 10"), integers(&[2]));
 }
 
 #[test]
