@@ -47,18 +47,20 @@ impl Model {
     /// and must never come back if it is.
     pub fn verify_after_relaxed_loss(&mut self, object: u64, seen: &[u64]) -> Result<(), String> {
         self.observe(object, seen)?;
-        let lost = self.kept.entry(object).or_default().split_off(seen.len());
-        self.forbidden.extend(lost);
-        Ok(())
+        self.kept.entry(object).or_default().truncate(seen.len());
+        self.verify(object, seen)
     }
 
-    /// Checks an answer that is newer than all before, as after a restart: nothing kept is missing.
+    /// Checks the first answer after a restart: nothing kept is missing. What the object does not hold
+    /// now was never durable, and must not come back.
     pub fn verify(&mut self, object: u64, seen: &[u64]) -> Result<(), String> {
         self.observe(object, seen)?;
         let kept = &self.kept[&object];
         if seen.len() < kept.len() {
             return Err(format!("object {object} lost {:?}", &kept[seen.len()..]));
         }
+        let gone = self.attempted[&object].iter().filter(|number| !seen.contains(number));
+        self.forbidden.extend(gone.copied().collect::<Vec<_>>());
         Ok(())
     }
 }
@@ -84,7 +86,16 @@ mod tests {
         assert!(model.verify_after_relaxed_loss(1, &[6]).is_err());
         model.verify_after_relaxed_loss(1, &[5]).expect("only the newest is gone");
         assert!(model.observe(1, &[5, 6]).is_err());
-        assert!(model.verify(1, &[5, 7]).is_ok());
+        model.attempt(1, 8);
+        assert!(model.verify(1, &[5, 8]).is_ok());
+    }
+
+    #[test]
+    fn what_a_restart_did_not_bring_back_must_stay_away() {
+        let mut model = Model::default();
+        model.attempt(1, 5);
+        model.verify(1, &[]).expect("nobody was told that it is there");
+        assert!(model.observe(1, &[5]).is_err());
     }
 
     #[test]

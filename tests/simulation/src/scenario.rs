@@ -10,6 +10,7 @@ use durabo_changelog::mutation::{self, Mutation};
 use durabo_changelog::seeded::Seeded;
 use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
+use durabo_model::object::NamespaceNumber;
 use durabo_model::time::Timestamp;
 use durabo_objects::event::Outcome;
 use futures::FutureExt;
@@ -28,13 +29,15 @@ const LIVES: u64 = 4;
 const STEPS_MAX: u64 = 120;
 /// What the clock shows at first, in milliseconds.
 const CLOCK_START: u64 = 1_700_000_000_000;
+/// How long a node that stops lets events run on.
+const STOP: Duration = Duration::from_secs(5);
 /// Polls after which an answer that must come is given up: the run is broken then.
 const PATIENCE: u32 = 2_000;
 
 type Answer = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// What happened in a run.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Happened {
     /// Lives of the node.
     pub lives: u64,
@@ -42,6 +45,8 @@ pub struct Happened {
     pub recoveries_cut: u64,
     /// Whether commits counted as durable without a sync.
     pub relaxed: bool,
+    /// Changing operations of the disk.
+    pub operations: u64,
 }
 
 struct Run {
@@ -73,7 +78,9 @@ pub fn run(seed: u64, planted: Option<Mutation>) -> Result<Happened, String> {
             pending: Vec::new(),
             happened: Happened { lives: LIVES, relaxed, ..Happened::default() },
         };
-        (0..LIVES).try_for_each(|_| run.life()).map(|()| run.happened)
+        (0..LIVES)
+            .try_for_each(|_| run.life())
+            .map(|()| Happened { operations: run.disk.operations(), ..run.happened })
     });
     mutation::plant(None);
     run.unwrap_or_else(|panic| Err(format!("panicked: {}", panic_text(&*panic))))
@@ -191,8 +198,11 @@ impl Run {
                 return Ok(());
             }
         }
-        if self.random.chance(40) {
-            self.leave_an_unsynced_tail(world).await;
+        match self.random.below(10) {
+            0 | 1 => self.stop(world).await,
+            2..=4 => self.leave_an_unsynced_tail(world).await,
+            5..=7 => self.checkpoint_often(world).await,
+            _ => {}
         }
         self.observe()
     }
@@ -204,9 +214,51 @@ impl Run {
             7 | 8 => return world.keep_up().is_ok(),
             9 if self.random.chance(30) => tokio::time::advance(Duration::from_secs(11)).await,
             10 => self.move_clock(),
+            11 if self.random.chance(10) => world.directory.retire(&[NamespaceNumber(1)]),
+            11 => world.directory.request_checkpoint(address(self.random.below(OBJECTS)).key),
             _ => {}
         }
         true
+    }
+
+    /// Stops the node in order, as far as the disk lets it.
+    async fn stop(&mut self, world: &World) {
+        let directory = world.directory.clone();
+        let mut stopped = Box::pin(async move { directory.stop(STOP).await });
+        for _ in 0..PATIENCE {
+            if (&mut stopped).now_or_never().is_some() || world.step().is_err() {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Two objects and their checkpoints in every order, with nothing in between that would sync the
+    /// log; the power may fail after any of it.
+    async fn checkpoint_often(&mut self, world: &World) {
+        self.disk.clear_faults();
+        for _ in 0..self.random.below(24) {
+            let object = self.random.below(2);
+            let went_well = match self.random.below(4) {
+                0 => {
+                    let number = self.new_number(object);
+                    self.send(world, object, &[Act::Write(number, 1000)]);
+                    true
+                }
+                1 => {
+                    world.directory.request_checkpoint(address(object).key);
+                    true
+                }
+                2 => world.flush().is_ok(),
+                _ => world.keep_up().is_ok(),
+            };
+            for _ in 0..20 {
+                yield_now().await;
+            }
+            if !went_well {
+                return;
+            }
+        }
     }
 
     /// Records that the next start finds in the log although they are not on the disk: the log was
@@ -254,9 +306,7 @@ impl Run {
         let object = self.random.below(OBJECTS);
         let mut acts = Vec::new();
         for _ in 0..self.random.below(3) + 1 {
-            let number = self.next_number;
-            self.next_number += 1;
-            self.model.attempt(object, number);
+            let number = self.new_number(object);
             let bytes =
                 if self.random.chance(30) { self.random.below(4_000) } else { self.random.below(200) };
             acts.push(Act::Write(number, bytes as usize));
@@ -281,6 +331,13 @@ impl Run {
             }
         }
         self.send(world, object, &acts);
+    }
+
+    fn new_number(&mut self, object: u64) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.model.attempt(object, number);
+        number
     }
 
     fn send(&mut self, world: &World, object: u64, acts: &[Act]) {

@@ -9,6 +9,8 @@ use durabo_simulation::scenario::run;
 const SEEDS: u64 = 300;
 /// Seeds tried before a planted fault counts as unseen; the hardest one needs less than half of them.
 const SEEDS_TO_FIND: u64 = 1_000;
+/// Faults that show in so rare an order of events that `checkpoints` takes just that one.
+const FOUND_IN_CHECKPOINTS: [Mutation; 1] = [Mutation::SkipCheckpointRecordSync];
 
 fn seeds() -> u64 {
     std::env::var("DURABO_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
@@ -32,9 +34,16 @@ fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
 }
 
 #[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..20 {
+        assert_eq!(run(seed, None), run(seed, None), "seed {seed}");
+    }
+}
+
+#[test]
 fn every_planted_fault_is_found_by_a_seed() {
     let mut unseen = Vec::new();
-    for mutation in Mutation::ALL {
+    for mutation in Mutation::ALL.iter().filter(|mutation| !FOUND_IN_CHECKPOINTS.contains(mutation)) {
         let found =
             (0..SEEDS_TO_FIND).find_map(|seed| run(seed, Some(*mutation)).err().map(|why| (seed, why)));
         match found {
