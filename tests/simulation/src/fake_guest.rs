@@ -31,6 +31,8 @@ pub enum Act {
     Fail,
     /// Traps.
     Trap,
+    /// Makes the host panic in the object's task.
+    Panic,
 }
 
 /// The event that makes the fake guest perform `acts` and then answer with all numbers it holds.
@@ -42,6 +44,7 @@ pub fn event(acts: &[Act]) -> Event {
             Act::Wait => (1, 0, 0),
             Act::Fail => (2, 0, 0),
             Act::Trap => (3, 0, 0),
+            Act::Panic => (4, 0, 0),
         };
         args.push(code);
         args.extend_from_slice(&number.to_le_bytes());
@@ -64,7 +67,8 @@ fn acts(event: &Event) -> VecDeque<Act> {
         0 => Act::Write(number(&bytes[1..9]), number(&bytes[9..17]) as usize),
         1 => Act::Wait,
         2 => Act::Fail,
-        _ => Act::Trap,
+        3 => Act::Trap,
+        _ => Act::Panic,
     };
     args.chunks_exact(17).map(act).collect()
 }
@@ -195,7 +199,12 @@ impl GuestCalls for Instance {
              INSERT OR IGNORE INTO total VALUES (1, 0)",
             &[],
         )?;
-        Ok(())
+        // An operator tells it so.
+        let refusals = self.exec("SELECT count(*) FROM sqlite_schema WHERE name = 'no_start'", &[])?;
+        match refusals[..] {
+            [Value::Integer(0)] => Ok(()),
+            _ => Err(Failure::new(ErrorCode::Internal, "told not to start")),
+        }
     }
 
     async fn call(&self, _id: EventId, event: Event) -> Outcome {
@@ -210,6 +219,7 @@ impl GuestCalls for Instance {
                     });
                 }
                 Act::Trap => self.trap().await,
+                Act::Panic => panic!("the host is told to panic"),
             }
         }
         self.read()

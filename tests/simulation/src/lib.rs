@@ -9,4 +9,5 @@ pub mod clock;
 pub mod fake_guest;
 pub mod world;
 pub mod model;
+pub mod stage;
 pub mod scenario;

@@ -10,109 +10,19 @@ use std::time::Duration;
 
 use durabo_changelog::mutation::{self, Mutation};
 use durabo_changelog::segment::Durability;
-use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
-use durabo_model::time::Timestamp;
-use durabo_objects::event::Outcome;
-use durabo_simulation::clock::SimulatedClock;
-use durabo_simulation::fake_guest::{Act, event, numbers};
-use durabo_simulation::world::{World, address, limits};
+use durabo_changelog::simulated_disk::Fault;
+use durabo_simulation::fake_guest::{Act, numbers};
+use durabo_simulation::stage::{Stage, taken};
+use durabo_simulation::world::{address, limits};
 use durabo_storage::object_file::ObjectFile;
-use futures::FutureExt;
-use tokio::task::{JoinHandle, yield_now};
 
 /// Power losses tried: each keeps another part of what was not synced.
 const SEEDS: u64 = 20;
 
-struct Test {
-    world: World,
-    disk: SimulatedDisk,
-    durability: Durability,
-}
-
-impl Test {
-    fn start(seed: u64, durability: Durability) -> Self {
-        let disk = SimulatedDisk::new(seed);
-        Self { world: open(&disk, durability), disk, durability }
-    }
-
-    fn start_again(&mut self) {
-        self.world = open(&self.disk, self.durability);
-    }
-
-    fn send(&self, object: u64, acts: &[Act]) -> JoinHandle<Outcome> {
-        let (directory, event) = (self.world.directory.clone(), event(acts));
-        tokio::spawn(async move { directory.deliver(address(object), event, None).await })
-    }
-
-    async fn run_tasks(&self) {
-        for _ in 0..100 {
-            yield_now().await;
-        }
-    }
-
-    async fn flush(&self) {
-        self.run_tasks().await;
-        self.world.flush().expect("a working log");
-        self.run_tasks().await;
-    }
-
-    async fn keep_up(&self) {
-        self.run_tasks().await;
-        self.world.keep_up().expect("a working disk");
-        self.run_tasks().await;
-    }
-
-    async fn run_all(&self) {
-        for _ in 0..10 {
-            self.flush().await;
-            self.keep_up().await;
-        }
-    }
-
-    /// Writes, without a step of upkeep.
-    async fn write(&self, object: u64, number: u64) {
-        let answer = self.send(object, &[Act::Write(number, 3000)]);
-        self.flush().await;
-        taken(answer).expect("a success");
-    }
-
-    /// Lets the object copy its WAL. Upkeep does nothing about it yet.
-    async fn copy(&self, object: u64) {
-        self.world.directory.request_checkpoint(address(object).key);
-        self.flush().await;
-        self.flush().await;
-    }
-
-    async fn leave(&self) {
-        tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
-        self.run_all().await;
-        assert!(self.world.directory.live_objects().is_empty());
-    }
-
-    async fn seen(&self, object: u64) -> Vec<u64> {
-        let answer = self.send(object, &[]);
-        self.run_all().await;
-        numbers(&taken(answer).expect("a success"))
-    }
-}
-
-fn try_open(disk: &SimulatedDisk, durability: Durability) -> Result<World, String> {
-    let clock = Arc::new(SimulatedClock::new(Timestamp(1_700_000_000_000)));
-    World::open(disk, clock, durability)
-}
-
-fn open(disk: &SimulatedDisk, durability: Durability) -> World {
-    try_open(disk, durability).expect("a good folder")
-}
-
-fn taken(answer: JoinHandle<Outcome>) -> Outcome {
-    answer.now_or_never().expect("answered by now").expect("no panic")
-}
-
 /// Two checkpoints of one object, the second begun before the record of the first is in the log; then
 /// `steps` steps and a power loss. What the object holds at last.
 async fn overlap(seed: u64, durability: Durability, steps: u32) -> Result<Vec<u64>, String> {
-    let mut test = Test::start(seed, durability);
+    let mut test = Stage::with(seed, durability);
     test.write(1, 1).await;
     test.copy(1).await;
     test.write(1, 2).await;
@@ -126,7 +36,7 @@ async fn overlap(seed: u64, durability: Durability, steps: u32) -> Result<Vec<u6
         if step == 1 { test.flush().await } else { test.keep_up().await }
     }
     test.disk.power_loss();
-    test.world = try_open(&test.disk, durability)?;
+    test.try_start_again()?;
     let answer = test.send(1, &[Act::Write(3, 10)]);
     test.run_all().await;
     taken(answer).map(|reply| numbers(&reply)).map_err(|failure| failure.to_string())
@@ -159,7 +69,7 @@ async fn a_checkpoint_record_that_was_not_synced_is_missed_under_relaxed_durabil
 #[tokio::test(start_paused = true)]
 async fn a_reset_that_copies_while_a_checkpoint_is_under_way_leaves_no_stale_mark() {
     for seed in 0..SEEDS {
-        let mut test = Test::start(seed, Durability::Strict);
+        let mut test = Stage::with(seed, Durability::Strict);
         test.write(1, 1).await;
         test.copy(1).await; // its mark is of this moment
         let trap = test.send(1, &[Act::Write(2, 20_000), Act::Wait, Act::Trap]);
@@ -170,7 +80,7 @@ async fn a_reset_that_copies_while_a_checkpoint_is_under_way_leaves_no_stale_mar
         test.keep_up().await;
         if seed % 2 == 0 {
             test.leave().await;
-            assert_eq!(test.seen(1).await, [1, 2], "seed {seed}");
+            assert_eq!(test.held(1).await, [1, 2], "seed {seed}");
         }
         test.leave().await;
         let path = PathBuf::from(format!("/data/objects/1/{}.sqlite", address(1).key.id));
@@ -179,14 +89,14 @@ async fn a_reset_that_copies_while_a_checkpoint_is_under_way_leaves_no_stale_mar
         file.check_mark(Some(row.mark)).expect("as the row says");
         test.disk.power_loss();
         test.start_again();
-        assert_eq!(test.seen(1).await, [1, 2], "seed {seed}");
+        assert_eq!(test.held(1).await, [1, 2], "seed {seed}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_accident_between_the_copy_of_a_reset_and_its_checkpoint_loses_nothing() {
     for seed in 0..SEEDS {
-        let mut test = Test::start(seed, Durability::Strict);
+        let mut test = Stage::with(seed, Durability::Strict);
         test.write(1, 1).await;
         test.copy(1).await;
         let trap = test.send(1, &[Act::Write(2, 20_000), Act::Wait, Act::Trap]);
@@ -201,13 +111,13 @@ async fn an_accident_between_the_copy_of_a_reset_and_its_checkpoint_loses_nothin
             test.disk.process_kill()
         }
         test.start_again();
-        assert_eq!(test.seen(1).await, [1, 2], "seed {seed}");
+        assert_eq!(test.held(1).await, [1, 2], "seed {seed}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_object_whose_checkpoint_failed_stays_in_memory_and_refuses() {
-    let mut test = Test::start(1, Durability::Strict);
+    let mut test = Stage::with(1, Durability::Strict);
     test.write(1, 1).await;
     test.run_all().await;
     test.write(1, 2).await;
@@ -223,5 +133,5 @@ async fn an_object_whose_checkpoint_failed_stays_in_memory_and_refuses() {
     assert!(failure.message.contains("a checkpoint failed and the node stops"), "{failure}");
     test.disk.process_kill();
     test.start_again();
-    assert_eq!(test.seen(1).await, [1, 2]);
+    assert_eq!(test.held(1).await, [1, 2]);
 }

@@ -1,80 +1,23 @@
 //! The rules of an object under a fake guest: gate, turns, resets, idleness, draining.
 //!
-//! The log threads take a step only where a test says so, so that "not yet durable" is a state that
-//! can be looked at. What only a real component can show is in the conformance suite.
+//! What only a real component can show is in the conformance suite.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use durabo_changelog::disk::Disk;
-use durabo_changelog::segment::Durability;
-use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
+use durabo_changelog::simulated_disk::Fault;
 use durabo_model::object::NamespaceNumber;
-use durabo_model::time::Timestamp;
-use durabo_objects::event::Outcome;
-use durabo_simulation::clock::SimulatedClock;
-use durabo_simulation::fake_guest::{Act, event, numbers};
-use durabo_simulation::world::{World, address, limits};
+use durabo_simulation::fake_guest::{Act, event};
+use durabo_simulation::stage::{Stage, seen, taken};
+use durabo_simulation::world::{address, limits};
 use futures::FutureExt;
-use tokio::task::{JoinHandle, yield_now};
-
-struct Test {
-    world: World,
-    disk: SimulatedDisk,
-}
-
-impl Test {
-    fn start() -> Self {
-        let disk = SimulatedDisk::new(1);
-        Self { world: open(&disk), disk }
-    }
-
-    fn send(&self, acts: &[Act]) -> JoinHandle<Outcome> {
-        let (directory, event) = (self.world.directory.clone(), event(acts));
-        tokio::spawn(async move { directory.deliver(address(1), event, None).await })
-    }
-
-    /// Lets every task do all it can without the log threads.
-    async fn run_tasks(&self) {
-        for _ in 0..100 {
-            yield_now().await;
-        }
-    }
-
-    /// Lets tasks and log threads do all they can.
-    async fn run_all(&mut self) {
-        for _ in 0..10 {
-            self.run_tasks().await;
-            self.world.step().expect("a working log");
-        }
-        self.run_tasks().await;
-    }
-
-    async fn answer(&mut self, acts: &[Act]) -> Outcome {
-        let answer = self.send(acts);
-        self.run_all().await;
-        taken(answer)
-    }
-}
-
-fn open(disk: &SimulatedDisk) -> World {
-    let clock = Arc::new(SimulatedClock::new(Timestamp(1_700_000_000_000)));
-    World::open(disk, clock, Durability::Strict).expect("a good folder")
-}
-
-fn taken(answer: JoinHandle<Outcome>) -> Outcome {
-    answer.now_or_never().expect("answered by now").expect("no panic")
-}
-
-fn seen(outcome: Outcome) -> Vec<u64> {
-    numbers(&outcome.expect("a success"))
-}
+use tokio::task::JoinHandle;
 
 #[tokio::test(start_paused = true)]
 async fn og_3_a_reply_is_withheld_until_the_writes_before_it_are_durable() {
-    let mut test = Test::start();
-    let answer = test.send(&[Act::Write(1, 10)]);
+    let test = Stage::start();
+    let answer = test.send(1, &[Act::Write(1, 10)]);
     test.run_tasks().await;
     assert!(!answer.is_finished());
     test.run_all().await;
@@ -83,8 +26,8 @@ async fn og_3_a_reply_is_withheld_until_the_writes_before_it_are_durable() {
 
 #[tokio::test(start_paused = true)]
 async fn og_3_an_error_reply_waits_as_well() {
-    let mut test = Test::start();
-    let answer = test.send(&[Act::Write(1, 10), Act::Fail]);
+    let test = Stage::start();
+    let answer = test.send(1, &[Act::Write(1, 10), Act::Fail]);
     test.run_tasks().await;
     assert!(!answer.is_finished());
     test.run_all().await;
@@ -93,47 +36,47 @@ async fn og_3_an_error_reply_waits_as_well() {
 
 #[tokio::test(start_paused = true)]
 async fn og_5_a_read_waits_for_the_commit_before_it_and_not_when_all_is_durable() {
-    let mut test = Test::start();
-    let write = test.send(&[Act::Write(1, 10)]);
+    let test = Stage::start();
+    let write = test.send(1, &[Act::Write(1, 10)]);
     test.run_tasks().await;
-    let read = test.send(&[]);
+    let read = test.send(1, &[]);
     test.run_tasks().await;
     assert!(!read.is_finished());
     test.run_all().await;
     assert_eq!((seen(taken(write)), seen(taken(read))), (vec![1], vec![1]));
-    let later = test.send(&[]);
+    let later = test.send(1, &[]);
     test.run_tasks().await;
     assert_eq!(seen(taken(later)), [1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn lc_6_a_returned_error_keeps_what_was_written() {
-    let mut test = Test::start();
-    let failed = test.answer(&[Act::Write(1, 10), Act::Fail]).await.expect_err("told to fail");
+    let test = Stage::start();
+    let failed = test.answer(1, &[Act::Write(1, 10), Act::Fail]).await.expect_err("told to fail");
     assert!(!failed.flags.object_reset);
-    assert_eq!(seen(test.answer(&[]).await), [1]);
+    assert_eq!(seen(test.answer(1, &[]).await), [1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn c_042_a_trap_undoes_its_turn_and_resets_the_object() {
-    let mut test = Test::start();
-    let failed = test.answer(&[Act::Write(1, 10), Act::Trap]).await.expect_err("trapped");
+    let test = Stage::start();
+    let failed = test.answer(1, &[Act::Write(1, 10), Act::Trap]).await.expect_err("trapped");
     assert!(failed.flags.object_reset);
-    assert_eq!(seen(test.answer(&[]).await), Vec::<u64>::new());
+    assert_eq!(seen(test.answer(1, &[]).await), Vec::<u64>::new());
 }
 
 #[tokio::test(start_paused = true)]
 async fn c_043_a_trap_in_the_second_of_two_turns_leaves_the_first() {
-    let mut test = Test::start();
+    let test = Stage::start();
     let acts = [Act::Write(1, 10), Act::Wait, Act::Write(2, 10), Act::Trap];
-    assert!(test.answer(&acts).await.is_err());
-    assert_eq!(seen(test.answer(&[]).await), [1]);
+    assert!(test.answer(1, &acts).await.is_err());
+    assert_eq!(seen(test.answer(1, &[]).await), [1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn c_017_many_first_calls_meet_one_instance() {
-    let mut test = Test::start();
-    let answers: Vec<_> = (1..=50).map(|n| test.send(&[Act::Write(n, 10)])).collect();
+    let test = Stage::start();
+    let answers: Vec<_> = (1..=50).map(|n| test.send(1, &[Act::Write(n, 10)])).collect();
     test.run_all().await;
     let longest = answers.into_iter().map(|answer| seen(taken(answer)).len()).max();
     assert_eq!(longest, Some(50));
@@ -142,17 +85,17 @@ async fn c_017_many_first_calls_meet_one_instance() {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_object_leaves_with_everything_in_its_file() {
-    let mut test = Test::start();
-    assert_eq!(seen(test.answer(&[Act::Write(1, 10)]).await), [1]);
+    let test = Stage::start();
+    assert_eq!(seen(test.answer(1, &[Act::Write(1, 10)]).await), [1]);
     tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
     test.run_all().await;
     assert!(test.world.directory.live_objects().is_empty());
-    assert_eq!(seen(test.answer(&[]).await), [1]);
+    assert_eq!(seen(test.answer(1, &[]).await), [1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn st_7_the_request_beyond_the_mailbox_is_refused_and_the_others_are_served() {
-    let mut test = Test::start();
+    let test = Stage::start();
     let most = limits().mailbox_events_max as u64;
     // Nothing is taken out of the mailbox before the tasks run.
     let mut answers = Vec::new();
@@ -185,9 +128,9 @@ async fn st_7_the_request_beyond_the_mailbox_is_refused_and_the_others_are_serve
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_log_answers_nobody_and_stops_the_node() {
-    let mut test = Test::start();
-    assert_eq!(seen(test.answer(&[Act::Write(1, 10)]).await), [1]);
-    let answer = test.send(&[Act::Write(2, 10)]);
+    let test = Stage::start();
+    assert_eq!(seen(test.answer(1, &[Act::Write(1, 10)]).await), [1]);
+    let answer = test.send(1, &[Act::Write(2, 10)]);
     test.run_tasks().await;
     test.disk.fail_at(test.disk.operations() + 1, Fault::InputOutput);
     assert!(test.world.flush().is_err());
@@ -195,24 +138,24 @@ async fn a_failed_log_answers_nobody_and_stops_the_node() {
     let failure = taken(answer).expect_err("not durable");
     assert!(failure.message.contains("the change log failed"), "{failure}");
     test.run_tasks().await;
-    assert!(test.send(&[Act::Write(3, 10)]).await.expect("no panic").is_err());
+    assert!(test.send(1, &[Act::Write(3, 10)]).await.expect("no panic").is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn lc_13_a_deployment_drains_and_the_next_event_meets_a_new_instance() {
-    let mut test = Test::start();
-    let answer = test.send(&[Act::Write(1, 10), Act::Wait, Act::Write(2, 10)]);
+    let test = Stage::start();
+    let answer = test.send(1, &[Act::Write(1, 10), Act::Wait, Act::Write(2, 10)]);
     test.run_tasks().await;
     test.world.directory.retire(&[NamespaceNumber(1)]);
     test.run_all().await;
     assert_eq!(seen(taken(answer)), [1, 2]);
-    assert_eq!(seen(test.answer(&[Act::Write(3, 10)]).await), [1, 2, 3]);
+    assert_eq!(seen(test.answer(1, &[Act::Write(3, 10)]).await), [1, 2, 3]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_node_has_everything_in_the_objects_files() {
-    let mut test = Test::start();
-    assert_eq!(seen(test.answer(&[Act::Write(1, 10)]).await), [1]);
+    let test = Stage::start();
+    assert_eq!(seen(test.answer(1, &[Act::Write(1, 10)]).await), [1]);
     let directory = test.world.directory.clone();
     let stop = tokio::spawn(async move { directory.stop(Duration::from_secs(1)).await });
     test.run_all().await;

@@ -1,0 +1,143 @@
+//! A node whose log threads take a step only where the test says so.
+//!
+//! So "committed and not yet durable" and "copied and not yet synced" are states that can be looked at.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use durabo_changelog::segment::Durability;
+use durabo_changelog::simulated_disk::SimulatedDisk;
+use durabo_model::failure::Failure;
+use durabo_model::time::Timestamp;
+use durabo_objects::event::{Outcome, SqlAnswer, SqlRequest};
+use futures::FutureExt;
+use tokio::task::{JoinHandle, yield_now};
+
+use crate::clock::SimulatedClock;
+use crate::fake_guest::{Act, event, numbers};
+use crate::world::{World, address, limits};
+
+/// A node on a disk of its own.
+pub struct Stage {
+    /// The node.
+    pub world: World,
+    /// The disk.
+    pub disk: SimulatedDisk,
+    durability: Durability,
+}
+
+impl Stage {
+    /// A new node, strictly durable.
+    pub fn start() -> Self {
+        Self::with(1, Durability::Strict)
+    }
+
+    /// A new node on a disk whose accidents follow from `seed`.
+    pub fn with(seed: u64, durability: Durability) -> Self {
+        let disk = SimulatedDisk::new(seed);
+        Self { world: open(&disk, durability).expect("a new folder"), disk, durability }
+    }
+
+    /// Opens the folder again. What the old node had in memory is forgotten.
+    pub fn start_again(&mut self) {
+        self.try_start_again().expect("a good folder");
+    }
+
+    /// As [`start_again`](Self::start_again), if the folder lets it.
+    pub fn try_start_again(&mut self) -> Result<(), String> {
+        self.world = open(&self.disk, self.durability)?;
+        Ok(())
+    }
+
+    /// Sends an event to an object.
+    pub fn send(&self, object: u64, acts: &[Act]) -> JoinHandle<Outcome> {
+        let (directory, event) = (self.world.directory.clone(), event(acts));
+        tokio::spawn(async move { directory.deliver(address(object), event, None).await })
+    }
+
+    /// Lets every task do all it can without the log threads.
+    pub async fn run_tasks(&self) {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    }
+
+    /// Lets the committer take a step.
+    pub async fn flush(&self) {
+        self.run_tasks().await;
+        self.world.flush().expect("a working log");
+        self.run_tasks().await;
+    }
+
+    /// Lets upkeep take a step.
+    pub async fn keep_up(&self) {
+        self.run_tasks().await;
+        self.world.keep_up().expect("a working disk");
+        self.run_tasks().await;
+    }
+
+    /// Lets tasks and log threads do all they can.
+    pub async fn run_all(&self) {
+        for _ in 0..10 {
+            self.flush().await;
+            self.keep_up().await;
+        }
+    }
+
+    /// Sends an event and lets everything run until it must be answered.
+    pub async fn answer(&self, object: u64, acts: &[Act]) -> Outcome {
+        let answer = self.send(object, acts);
+        self.run_all().await;
+        taken(answer)
+    }
+
+    /// Writes a number with 3,000 bytes beside it, without a step of upkeep.
+    pub async fn write(&self, object: u64, number: u64) {
+        let answer = self.send(object, &[Act::Write(number, 3000)]);
+        self.flush().await;
+        taken(answer).expect("a success");
+    }
+
+    /// Lets the object copy its WAL. Upkeep does nothing about it yet.
+    pub async fn copy(&self, object: u64) {
+        self.world.directory.request_checkpoint(address(object).key);
+        self.flush().await;
+        self.flush().await;
+    }
+
+    /// All numbers that the object holds.
+    pub async fn held(&self, object: u64) -> Vec<u64> {
+        seen(self.answer(object, &[]).await)
+    }
+
+    /// Runs SQL of an operator, and lets everything run until it must be answered.
+    pub async fn sql(&self, object: u64, query: &str) -> Result<SqlAnswer, Failure> {
+        let directory = self.world.directory.clone();
+        let request = SqlRequest { query: query.to_owned(), bindings: Vec::new(), may_write: true };
+        let answer = tokio::spawn(async move { directory.sql(address(object), request).await });
+        self.run_all().await;
+        answer.now_or_never().expect("answered by now").expect("no panic")
+    }
+
+    /// Lets every object become idle and leave memory.
+    pub async fn leave(&self) {
+        tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
+        self.run_all().await;
+        assert!(self.world.directory.live_objects().is_empty());
+    }
+}
+
+fn open(disk: &SimulatedDisk, durability: Durability) -> Result<World, String> {
+    let clock = Arc::new(SimulatedClock::new(Timestamp(1_700_000_000_000)));
+    World::open(disk, clock, durability)
+}
+
+/// The outcome of an event that must have been answered by now.
+pub fn taken(answer: JoinHandle<Outcome>) -> Outcome {
+    answer.now_or_never().expect("answered by now").expect("no panic")
+}
+
+/// The numbers of an answer that must be a success.
+pub fn seen(outcome: Outcome) -> Vec<u64> {
+    numbers(&outcome.expect("a success"))
+}

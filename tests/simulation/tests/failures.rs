@@ -1,0 +1,80 @@
+//! Failures of parts of a node: what an object may still answer, and that nobody waits for ever.
+//!
+//! An object whose newest state is not in its file must refuse rather than show an older one.
+
+use std::path::Path;
+
+use durabo_changelog::disk::Disk;
+use durabo_changelog::simulated_disk::Fault;
+use durabo_simulation::fake_guest::Act;
+use durabo_simulation::stage::{Stage, seen, taken};
+use durabo_simulation::world::address;
+
+fn file_of(object: u64) -> String {
+    format!("/data/objects/1/{}.sqlite", address(object).key.id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_task_panicked_refuses_until_the_node_is_started_again() {
+    let mut stage = Stage::start();
+    assert_eq!(seen(stage.answer(1, &[Act::Write(1, 10)]).await), [1]);
+    let lost = stage.answer(1, &[Act::Write(2, 10), Act::Wait, Act::Panic]).await.expect_err("no answer");
+    assert_eq!(lost.code, "internal");
+    let refused = stage.answer(1, &[]).await.expect_err("refused");
+    assert!(refused.message.contains("out of service until the node is started again"), "{refused}");
+    assert!(stage.world.directory.live_objects().is_empty());
+    stage.disk.process_kill();
+    stage.start_again();
+    assert_eq!(stage.held(1).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_file_is_missing_is_refused_and_not_begun_anew() {
+    let stage = Stage::start();
+    assert_eq!(seen(stage.answer(1, &[Act::Write(1, 10)]).await), [1]);
+    stage.leave().await;
+    stage.disk.remove(Path::new(&file_of(1))).expect("a file");
+    let refused = stage.answer(1, &[]).await.expect_err("refused");
+    assert_eq!(refused.code, "file-foreign", "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operators_sql_whose_commit_fails_resets_the_object_and_nothing_more() {
+    let stage = Stage::start();
+    assert_eq!(seen(stage.answer(1, &[Act::Write(1, 10)]).await), [1]);
+    stage.leave().await;
+    let orphan = "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p);
+                  PRAGMA defer_foreign_keys=ON; INSERT INTO c VALUES (1)";
+    let failed = stage.sql(1, orphan).await.expect_err("the commit fails");
+    assert!(failed.message.contains("FOREIGN KEY constraint failed"), "{failed}");
+    assert_eq!(stage.held(1).await, [1]);
+    assert!(stage.sql(1, "SELECT * FROM c").await.is_err(), "all of the turn is undone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failure_of_the_log_an_object_that_had_nothing_in_it_answers_too() {
+    let stage = Stage::start();
+    for object in [1, 2] {
+        assert_eq!(seen(stage.answer(object, &[Act::Write(object, 10)]).await), [object]);
+    }
+    let first = stage.send(1, &[Act::Write(3, 10)]);
+    stage.run_tasks().await;
+    stage.disk.fail_at(stage.disk.operations() + 1, Fault::InputOutput);
+    assert!(stage.world.flush().is_err());
+    let second = stage.send(2, &[Act::Write(4, 10)]);
+    stage.run_tasks().await;
+    assert!(taken(first).is_err());
+    assert!(taken(second).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn lc_3_a_constructor_that_fails_answers_its_caller_and_the_next_event_tries_again() {
+    let stage = Stage::start();
+    assert_eq!(seen(stage.answer(1, &[Act::Write(1, 10)]).await), [1]);
+    stage.sql(1, "CREATE TABLE no_start(x)").await.expect("allowed");
+    stage.leave().await;
+    let failed = stage.answer(1, &[]).await.expect_err("no start");
+    assert!(failed.flags.object_reset, "{failed}");
+    stage.sql(1, "DROP TABLE no_start").await.expect("allowed");
+    assert_eq!(stage.held(1).await, [1]);
+}
