@@ -158,7 +158,7 @@ fn check(node: &NodeProcess, before: &BTreeMap<String, u64>, seen: &[Seen]) -> B
 }
 
 #[test]
-fn sixteen_writers_lose_nothing_acknowledged_and_count_nothing_twice() {
+fn c_088_sixteen_writers_lose_nothing_acknowledged_and_count_nothing_twice() {
     let mut seeded = Seeded::new();
     let folder = folder();
     let data = folder.path().join("data");
@@ -171,6 +171,8 @@ fn sixteen_writers_lose_nothing_acknowledged_and_count_nothing_twice() {
         let seen = write_and_kill(node, acknowledgements);
         node = NodeProcess::start(&data);
         counts = check(&node, &counts, &seen);
+        let sound = node.ask(&["sql", "demo/Counter/common", "PRAGMA quick_check"]);
+        assert!(sound.stdout.contains("ok"), "round {round}: {sound:?}");
     }
 }
 
