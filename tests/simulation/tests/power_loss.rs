@@ -3,6 +3,8 @@
 //!
 //! `DURABO_SIMULATION_SEEDS` sets the number of seeds without a planted fault; 10,000 is the long mode.
 
+use std::io::Write;
+
 use durabo_changelog::mutation::Mutation;
 use durabo_simulation::scenario::run;
 
@@ -14,6 +16,11 @@ const FOUND_IN_CHECKPOINTS: [Mutation; 1] = [Mutation::SkipCheckpointRecordSync]
 
 fn seeds() -> u64 {
     std::env::var("DURABO_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+}
+
+/// Says what was found in the output of a passing run too, which the test runner would keep back.
+fn report(line: &str) {
+    writeln!(std::io::stderr(), "simulation: {line}").expect("a standard error");
 }
 
 #[test]
@@ -29,7 +36,10 @@ fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
             Err(why) => panic!("seed {seed}: {why}"),
         }
     }
-    println!("{} seeds ({relaxed} relaxed), {lives} lives, {recoveries_cut} recoveries cut short", seeds());
+    report(&format!(
+        "{} seeds ({relaxed} relaxed), {lives} lives, {recoveries_cut} recoveries cut short",
+        seeds()
+    ));
     assert!(recoveries_cut * 4 > lives, "only {recoveries_cut} recoveries in {lives} lives were cut short");
 }
 
@@ -48,7 +58,7 @@ fn every_planted_fault_is_found_by_a_seed() {
             (0..SEEDS_TO_FIND).find_map(|seed| run(seed, Some(*mutation)).err().map(|why| (seed, why)));
         match found {
             Some((seed, why)) => {
-                println!("{mutation:?}: seed {seed}: {}", why.chars().take(160).collect::<String>())
+                report(&format!("{mutation:?}: seed {seed}: {}", why.chars().take(160).collect::<String>()));
             }
             None => unseen.push(mutation),
         }
