@@ -67,6 +67,15 @@ impl Cursor {
         self.counts
     }
 
+    /// Operations of SQLite's machine in the whole run so far, also if it has just ended with `taken`;
+    /// none for rows that are in memory.
+    pub(crate) fn cost(&mut self, taken: &mut Taken) -> u64 {
+        match (&mut taken.ended, &mut self.state) {
+            (Some(running), _) | (None, State::Running(running)) => running.statement.cost(),
+            _ => 0,
+        }
+    }
+
     /// Whether no row is left.
     pub(crate) fn is_at_end(&self) -> bool {
         matches!(&self.state, State::Kept(rows, None) if rows.len() == 0)

@@ -56,6 +56,7 @@ pub struct Database {
     pub(crate) cache: StatementCache,
     pub(crate) connection: Connection,
     pub(crate) next_cursor: u32,
+    pub(crate) cost: u64,
     pub(crate) turn_open: bool,
     pub(crate) poison: Option<SqlError>,
     pub(crate) frames: WalFrames,
@@ -80,6 +81,7 @@ impl Database {
             cache: StatementCache::default(),
             connection,
             next_cursor: 0,
+            cost: 0,
             turn_open: false,
             poison: None,
             frames: WalFrames::default(),
@@ -96,6 +98,12 @@ impl Database {
     /// Bytes of the in-memory WAL.
     pub fn wal_bytes(&self) -> usize {
         self.connection.wal().size() as usize
+    }
+
+    /// Operations of SQLite's machine in the last `exec` or read of a cursor, also if it failed; says how
+    /// heavy the text is to run.
+    pub fn cost(&self) -> u64 {
+        self.cost
     }
 
     /// Stops what the database runs, from another thread.
@@ -159,10 +167,13 @@ impl Database {
     }
 
     fn cursor_rows(&mut self, id: CursorId, rows_max: u32, bytes_max: usize) -> Result<Vec<Value>, SqlError> {
+        self.cost = 0;
         self.check_poison()?;
         let mut rows = Vec::new();
         let cursor = self.cursors.get_mut(&id).ok_or_else(SqlError::cursor_closed)?;
-        let taken = cursor.take(rows_max.max(1), bytes_max, &mut rows)?;
+        let before = cursor.cost(&mut Taken::default());
+        let mut taken = cursor.take(rows_max.max(1), bytes_max, &mut rows)?;
+        self.cost = cursor.cost(&mut taken).saturating_sub(before);
         match self.absorb(taken) {
             Some(error) if self.poison.is_some() => Err(error),
             _ => Ok(rows),

@@ -31,8 +31,6 @@ pub struct ResultSet {
     pub rows: Vec<Value>,
     /// Counts so far (SQ-15).
     pub counts: Counts,
-    /// Operations of SQLite's machine so far; says how heavy the text is to run.
-    pub cost: u64,
     /// The rest of the rows; `None` if these were all.
     pub rest: Option<CursorId>,
 }
@@ -42,13 +40,13 @@ struct Finished {
     columns: Vec<String>,
     rows: Vec<Value>,
     counts: Counts,
-    cost: u64,
 }
 
 impl Database {
     /// Runs all statements of `query`; bindings and result are the last one's. Gives up to `rows_max`
     /// rows, about 1 MiB at most. What ran before a failing statement stays in effect.
     pub fn exec(&mut self, query: &str, bindings: &[Value], rows_max: u32) -> Result<ResultSet, SqlError> {
+        self.cost = 0;
         self.check_poison()?;
         if let Some((text, statement)) = self.cache.take(query) {
             return self.run_last(Running { statement, text: Some(text) }, bindings, rows_max);
@@ -87,12 +85,12 @@ impl Database {
         }
         let result = self.run_to_end(&mut running.statement, Some(SQL_RETURNING_BYTES_MAX));
         self.put_back(Some(running));
-        let Finished { columns, rows, counts, cost } = result?;
+        let Finished { columns, rows, counts } = result?;
         let mut cursor = Cursor::kept(rows, columns.len(), counts);
         let mut first = Vec::new();
         cursor.take(rows_max, ROWS_BATCH_BYTES_MAX, &mut first)?;
         let rest = self.keep_cursor(cursor)?;
-        Ok(ResultSet { columns, rows: first, counts, cost, rest })
+        Ok(ResultSet { columns, rows: first, counts, rest })
     }
 
     /// Steps a reading statement to its first row and takes what was asked for.
@@ -105,23 +103,22 @@ impl Database {
         let columns = running.statement.column_names();
         if !matches!(step, Ok(true)) {
             let counts = Counts { rows_read: running.statement.rows_read(0), rows_written: 0 };
-            let cost = running.statement.cost();
+            self.cost += running.statement.cost();
             running.statement.reset();
             self.put_back(Some(running));
             step.map_err(|error| self.noticed(error))?;
-            return Ok(ResultSet { columns, rows: Vec::new(), counts, cost, rest: None });
+            return Ok(ResultSet { columns, rows: Vec::new(), counts, rest: None });
         }
-        let cost = running.statement.cost();
         let mut cursor = Cursor::running(running);
         let mut rows = Vec::new();
         let mut taken = cursor.take(rows_max, ROWS_BATCH_BYTES_MAX, &mut rows)?;
-        let cost = taken.ended.as_mut().map_or(cost, |running| running.statement.cost());
+        self.cost += cursor.cost(&mut taken);
         if let Some(error) = self.absorb(taken).filter(|_| self.poison.is_some()) {
             return Err(error);
         }
         let counts = cursor.counts();
         let rest = self.keep_cursor(cursor)?;
-        Ok(ResultSet { columns, rows, counts, cost, rest })
+        Ok(ResultSet { columns, rows, counts, rest })
     }
 
     fn keep_cursor(&mut self, mut cursor: Cursor) -> Result<Option<CursorId>, SqlError> {
@@ -199,7 +196,7 @@ impl Database {
             }
         };
         let columns = statement.column_names();
-        let cost = statement.cost();
+        self.cost += statement.cost();
         let rows_read = match statement.is_read_only() {
             true => statement.rows_read(returned),
             false => statement.rows_read(0),
@@ -211,6 +208,6 @@ impl Database {
             let text = "the statement ended the turn's transaction";
             return Err(self.noticed(SqlError::sqlite(rusqlite::ffi::SQLITE_ABORT, text, None)));
         }
-        Ok(Finished { columns, rows, counts, cost })
+        Ok(Finished { columns, rows, counts })
     }
 }

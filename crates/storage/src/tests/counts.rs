@@ -101,3 +101,38 @@ fn c_140_the_size_is_that_within_the_turn() {
     f.exec("DROP TABLE u");
     assert_eq!(f.database.database_size().expect("size"), before);
 }
+
+#[test]
+fn the_cost_is_that_of_the_last_call_also_of_one_that_failed() {
+    let mut f = fixture();
+    things(&mut f, 1000);
+    f.exec("SELECT n FROM things WHERE id = 1");
+    let one_row = f.database.cost();
+    assert!((1..100).contains(&one_row), "{one_row} steps");
+    f.exec("SELECT sum(n) FROM things");
+    let all_rows = f.database.cost();
+    assert!(all_rows > 1000, "{all_rows} steps");
+    // Statements of one text count together.
+    f.exec("SELECT sum(n) FROM things; UPDATE things SET n = n; SELECT 1");
+    assert!(f.database.cost() > 2 * all_rows, "{} steps", f.database.cost());
+    f.database
+        .exec("SELECT sum(abs(n - 1000 - 9223372036854775308)) FROM things", &[], 1)
+        .expect_err("overflow");
+    assert!(f.database.cost() > 100, "{} steps before the error", f.database.cost());
+    f.database.exec("SELECT nothing", &[], 1).expect_err("no such column");
+    assert_eq!(f.database.cost(), 0);
+}
+
+#[test]
+fn reading_on_costs_what_it_adds() {
+    let mut f = fixture();
+    things(&mut f, 1000);
+    let cursor = f.database.exec("SELECT n FROM things", &[], 1).expect("exec").rest.expect("rest");
+    let first = f.database.cost();
+    f.database.cursor_next(cursor, 1).expect("row");
+    assert!((1..=first).contains(&f.database.cost()), "{} steps", f.database.cost());
+    f.database.cursor_next(cursor, 2000).expect("rows");
+    assert!(f.database.cost() > 900, "{} steps", f.database.cost());
+    f.database.cursor_next(cursor, 1).expect("the end");
+    assert_eq!(f.database.cost(), 0);
+}
