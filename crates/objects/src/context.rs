@@ -26,6 +26,7 @@ use crate::committer::Append;
 use crate::control::{Control, Ending};
 use crate::event::{Delivery, Event, EventId, Outcome, TraceContext, Work};
 use crate::history::History;
+use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::output_gate::{Effect, OutputGate};
@@ -62,7 +63,7 @@ pub struct ObjectContext {
     identity: ObjectIdentity,
     node: Arc<Node>,
     file: ObjectFile,
-    database: Database,
+    database: Lendable<Database>,
     history: History,
     gate: Arc<OutputGate>,
     mailbox: MailboxReceiver,
@@ -99,7 +100,7 @@ impl ObjectContext {
             identity,
             node,
             file,
-            database,
+            database: Lendable::new(database),
             history,
             gate,
             mailbox,
@@ -133,6 +134,23 @@ impl ObjectContext {
     /// The object's database, in the present turn.
     pub fn database(&mut self) -> &mut Database {
         &mut self.database
+    }
+
+    /// Hands the database out, for a statement that runs in another thread within the present turn. Until
+    /// [`take_database_back`](Self::take_database_back) the loop must not be polled; asking for the
+    /// database panics. It must come back: what was committed lately is in its memory alone.
+    pub fn lend_database(&mut self) -> Database {
+        self.database.lend()
+    }
+
+    /// Ends what [`lend_database`](Self::lend_database) began.
+    pub fn take_database_back(&mut self, database: Database) {
+        self.database.give_back(database);
+    }
+
+    /// Whether the database is not lent.
+    pub fn has_database(&self) -> bool {
+        self.database.is_here()
     }
 
     /// Delivers at most `events` at once from now on; 1 for a guest that cannot suspend (D2).
@@ -177,18 +195,30 @@ impl ObjectContext {
     /// Ready with the failure for which an instance that waits as a whole must not go on waiting. To be
     /// asked where the loop is not polled: after a turn end, by what blocks the guest.
     pub fn poll_must_end(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        if let Poll::Ready(failure) = self.poll_must_cut(cx) {
+            return Poll::Ready(failure);
+        }
+        if self.control.ending().is_some() {
+            return Poll::Pending;
+        }
+        // Nobody is let in meanwhile, but the log may need this object's checkpoint.
+        match self.poll_checkpoint(cx) {
+            Poll::Ready(Err(failure)) => Poll::Ready(failure),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// As [`poll_must_end`](Self::poll_must_end), but within a turn and while the database is lent, which
+    /// is not touched: ready when what runs in it has to be cut.
+    pub fn poll_must_cut(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         self.control.register(cx.waker());
         if let Some(failure) = self.gate.broken() {
             return Poll::Ready(failure);
         }
-        let Some(ending) = self.control.ending() else {
-            // Nobody is let in meanwhile, but the log may need this object's checkpoint.
-            return match self.poll_checkpoint(cx) {
-                Poll::Ready(Err(failure)) => Poll::Ready(failure),
-                _ => Poll::Pending,
-            };
-        };
-        self.poll_drained(cx, ending)
+        match self.control.ending() {
+            Some(ending) => self.poll_drained(cx, ending),
+            None => Poll::Pending,
+        }
     }
 
     fn push(&self, append: Append) -> Result<(), Failure> {

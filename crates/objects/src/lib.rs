@@ -5,6 +5,7 @@
 //! Modules stand bottom-up: each uses only those above it.
 
 mod blocking;
+mod lendable;
 pub mod event;
 pub mod output_gate;
 pub mod mailbox;

@@ -106,7 +106,9 @@ async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (Obje
     match loader.load(context) {
         Ok(mut guest) => {
             let exit = guest.run().await;
-            (guest.into_context(), exit)
+            let context = guest.into_context();
+            assert!(context.has_database(), "BUG: a guest ended without the object's database");
+            (context, exit)
         }
         Err(refused) => {
             let (mut context, failure) = *refused;

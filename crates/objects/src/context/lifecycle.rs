@@ -20,6 +20,7 @@ use crate::blocking::blocking;
 use crate::control::{Control, Ending};
 use crate::event::Work;
 use crate::history::History;
+use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::output_gate::{Effect, OutputGate};
@@ -124,7 +125,8 @@ impl ObjectContext {
         self.on_disk().await?;
         self.copy_wal()?;
         let options = database_options(&self.node, &self.identity);
-        self.database = Database::open(&self.file, &options).map_err(|error| self.storage_failed(error))?;
+        let database = Database::open(&self.file, &options).map_err(|error| self.storage_failed(error))?;
+        self.database = Lendable::new(database);
         self.history.reload(self.node.counters.next_epoch());
         self.aborted = None;
         self.has_delivered = false;
