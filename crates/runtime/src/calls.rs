@@ -3,6 +3,7 @@
 //! Lowers each event into the export that handles it and turns its answer into an outcome. A call
 //! that the engine gives up ends the instance; it never leaves an event without an end.
 
+use std::convert::Infallible;
 use std::future::{pending, poll_fn};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -67,6 +68,15 @@ impl<'a> InstanceCalls<'a> {
                     Poll::Pending
                 }
             }
+        })
+        .await
+    }
+
+    /// Never ready. Whenever it is polled the guest has let go, so that its run of ticks is over.
+    pub async fn end_runs(&self) -> Infallible {
+        poll_fn(|_| {
+            self.accessor.with(|mut access| access.get().hog.end());
+            Poll::Pending
         })
         .await
     }

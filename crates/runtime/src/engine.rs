@@ -3,11 +3,13 @@
 //! Compiled code is bound to this configuration: a change of it makes all kept code stale.
 
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use wasmtime::{Config, Engine};
 
 use crate::cpu_time::Ticker;
 use crate::error::RuntimeError;
+use crate::hog_permits::HogPermits;
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
@@ -32,6 +34,7 @@ const HOST_STACK_BYTES: usize = 1536 * 1024;
 pub struct GuestEngine {
     engine: Engine,
     ticker: Arc<Ticker>,
+    hogs: HogPermits,
 }
 
 impl GuestEngine {
@@ -45,7 +48,8 @@ impl GuestEngine {
             }
         });
         let ticker = ticker.map_err(|error| RuntimeError::Engine(format!("its ticker: {error}")))?;
-        Ok(Self { engine, ticker: Arc::new(ticker) })
+        let hogs = HogPermits::new(available_parallelism().map_or(1, usize::from));
+        Ok(Self { engine, ticker: Arc::new(ticker), hogs })
     }
 
     /// The engine itself.
@@ -56,6 +60,11 @@ impl GuestEngine {
     /// The thread that charges CPU time.
     pub fn ticker(&self) -> &Arc<Ticker> {
         &self.ticker
+    }
+
+    /// The permits for guests that compute.
+    pub fn hogs(&self) -> &HogPermits {
+        &self.hogs
     }
 }
 

@@ -49,7 +49,7 @@ impl GuestLoader for WasmLoader {
         if !class.component.facts().suspends {
             context.set_events_in_flight_max(1);
         }
-        let state = GuestState::new(context, class.bindings.clone());
+        let state = GuestState::new(context, &self.engine, class.bindings.clone());
         let store = new_store(&self.engine, state);
         Ok(Box::new(WasmGuest { store, class, ticker: self.engine.ticker().clone() }))
     }
@@ -64,11 +64,11 @@ fn new_store(engine: &GuestEngine, state: GuestState) -> Store<GuestState> {
     store.set_epoch_deadline(1);
     // No fixed deadline: epochs are wall-clock time, and a guest that only waited is not to blame. At
     // each tick the guest lets others have the thread; the meter counts.
-    store.epoch_deadline_callback(|context| {
+    store.epoch_deadline_callback(|mut context| {
         if context.data().meter.is_exhausted() {
             return Err(CpuExhausted.into());
         }
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(1, context.data_mut().hog.tick()))
     });
     store
 }
@@ -87,6 +87,7 @@ impl WasmGuest {
             Ok(exit) => exit,
             Err(error) => GuestExit::Reset(reset_reason(&mut self.store, &error)),
         };
+        self.store.data_mut().hog.end();
         let state = self.store.data();
         let is_cut = state.meter.is_exhausted() && state.context.abort_reason().is_none();
         match exit {
@@ -113,6 +114,7 @@ impl WasmGuest {
                 // The loop is polled first, always: it ends turns (T1).
                 tokio::select! {
                     biased;
+                    never = calls.end_runs() => match never {},
                     exit = run_events(&calls) => Ok(exit),
                     error = calls.broken() => Err(error),
                 }

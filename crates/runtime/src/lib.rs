@@ -7,6 +7,7 @@ pub mod error;
 pub mod component_facts;
 mod memory_limit;
 mod cpu_time;
+mod hog_permits;
 mod log_lines;
 pub mod engine;
 mod bindings;

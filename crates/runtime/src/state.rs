@@ -13,8 +13,10 @@ use wasmtime::component::{Access, HasSelf, ResourceTable};
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::cpu_time::CpuMeter;
+use crate::engine::GuestEngine;
 use crate::env_bindings::{EnvBinding, EnvBindings};
 use crate::event_tasks::EventTasks;
+use crate::hog_permits::HogRun;
 use crate::log_lines::{GuestOutput, LineSource, SoleEvent, Stream};
 use crate::memory_limit::MemoryLimit;
 
@@ -34,6 +36,8 @@ pub struct GuestState {
     pub memory: MemoryLimit,
     /// CPU budget.
     pub meter: Arc<CpuMeter>,
+    /// How long the guest has computed in this turn.
+    pub hog: HogRun,
     /// Events by task.
     pub tasks: EventTasks,
     /// What the deployment hands over.
@@ -48,7 +52,7 @@ pub type HostAccess<'a> = Access<'a, GuestState, HasSelf<GuestState>>;
 
 impl GuestState {
     /// State of a fresh instance for the object of `context`.
-    pub fn new(mut context: ObjectContext, bindings: Arc<EnvBindings>) -> Self {
+    pub fn new(mut context: ObjectContext, engine: &GuestEngine, bindings: Arc<EnvBindings>) -> Self {
         let sole = SoleEvent::default();
         let source = LineSource { identity: Arc::new(context.identity().clone()), event: sole.clone() };
         let stderr = GuestOutput::new(source.clone(), Stream::Stderr);
@@ -63,6 +67,7 @@ impl GuestState {
             context,
             table,
             meter: Arc::new(meter),
+            hog: engine.hogs().run(),
             tasks: EventTasks::new(sole),
             bindings,
             stderr,
