@@ -13,11 +13,17 @@ use std::convert::Infallible;
 
 use durabo_storage::database::CursorId;
 
+use crate::statement_costs::TextKey;
+
 /// A handle of something this node does not make yet; none exists.
 pub struct Unserved(#[allow(dead_code, reason = "never made")] pub Infallible);
 
-/// A handle to an open cursor.
-pub struct OpenCursor(pub CursorId);
+/// A handle to an open cursor, which knows the text whose rows it has.
+#[derive(Clone, Copy)]
+pub struct OpenCursor {
+    pub id: CursorId,
+    pub text: TextKey,
+}
 
 wasmtime::component::bindgen!({
     path: "../../wit",

@@ -3,6 +3,8 @@
 //! Made by `component_cache` only, so that whoever holds one knows that all its imports are served
 //! and that its description is true.
 
+use std::sync::Arc;
+
 use durabo_catalog::ComponentDigest;
 use durabo_model::description::Handler;
 use durabo_model::name::ClassName;
@@ -12,6 +14,7 @@ use crate::bindings::exports::durabo::object as exports;
 use crate::component_facts::ComponentFacts;
 use crate::error::{RuntimeError, handler_name};
 use crate::state::GuestState;
+use crate::statement_costs::StatementCosts;
 
 /// Where the exports of a component are, for those it has.
 pub(crate) struct ExportIndices {
@@ -27,6 +30,7 @@ pub struct CompiledComponent {
     handlers: Vec<Handler>,
     pub(crate) exports: ExportIndices,
     pub(crate) instance_pre: InstancePre<GuestState>,
+    pub(crate) costs: Arc<StatementCosts>,
 }
 
 impl CompiledComponent {
@@ -46,7 +50,7 @@ impl CompiledComponent {
             rpc: exports::rpc_handler::GuestIndices::new(&pre).ok(),
         };
         let handlers = exported_handlers(&pre, &exports);
-        let compiled = Self { digest, facts, handlers, exports, instance_pre: pre };
+        let compiled = Self { digest, facts, handlers, exports, instance_pre: pre, costs: Arc::default() };
         compiled.check_description()?;
         Ok(compiled)
     }

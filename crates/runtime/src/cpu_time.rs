@@ -68,6 +68,11 @@ impl CpuMeter {
         self.used.load(Ordering::Relaxed) > self.ticks_max
     }
 
+    /// Ticks charged since the last refill.
+    pub fn ticks_used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
     fn charge(&self) {
         let brake = self.brake.lock().unwrap_or_else(PoisonError::into_inner);
         let used = self.used.load(Ordering::Relaxed).saturating_add(1);

@@ -10,6 +10,7 @@ use wasmtime::{Config, Engine};
 use crate::cpu_time::Ticker;
 use crate::error::RuntimeError;
 use crate::hog_permits::HogPermits;
+use crate::statement_pool::StatementPool;
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
@@ -35,6 +36,7 @@ pub struct GuestEngine {
     engine: Engine,
     ticker: Arc<Ticker>,
     hogs: HogPermits,
+    statements: Arc<StatementPool>,
 }
 
 impl GuestEngine {
@@ -49,7 +51,7 @@ impl GuestEngine {
         });
         let ticker = ticker.map_err(|error| RuntimeError::Engine(format!("its ticker: {error}")))?;
         let hogs = HogPermits::new(available_parallelism().map_or(1, usize::from));
-        Ok(Self { engine, ticker: Arc::new(ticker), hogs })
+        Ok(Self { engine, ticker: Arc::new(ticker), hogs, statements: Arc::default() })
     }
 
     /// The engine itself.
@@ -65,6 +67,11 @@ impl GuestEngine {
     /// The permits for guests that compute.
     pub fn hogs(&self) -> &HogPermits {
         &self.hogs
+    }
+
+    /// The threads for slow statements.
+    pub fn statements(&self) -> &Arc<StatementPool> {
+        &self.statements
     }
 }
 

@@ -49,7 +49,8 @@ impl GuestLoader for WasmLoader {
         if !class.component.facts().suspends {
             context.set_events_in_flight_max(1);
         }
-        let state = GuestState::new(context, &self.engine, class.bindings.clone());
+        let state =
+            GuestState::new(context, &self.engine, class.component.costs.clone(), class.bindings.clone());
         let store = new_store(&self.engine, state);
         Ok(Box::new(WasmGuest { store, class, ticker: self.engine.ticker().clone() }))
     }

@@ -77,6 +77,11 @@ impl HogRun {
             self.held.give_back();
         }
     }
+
+    /// The guest waits for something within its turn: others may compute, but its run goes on.
+    pub fn pause(&mut self) {
+        self.held.give_back();
+    }
 }
 
 #[cfg(test)]
@@ -130,12 +135,15 @@ mod tests {
     }
 
     #[test]
-    fn a_permit_is_free_again_at_the_end_of_the_turn_and_with_its_holder_gone() {
+    fn a_permit_is_free_again_at_the_end_of_the_turn_in_a_pause_and_with_its_holder_gone() {
         let permits = HogPermits::new(1);
         let mut hog = permits.run();
         tick_freely(&mut hog);
         tick_freely(&mut hog);
-        assert_eq!(permits.0.available_permits(), 0);
+        hog.pause();
+        assert_eq!(permits.0.available_permits(), 1);
+        tick_freely(&mut hog);
+        assert_eq!(permits.0.available_permits(), 0, "a pause does not end the run");
         hog.end();
         assert_eq!(permits.0.available_permits(), 1);
         tick_freely(&mut hog);

@@ -12,13 +12,15 @@ use wasmtime::AsContextMut;
 use wasmtime::component::{Access, HasSelf, ResourceTable};
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::cpu_time::CpuMeter;
+use crate::cpu_time::{CpuMeter, Ticker};
 use crate::engine::GuestEngine;
 use crate::env_bindings::{EnvBinding, EnvBindings};
 use crate::event_tasks::EventTasks;
 use crate::hog_permits::HogRun;
 use crate::log_lines::{GuestOutput, LineSource, SoleEvent, Stream};
 use crate::memory_limit::MemoryLimit;
+use crate::statement_costs::StatementCosts;
+use crate::statement_pool::StatementPool;
 
 /// Handles to host things that one instance may hold; stops a guest that opens and forgets.
 const RESOURCES_MAX: usize = 10_000;
@@ -36,6 +38,12 @@ pub struct GuestState {
     pub memory: MemoryLimit,
     /// CPU budget.
     pub meter: Arc<CpuMeter>,
+    /// Who charges it.
+    pub ticker: Arc<Ticker>,
+    /// Threads for slow statements.
+    pub pool: Arc<StatementPool>,
+    /// Costs of the component's statements.
+    pub costs: Arc<StatementCosts>,
     /// How long the guest has computed in this turn.
     pub hog: HogRun,
     /// Events by task.
@@ -52,7 +60,12 @@ pub type HostAccess<'a> = Access<'a, GuestState, HasSelf<GuestState>>;
 
 impl GuestState {
     /// State of a fresh instance for the object of `context`.
-    pub fn new(mut context: ObjectContext, engine: &GuestEngine, bindings: Arc<EnvBindings>) -> Self {
+    pub fn new(
+        mut context: ObjectContext,
+        engine: &GuestEngine,
+        costs: Arc<StatementCosts>,
+        bindings: Arc<EnvBindings>,
+    ) -> Self {
         let sole = SoleEvent::default();
         let source = LineSource { identity: Arc::new(context.identity().clone()), event: sole.clone() };
         let stderr = GuestOutput::new(source.clone(), Stream::Stderr);
@@ -67,6 +80,9 @@ impl GuestState {
             context,
             table,
             meter: Arc::new(meter),
+            ticker: engine.ticker().clone(),
+            pool: engine.statements().clone(),
+            costs,
             hog: engine.hogs().run(),
             tasks: EventTasks::new(sole),
             bindings,

@@ -18,6 +18,7 @@ mod gates;
 mod http;
 mod lifecycle;
 mod limits;
+mod neighbours;
 mod restart;
 mod rpc;
 mod sql_allowed;

@@ -1,12 +1,13 @@
 //! `sql`: statements and cursors. Whatever uses time here counts against the event (SQ-33).
 //!
-//! Linked as functions that may wait, though all of them run in place today: a slow statement can
-//! leave the thread later without a change for guests.
+//! Linked as functions that may wait, in which the guest keeps the store: a slow statement leaves the
+//! thread without ending the turn.
 
 use std::future::poll_fn;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use durabo_storage::database::Database;
 use durabo_storage::sql_error::SqlError;
 use durabo_storage::statement::Counts as StorageCounts;
 use durabo_storage::value::Value as StorageValue;
@@ -14,8 +15,9 @@ use wasmtime::component::Resource;
 
 use crate::bindings::OpenCursor;
 use crate::bindings::object::sql::{Counts, Error, Host, HostCursor, ResultSet, Value};
-use crate::ending::{CpuExhausted, InstanceEnd};
+use crate::ending::InstanceEnd;
 use crate::state::GuestState;
+use crate::statement_costs::TextKey;
 
 impl Host for GuestState {
     async fn exec(
@@ -27,8 +29,9 @@ impl Host for GuestState {
         let room = poll_fn(|cx| self.context.poll_room(cx)).await;
         room.map_err(InstanceEnd)?;
         let bindings: Vec<StorageValue> = bindings.into_iter().map(of_guest).collect();
-        let answer = self.context.database().exec(&query, &bindings, rows_max);
-        self.check_cpu()?;
+        let text = TextKey::of(&query);
+        let answer =
+            self.on_database(text, move |database| database.exec(&query, &bindings, rows_max)).await?;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => return Ok(Err(error_to_guest(error))),
@@ -37,7 +40,7 @@ impl Host for GuestState {
             columns: answer.columns,
             rows: answer.rows.into_iter().map(to_guest).collect(),
             counts: counts_to_guest(answer.counts),
-            rest: answer.rest.map(|cursor| self.table.push(OpenCursor(cursor))).transpose()?,
+            rest: answer.rest.map(|id| self.table.push(OpenCursor { id, text })).transpose()?,
         }))
     }
 
@@ -65,9 +68,9 @@ impl HostCursor for GuestState {
         cursor: Resource<OpenCursor>,
         rows_max: u32,
     ) -> wasmtime::Result<Result<Vec<Value>, Error>> {
-        let cursor = self.table.get(&cursor)?.0;
-        let answer = self.context.database().cursor_next(cursor, rows_max);
-        self.check_cpu()?;
+        let OpenCursor { id, text } = *self.table.get(&cursor)?;
+        let text = text.reading_on();
+        let answer = self.on_database(text, move |database| database.cursor_next(id, rows_max)).await?;
         Ok(answer.map(|rows| rows.into_iter().map(to_guest).collect()).map_err(error_to_guest))
     }
 
@@ -77,28 +80,21 @@ impl HostCursor for GuestState {
         rows_max: u32,
         bytes_max: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        let cursor = self.table.get(&cursor)?.0;
-        let answer = self.context.database().cursor_next_packed(cursor, rows_max, bytes_max);
-        self.check_cpu()?;
+        let OpenCursor { id, text } = *self.table.get(&cursor)?;
+        let next = move |database: &mut Database| database.cursor_next_packed(id, rows_max, bytes_max);
+        let answer = self.on_database(text.reading_on(), next).await?;
         Ok(answer.map_err(error_to_guest))
     }
 
     async fn counts(&mut self, cursor: Resource<OpenCursor>) -> wasmtime::Result<Counts> {
-        let cursor = self.table.get(&cursor)?.0;
+        let cursor = self.table.get(&cursor)?.id;
         Ok(counts_to_guest(self.context.database().cursor_counts(cursor)))
     }
 
     async fn drop(&mut self, cursor: Resource<OpenCursor>) -> wasmtime::Result<()> {
-        let cursor = self.table.delete(cursor)?.0;
+        let cursor = self.table.delete(cursor)?.id;
         self.context.database().cursor_close(cursor);
         Ok(())
-    }
-}
-
-impl GuestState {
-    /// After a statement that was cut the guest gets no chance to go on with its error.
-    fn check_cpu(&self) -> wasmtime::Result<()> {
-        if self.meter.is_exhausted() { Err(CpuExhausted.into()) } else { Ok(()) }
     }
 }
 
