@@ -76,6 +76,11 @@ impl Cursor {
         }
     }
 
+    /// Whether the statement has not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.state, State::Running(_))
+    }
+
     /// Whether no row is left.
     pub(crate) fn is_at_end(&self) -> bool {
         matches!(&self.state, State::Kept(rows, None) if rows.len() == 0)

@@ -95,6 +95,11 @@ impl Database {
         self.turn_open
     }
 
+    /// Whether the end of the turn has to read rows ahead, which may take long.
+    pub fn has_rows_to_read_ahead(&self) -> bool {
+        self.cursors.values().any(Cursor::is_running)
+    }
+
     /// Bytes of the in-memory WAL.
     pub fn wal_bytes(&self) -> usize {
         self.connection.wal().size() as usize

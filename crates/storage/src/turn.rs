@@ -79,8 +79,13 @@ impl Database {
             settled.push(cursor.settle());
         }
         for taken in settled {
-            // The cursor keeps the error; here it only matters whether it poisons.
-            drop(self.absorb(taken));
+            // The cursor keeps the error. A cut concerns the turn too: its event has no time left.
+            if let Some(error) = self.absorb(taken)
+                && error.primary() == ffi::SQLITE_INTERRUPT
+            {
+                self.poison.get_or_insert(error);
+                self.abandon();
+            }
         }
     }
 

@@ -186,3 +186,20 @@ fn a_database_can_be_handed_to_another_thread() {
     fn is_send_and_sync<T: Send + Sync>() {}
     is_send_and_sync::<Database>();
 }
+
+#[test]
+fn a_turn_whose_reading_ahead_is_cut_is_undone() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t (a)");
+    f.database.end_turn().expect("committed");
+    f.exec("INSERT INTO t VALUES (1)");
+    let endless_after_two =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i <= 2";
+    f.database.exec(endless_after_two, &[], 1).expect("the first row").rest.expect("a second one");
+    assert!(f.database.has_rows_to_read_ahead());
+    let handle = f.database.interrupt_handle();
+    handle.interrupt();
+    let error = f.database.end_turn().expect_err("the end of the turn is cut");
+    assert!(error.to_string().contains("interrupted"), "{error}");
+    assert!(!f.database.is_turn_open() && !f.database.has_rows_to_read_ahead());
+}
