@@ -22,6 +22,7 @@ use durabo_storage::object_file::ObjectFile;
 use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::{Sleep, sleep_until};
 
+use crate::blocking::blocking;
 use crate::committer::Append;
 use crate::control::{Control, Ending};
 use crate::event::{Delivery, Event, EventId, Outcome, TraceContext, Work};
@@ -175,7 +176,12 @@ impl ObjectContext {
         if let Some(reason) = &self.aborted {
             return Err(reason.clone());
         }
-        let Some(commit) = self.database.end_turn().map_err(|error| self.storage_failed(error))? else {
+        let ended = match self.database.has_rows_to_read_ahead() {
+            // Nothing may be awaited here (T2), but the thread's other tasks need not wait.
+            true => blocking(|| self.database.end_turn()),
+            false => self.database.end_turn(),
+        };
+        let Some(commit) = ended.map_err(|error| self.storage_failed(error))? else {
             return Ok(());
         };
         let record = self.history.commit(commit, self.node.clock.now());

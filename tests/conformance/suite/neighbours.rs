@@ -10,7 +10,7 @@ use durabo_conformance::node::TestConfig;
 use durabo_conformance::{ErrorRecord, Object, TestNode, guest};
 use serde_json::{Value, json};
 
-use crate::database::{Database, step};
+use crate::database::{Database, opened, step};
 use crate::standing::{node, strict_node};
 
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
@@ -18,6 +18,10 @@ const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 F
 /// Some hundred thousand steps: slow, but over within a moment.
 const SLOW: &str =
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000) SELECT max(i) FROM n";
+
+/// Endless too, but only once its second row is asked for.
+const ENDLESS_AFTER_TWO: &str =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i <= 2";
 
 const INSERT: &str = "INSERT INTO t VALUES (1)";
 const COUNT: &str = "SELECT count(*) FROM t";
@@ -162,4 +166,26 @@ fn a_node_that_stops_beside_an_endless_statement_keeps_what_was_committed_and_no
     });
     let db = Database::of(node.object(guest::SQL, "Sql", "stopped"));
     assert_eq!(db.value(COUNT, json!([])), json!(1));
+}
+
+#[test]
+fn beside_rows_that_are_read_ahead_for_ever_at_the_end_of_a_turn_all_others_are_answered() {
+    let node = strict_node();
+    let cores = thread::available_parallelism().map_or(2, usize::from);
+    let reading: Vec<Database> = (0..2 * cores).map(|_| with_table(node)).collect();
+    let other = with_table(node);
+    let under_way = &AtomicUsize::new(reading.len());
+    thread::scope(|scope| {
+        for db in &reading {
+            scope.spawn(move || {
+                let error = db.call("open", opened("rows", ENDLESS_AFTER_TWO));
+                assert_cut(&error.expect_err("the turn has no end"));
+                under_way.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        assert!(ask_while(&other, under_way) > 0, "the neighbour was not asked at all");
+    });
+    for db in &reading {
+        assert_eq!(db.value("SELECT 1", json!([])), json!(1));
+    }
 }
