@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 
 use durabo_catalog::ComponentDigest;
 use sha2::{Digest as _, Sha256};
+use thiserror::Error;
 
 use crate::component_facts::ComponentFacts;
 
@@ -71,11 +72,13 @@ pub fn encode(key: CodeKey, facts: &ComponentFacts, code: &[u8]) -> Result<Vec<u
 }
 
 /// Why a file does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Refusal {
     /// Of another format, component or engine: it was right once.
+    #[error("it is of another component or another build of the node")]
     Stale,
     /// Cut or changed.
+    #[error("it is damaged")]
     Damaged,
 }
 

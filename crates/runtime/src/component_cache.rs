@@ -2,71 +2,81 @@
 //! shared from then on.
 //!
 //! The folder is this crate's own and may be emptied at any time: whatever is missing, stale or
-//! damaged is compiled again from the component's bytes. Everything here blocks, for seconds if it
+//! damaged is compiled again from the component's bytes. Everything here blocks, for minutes if it
 //! compiles: not for a thread that serves others.
 
 // SAFETY of the crate's one call into unchecked code: see `load_code`.
 #![allow(unsafe_code)]
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use durabo_catalog::ComponentDigest;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::code_file::{self, CodeKey, SettingsHash};
+use crate::code_folder::CodeFolder;
 use crate::compiled_component::CompiledComponent;
+use crate::compiler::{CompileJob, Compiler};
 use crate::component_facts::ComponentFacts;
-use crate::engine::GuestEngine;
+use crate::engine::{EngineConfig, GuestEngine};
 use crate::error::RuntimeError;
 use crate::linker::linker;
 use crate::state::GuestState;
 
-/// Compiled code runs with the rights of the node: nobody else may write it, or read it.
-const FILE_MODE: u32 = 0o600;
-
 /// One place per component, so that two loads of one do the work once and loads of two do not wait
 /// for each other.
-type Slot = Arc<Mutex<Option<Arc<CompiledComponent>>>>;
+#[derive(Default)]
+struct Slot {
+    /// Held by whoever loads or compiles, for minutes if need be.
+    making: Mutex<()>,
+    /// Read without waiting for that: objects ask on their threads.
+    loaded: OnceLock<Arc<CompiledComponent>>,
+}
 
 /// All compiled components.
 pub struct ComponentCache {
     engine: Engine,
+    config: EngineConfig,
     linker: Linker<GuestState>,
-    folder: PathBuf,
+    compiler: Arc<dyn Compiler>,
+    folder: CodeFolder,
     settings: SettingsHash,
-    loaded: Mutex<HashMap<ComponentDigest, Slot>>,
-    files_written: AtomicU64,
+    loaded: Mutex<HashMap<ComponentDigest, Arc<Slot>>>,
 }
 
 impl ComponentCache {
-    /// A cache over `folder`, which must exist.
-    pub fn new(engine: &GuestEngine, folder: PathBuf) -> Result<Self, RuntimeError> {
+    /// A cache over `folder`, which must exist. What a crash left unfinished in it is dropped.
+    pub fn new(
+        engine: &GuestEngine,
+        folder: PathBuf,
+        compiler: Arc<dyn Compiler>,
+    ) -> Result<Self, RuntimeError> {
         let linker = linker(engine).map_err(|error| RuntimeError::Engine(format!("{error:#}")))?;
+        let config = engine.config().clone();
         let engine = engine.wasmtime().clone();
+        let not_opened = |error| RuntimeError::Compiler(format!("folder {}: {error}", folder.display()));
         Ok(Self {
             settings: SettingsHash::of(engine.precompile_compatibility_hash()),
             engine,
+            config,
             linker,
-            folder,
+            compiler,
+            folder: CodeFolder::open(folder.clone()).map_err(not_opened)?,
             loaded: Mutex::default(),
-            files_written: AtomicU64::new(0),
         })
     }
 
     /// Checks, compiles and keeps an uploaded component. Nothing of it is run. Compiled before: loaded.
     pub fn add(&self, bytes: &[u8]) -> Result<Arc<CompiledComponent>, RuntimeError> {
-        let facts = ComponentFacts::read(bytes)?;
         let digest = ComponentDigest::of(bytes);
-        self.in_slot(digest, || match self.load_file(digest) {
+        self.in_slot(digest, || match self.load_kept(digest) {
             Some(component) => Ok(component),
-            None => self.compile(digest, facts, bytes),
+            None => self.compile(digest, bytes),
         })
     }
 
@@ -78,7 +88,7 @@ impl ComponentCache {
         bytes: impl FnOnce() -> io::Result<Vec<u8>>,
     ) -> Result<Arc<CompiledComponent>, RuntimeError> {
         self.in_slot(digest, || {
-            if let Some(component) = self.load_file(digest) {
+            if let Some(component) = self.load_kept(digest) {
                 return Ok(component);
             }
             let not_readable = |reason: String| RuntimeError::NotReadable { digest, reason };
@@ -86,26 +96,26 @@ impl ComponentCache {
             if ComponentDigest::of(&bytes) != digest {
                 return Err(not_readable("its bytes were changed since it was uploaded".to_owned()));
             }
-            self.compile(digest, ComponentFacts::read(&bytes)?, &bytes)
+            self.compile(digest, &bytes)
         })
     }
 
-    /// The component `digest`, if it is loaded.
+    /// The component `digest`, if it is loaded. Never waits for one that is being compiled.
     pub fn loaded(&self, digest: ComponentDigest) -> Option<Arc<CompiledComponent>> {
         let slot = self.lock_slots().get(&digest)?.clone();
-        slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        slot.loaded.get().cloned()
     }
 
     /// Forgets a component that is no longer deployed, and removes its file. Instances that run go on.
     pub fn remove(&self, digest: ComponentDigest) -> io::Result<()> {
         self.lock_slots().remove(&digest);
-        match fs::remove_file(self.path(digest)) {
+        match fs::remove_file(self.folder.path(digest)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
     }
 
-    fn lock_slots(&self) -> std::sync::MutexGuard<'_, HashMap<ComponentDigest, Slot>> {
+    fn lock_slots(&self) -> std::sync::MutexGuard<'_, HashMap<ComponentDigest, Arc<Slot>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,12 +125,12 @@ impl ComponentCache {
         make: impl FnOnce() -> Result<CompiledComponent, RuntimeError>,
     ) -> Result<Arc<CompiledComponent>, RuntimeError> {
         let slot = self.lock_slots().entry(digest).or_default().clone();
-        let mut place = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(component) = &*place {
+        let _making = slot.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = slot.loaded.get() {
             return Ok(component.clone());
         }
         match make() {
-            Ok(component) => Ok(place.insert(Arc::new(component)).clone()),
+            Ok(component) => Ok(slot.loaded.get_or_init(|| Arc::new(component)).clone()),
             Err(error) => {
                 // An upload that is refused leaves nothing behind.
                 self.lock_slots().remove(&digest);
@@ -129,73 +139,48 @@ impl ComponentCache {
         }
     }
 
-    fn path(&self, digest: ComponentDigest) -> PathBuf {
-        self.folder.join(format!("{}.cwasm", digest.hex()))
-    }
-
-    fn key(&self, digest: ComponentDigest) -> CodeKey {
-        CodeKey { digest, settings: self.settings }
-    }
-
-    /// What the file holds, or nothing if it has to be made anew; why is a matter for the log.
-    fn load_file(&self, digest: ComponentDigest) -> Option<CompiledComponent> {
-        let path = self.path(digest);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+    /// What is kept, or nothing if it has to be made anew; why is a matter for the log.
+    fn load_kept(&self, digest: ComponentDigest) -> Option<CompiledComponent> {
+        let path = self.folder.path(digest);
+        match self.read_code(&path, digest) {
+            Ok((component, facts)) => CompiledComponent::link(&self.linker, &component, digest, facts).ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
-                tracing::warn!(file = %path.display(), %error, "compiled code cannot be read; it is made anew");
-                return None;
+                tracing::warn!(file = %path.display(), %error, "compiled code is made anew");
+                None
             }
-        };
-        let (facts, code) = match code_file::decode(self.key(digest), &bytes) {
-            Ok(decoded) => decoded,
-            Err(refusal) => {
-                tracing::info!(file = %path.display(), ?refusal, "compiled code is made anew");
-                return None;
-            }
-        };
-        let component = load_code(&self.engine, code).inspect_err(|error| {
-            tracing::warn!(file = %path.display(), error = %format!("{error:#}"), "compiled code is made anew");
-        });
-        CompiledComponent::link(&self.linker, &component.ok()?, digest, facts).ok()
+        }
     }
 
-    fn compile(
-        &self,
-        digest: ComponentDigest,
-        facts: ComponentFacts,
-        bytes: &[u8],
-    ) -> Result<CompiledComponent, RuntimeError> {
-        let component = Component::new(&self.engine, bytes)
-            .map_err(|error| RuntimeError::NotCompiled(format!("{error:#}")))?;
+    /// Code and facts of a file, if it is what this engine made of this component.
+    fn read_code(&self, path: &Path, digest: ComponentDigest) -> io::Result<(Component, ComponentFacts)> {
+        let unusable = |reason: String| io::Error::new(io::ErrorKind::InvalidData, reason);
+        let bytes = fs::read(path)?;
+        let key = CodeKey { digest, settings: self.settings };
+        let (facts, code) =
+            code_file::decode(key, &bytes).map_err(|refusal| unusable(refusal.to_string()))?;
+        let component = load_code(&self.engine, code).map_err(|error| unusable(format!("{error:#}")))?;
+        Ok((component, facts))
+    }
+
+    fn compile(&self, digest: ComponentDigest, bytes: &[u8]) -> Result<CompiledComponent, RuntimeError> {
+        // The compiler would refuse it as well, but is slow to start.
+        ComponentFacts::read(bytes)?;
+        let lost = |doing: &str, error: io::Error| RuntimeError::Compiler(format!("{doing}: {error}"));
+        let draft =
+            self.folder.draft(digest, bytes).map_err(|error| lost("handing it the component", error))?;
+        let job = CompileJob { component: &draft.component, code: &draft.code, engine: &self.config };
+        self.compiler.compile(job)?;
+        let (component, facts) = self
+            .read_code(&draft.code, digest)
+            .map_err(|error| lost("reading the code that it wrote", error))?;
         let compiled = CompiledComponent::link(&self.linker, &component, digest, facts)?;
-        let code = component.serialize().map_err(|error| RuntimeError::NotCompiled(format!("{error:#}")))?;
         // Without its file the component works until the node stops and is then compiled again.
-        if let Err(error) = self.write_file(digest, compiled.facts(), &code) {
+        if let Err(error) = draft.keep() {
             tracing::warn!(component = %digest, %error, "compiled code could not be kept");
         }
         Ok(compiled)
     }
-
-    /// Writes beside and renames, so that a half-written file is never found under the name. It is not
-    /// synced: its checksum tells whether it survived.
-    fn write_file(&self, digest: ComponentDigest, facts: &ComponentFacts, code: &[u8]) -> io::Result<()> {
-        let bytes = code_file::encode(self.key(digest), facts, code)?;
-        let number = self.files_written.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.folder.join(format!(".{}.{number}.tmp", digest.hex()));
-        write_private(&temporary, &bytes)
-            .and_then(|()| fs::rename(&temporary, self.path(digest)))
-            .inspect_err(
-                // The first error is the one to tell; what is left is overwritten by the next attempt.
-                |_| drop(fs::remove_file(&temporary)),
-            )
-    }
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)?;
-    file.write_all(bytes)
 }
 
 /// Makes a component of code that [`code_file::decode`] accepted.
@@ -208,8 +193,12 @@ fn load_code(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
     use super::*;
-    use crate::engine::EngineConfig;
+    use crate::compiler::InProcess;
+    use crate::error::CompileLimit;
     use tempfile::TempDir;
 
     fn component(import: &str) -> Vec<u8> {
@@ -230,13 +219,32 @@ mod tests {
 
     fn cache(folder: &TempDir) -> ComponentCache {
         let engine = GuestEngine::start(&EngineConfig::default()).expect("an engine");
-        ComponentCache::new(&engine, folder.path().to_owned()).expect("a cache")
+        ComponentCache::new(&engine, folder.path().to_owned(), Arc::new(InProcess)).expect("a cache")
     }
 
     fn file(folder: &TempDir) -> PathBuf {
         let mut files: Vec<_> = fs::read_dir(folder.path()).expect("folder").collect();
         assert_eq!(files.len(), 1);
         files.remove(0).expect("entry").path()
+    }
+
+    /// A compiler that fails in its own way, after it has written something.
+    struct Failing(Arc<dyn Fn() -> Result<(), RuntimeError> + Send + Sync>);
+
+    impl Compiler for Failing {
+        fn compile(&self, job: CompileJob<'_>) -> Result<(), RuntimeError> {
+            fs::write(job.code, "half of it").expect("written");
+            (self.0)()
+        }
+    }
+
+    fn failing(
+        folder: &TempDir,
+        compile: impl Fn() -> Result<(), RuntimeError> + Send + Sync + 'static,
+    ) -> ComponentCache {
+        let engine = GuestEngine::start(&EngineConfig::default()).expect("an engine");
+        let compiler = Arc::new(Failing(Arc::new(compile)));
+        ComponentCache::new(&engine, folder.path().to_owned(), compiler).expect("a cache")
     }
 
     fn never() -> io::Result<Vec<u8>> {
@@ -293,5 +301,45 @@ mod tests {
         assert!(error.to_string().contains("acme:db/table@1.0.0"), "{error}");
         assert_eq!(error.to_failure().code, "invalid-component");
         assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 0);
+    }
+
+    #[test]
+    fn a_component_over_a_limit_of_the_compiler_is_refused_and_leaves_nothing() {
+        let folder = TempDir::new().expect("folder");
+        let cache = failing(&folder, || Err(CompileLimit::Memory(3 << 30).into()));
+        let failure = cache.add(&component("")).err().expect("refused").to_failure();
+        assert_eq!(failure.code, "invalid-component");
+        assert!(failure.message.contains("more than 3072 MiB of memory, the limit"), "{failure}");
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 0);
+    }
+
+    #[test]
+    fn code_that_the_compiler_did_not_finish_is_never_used() {
+        let folder = TempDir::new().expect("folder");
+        let cache = failing(&folder, || Ok(()));
+        let error = cache.add(&component("")).err().expect("refused");
+        assert!(error.to_string().contains("damaged"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 0);
+    }
+
+    #[test]
+    fn whoever_asks_for_a_loaded_component_does_not_wait_for_its_compilation() {
+        let folder = TempDir::new().expect("folder");
+        let (started, has_started) = mpsc::channel();
+        let (release, released) = mpsc::channel();
+        let released = Mutex::new(released);
+        let cache = failing(&folder, move || {
+            started.send(()).expect("the test listens");
+            released.lock().expect("one compilation").recv().expect("the test releases");
+            Err(RuntimeError::Stopping)
+        });
+        let bytes = component("");
+        thread::scope(|scope| {
+            let compilation = scope.spawn(|| cache.add(&bytes).is_err());
+            has_started.recv().expect("started");
+            assert!(cache.loaded(ComponentDigest::of(&bytes)).is_none());
+            release.send(()).expect("it waits");
+            assert!(compilation.join().expect("joined"));
+        });
     }
 }

@@ -34,6 +34,7 @@ const HOST_STACK_BYTES: usize = 1536 * 1024;
 #[derive(Clone)]
 pub struct GuestEngine {
     engine: Engine,
+    config: EngineConfig,
     ticker: Arc<Ticker>,
     hogs: HogPermits,
     statements: Arc<StatementPool>,
@@ -42,7 +43,7 @@ pub struct GuestEngine {
 impl GuestEngine {
     /// Starts engine and ticker.
     pub fn start(config: &EngineConfig) -> Result<Self, RuntimeError> {
-        let engine = Engine::new(&wasmtime_config(config)).map_err(start_failed)?;
+        let engine = compiling_engine(config)?;
         let ticked = engine.weak();
         let ticker = Ticker::start(move || {
             if let Some(engine) = ticked.upgrade() {
@@ -51,7 +52,13 @@ impl GuestEngine {
         });
         let ticker = ticker.map_err(|error| RuntimeError::Engine(format!("its ticker: {error}")))?;
         let hogs = HogPermits::new(available_parallelism().map_or(1, usize::from));
-        Ok(Self { engine, ticker: Arc::new(ticker), hogs, statements: Arc::default() })
+        let (config, ticker) = (config.clone(), Arc::new(ticker));
+        Ok(Self { engine, config, ticker, hogs, statements: Arc::default() })
+    }
+
+    /// What it was started with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
     }
 
     /// The engine itself.
@@ -75,8 +82,9 @@ impl GuestEngine {
     }
 }
 
-fn start_failed(error: wasmtime::Error) -> RuntimeError {
-    RuntimeError::Engine(format!("{error:#}"))
+/// An engine that compiles and runs nothing: no time ticks in it.
+pub fn compiling_engine(config: &EngineConfig) -> Result<Engine, RuntimeError> {
+    Engine::new(&wasmtime_config(config)).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
 }
 
 /// Epochs cut and yield spinning guests; fuel would cost a third of the speed of calls. Memories keep

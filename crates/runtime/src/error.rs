@@ -3,6 +3,8 @@
 //! The texts are for uploaders: each says what is wrong with the component and, where there is one,
 //! the way out.
 
+use std::time::Duration;
+
 use durabo_catalog::ComponentDigest;
 use durabo_model::description::{DescriptionError, Handler};
 use durabo_model::error_code::ErrorCode;
@@ -54,6 +56,18 @@ pub enum RuntimeError {
     /// The compiler gave up.
     #[error("the component cannot be compiled: {0}")]
     NotCompiled(String),
+    /// A compiler in another process refused it, with its own text.
+    #[error("{0}")]
+    Refused(String),
+    /// Compiling it takes too much.
+    #[error(transparent)]
+    OverCompileLimit(#[from] CompileLimit),
+    /// The compiler does not get to work, or its work is lost.
+    #[error("the compiler cannot do its work: {0}")]
+    Compiler(String),
+    /// The compiler was stopped with the node.
+    #[error("the node is stopping; upload the component again when it is back")]
+    Stopping,
     /// Bytes that were kept are gone or are others.
     #[error("component {digest} cannot be read: {reason}")]
     NotReadable {
@@ -71,11 +85,37 @@ impl RuntimeError {
     /// The failure that an uploader or a caller of the component's objects gets.
     pub fn to_failure(&self) -> Failure {
         let code = match self {
-            RuntimeError::NotReadable { .. } | RuntimeError::Engine(_) => ErrorCode::Internal,
+            RuntimeError::NotReadable { .. } | RuntimeError::Engine(_) | RuntimeError::Compiler(_) => {
+                ErrorCode::Internal
+            }
+            RuntimeError::Stopping => ErrorCode::Stopping,
             _ => ErrorCode::InvalidComponent,
         };
         Failure::new(code, self.to_string())
     }
+}
+
+/// A limit that compiling a component went over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum CompileLimit {
+    /// Bytes of memory.
+    #[error(
+        "compiling the component takes more than {mib} MiB of memory, the limit; leave debug information and \
+         unused code out, and split very large functions", mib = .0 >> 20
+    )]
+    Memory(u64),
+    /// CPU time.
+    #[error(
+        "compiling the component takes more than {seconds} s of CPU time, the limit; leave unused code out, \
+         and split very large functions", seconds = .0.as_secs_f64()
+    )]
+    Cpu(Duration),
+    /// Time from start to end.
+    #[error(
+        "compiling the component takes longer than {seconds} s, the limit; upload it again when the machine \
+         is less busy, or leave unused code out", seconds = .0.as_secs_f64()
+    )]
+    Wall(Duration),
 }
 
 /// Name of a handler as descriptions and interfaces spell it.

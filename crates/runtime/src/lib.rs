@@ -22,6 +22,8 @@ mod failure_record;
 mod host;
 mod linker;
 mod code_file;
+mod code_folder;
+pub mod compiler;
 pub mod compiled_component;
 pub mod component_cache;
 pub mod deployed;

@@ -23,6 +23,7 @@ use durabo_objects::directory::Directory;
 use durabo_objects::node::{Counters, Node as ObjectsNode};
 use durabo_objects::placement::SingleNode;
 use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
+use durabo_runtime::compiler::InProcess;
 use durabo_runtime::component_cache::ComponentCache;
 use durabo_runtime::engine::{EngineConfig, GuestEngine};
 use durabo_runtime::guest::WasmLoader;
@@ -78,7 +79,8 @@ impl Node {
 
         let catalog = Arc::new(Catalog::open(opened.folder.path())?);
         let engine = GuestEngine::start(&EngineConfig::default())?;
-        let cache = Arc::new(ComponentCache::new(&engine, opened.folder.components_dir())?);
+        let folder = opened.folder.components_dir();
+        let cache = Arc::new(ComponentCache::new(&engine, folder, Arc::new(InProcess))?);
         let code = Arc::new(DeployedCode::load(catalog.clone(), cache.clone()));
         let loader = WasmLoader::new(engine, code);
 
