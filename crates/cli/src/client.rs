@@ -20,8 +20,9 @@ use crate::refusal::Refusal;
 
 /// A node on this machine answers at once; a name that resolves to nowhere should not hang.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A large component compiles for minutes, and a call may take as long as its object likes.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+/// Longer than a node lets a component compile, so that its answer arrives; and a call may take as long
+/// as its object likes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// Largest answer: the largest RPC value, 32 MiB, grows in JSON.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// A longer body is sent only when the node wants it: one that is refused would fill the connection and

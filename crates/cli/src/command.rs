@@ -5,7 +5,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::output::Output;
-use crate::{apps, call, demo, deploy, objects, serve, sql, status};
+use crate::{apps, call, compile, demo, deploy, objects, serve, sql, status};
 
 /// Durable objects on your own machine: each has code, a name and a SQLite database
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ enum Command {
     Objects(objects::ObjectsArgs),
     Sql(sql::SqlArgs),
     Status(status::StatusArgs),
+    #[command(hide = true)]
+    Compile(compile::CompileArgs),
 }
 
 impl CommandLine {
@@ -53,6 +55,7 @@ impl CommandLine {
             Command::Objects(args) => objects::run(args, output),
             Command::Sql(args) => sql::run(args, output),
             Command::Status(args) => status::run(args, output),
+            Command::Compile(args) => compile::run(args),
         }
     }
 }

@@ -17,6 +17,7 @@ mod objects;
 mod sql;
 mod status;
 mod demo;
+mod compile;
 mod command;
 
 use std::io::{self, ErrorKind};

@@ -13,7 +13,7 @@ use std::{process, thread};
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use durabo_model::failure::Failure;
-use durabo_server::{Durability, Node, NodeConfig};
+use durabo_server::{CompilerChoice, Durability, Node, NodeConfig};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -61,8 +61,8 @@ pub struct NodeArgs {
 
 impl NodeArgs {
     /// The configuration with these flags, for a data folder.
-    pub fn config(&self, data: PathBuf) -> NodeConfig {
-        NodeConfig {
+    pub fn config(&self, data: PathBuf) -> anyhow::Result<NodeConfig> {
+        Ok(NodeConfig {
             listen: self.listen,
             control: self.control,
             durability: match self.durability {
@@ -71,8 +71,9 @@ impl NodeArgs {
             },
             open: self.open,
             hosts: self.hosts.clone(),
+            compiler: CompilerChoice::Child(own_program()?),
             ..NodeConfig::new(data)
-        }
+        })
     }
 
     /// The level of durability as it is written.
@@ -82,6 +83,15 @@ impl NodeArgs {
             DurabilityChoice::Relaxed => "relaxed",
         }
     }
+}
+
+/// The program that runs, also after its file was replaced by that of another build, whose code the node
+/// could not use.
+fn own_program() -> anyhow::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Ok(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe().context("finding the path of this program")
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
@@ -112,7 +122,7 @@ impl RunningNode {
     /// Starts a node and returns when it serves. From then on signals are noted; before, they end the
     /// process, which a start that has not finished survives like any other.
     pub fn start(args: &NodeArgs, data: PathBuf) -> anyhow::Result<Self> {
-        let node = Node::start(args.config(data.clone())).map_err(start_fault)?;
+        let node = Node::start(args.config(data.clone())?).map_err(start_fault)?;
         let ended = watch_for_the_end(node.failed())?;
         let data = data.canonicalize().with_context(|| format!("data folder `{}`", data.display()))?;
         Ok(Self { node, data, durability: args.durability(), ended })

@@ -113,3 +113,26 @@ impl Default for ObjectLimits {
         }
     }
 }
+
+/// What compiling one component may take, with the defaults. Stops a component that was made to be
+/// slow or large to compile from taking the node down with it.
+#[derive(Debug, Clone)]
+pub struct CompileLimits {
+    /// Memory of the compiler, code included, in bytes.
+    pub memory_bytes_max: u64,
+    /// CPU time on all cores together, in whole seconds; a part of one counts as one.
+    pub cpu: Duration,
+    /// Time from start to end, waiting for the CPU included: uploads are compiled one at a time, and
+    /// the next must not wait for ever. The compiler has a low priority and may get a tenth of a core.
+    pub wall: Duration,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 2 * 1024 * 1024 * 1024,
+            cpu: Duration::from_secs(600),
+            wall: Duration::from_secs(900),
+        }
+    }
+}

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use durabo_changelog::segment::Durability;
-use durabo_model::limits::ObjectLimits;
+use durabo_model::limits::{CompileLimits, ObjectLimits};
 
 /// Port of the data plane unless another is set.
 pub const LISTEN_PORT: u16 = 7610;
@@ -17,6 +17,15 @@ pub const LOG_SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Least size of a segment: a part of a large transaction is up to 1 MiB and must fit.
 pub const LOG_SEGMENT_BYTES_MIN: u64 = 2 * 1024 * 1024;
+
+/// Who compiles components.
+#[derive(Debug, Clone)]
+pub enum CompilerChoice {
+    /// The node itself, without any limit: for a program that trusts what it uploads, such as a test.
+    InProcess,
+    /// A child process for each component, within the limits: this program, which is `durabo`.
+    Child(PathBuf),
+}
 
 /// Configuration of one node.
 #[derive(Debug, Clone)]
@@ -37,6 +46,10 @@ pub struct NodeConfig {
     pub limits: ObjectLimits,
     /// Bytes of one segment of the change log.
     pub log_segment_bytes: u64,
+    /// Who compiles components.
+    pub compiler: CompilerChoice,
+    /// What compiling one component may take, if a child process does it.
+    pub compile_limits: CompileLimits,
 }
 
 impl NodeConfig {
@@ -51,6 +64,8 @@ impl NodeConfig {
             hosts: Vec::new(),
             limits: ObjectLimits::default(),
             log_segment_bytes: LOG_SEGMENT_BYTES,
+            compiler: CompilerChoice::InProcess,
+            compile_limits: CompileLimits::default(),
         }
     }
 }

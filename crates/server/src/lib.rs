@@ -8,13 +8,14 @@ pub mod config;
 pub mod logging;
 mod log_threads;
 mod open;
+pub mod compile;
 mod deployed;
 mod upload;
 mod control_plane;
 mod token;
 pub mod node;
 
-pub use config::{Durability, NodeConfig};
+pub use config::{CompilerChoice, Durability, NodeConfig};
 pub use logging::init_logging;
 pub use node::Node;
 pub use token::read_token;

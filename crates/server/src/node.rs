@@ -23,7 +23,7 @@ use durabo_objects::directory::Directory;
 use durabo_objects::node::{Counters, Node as ObjectsNode};
 use durabo_objects::placement::SingleNode;
 use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
-use durabo_runtime::compiler::InProcess;
+use durabo_runtime::compiler::{Compiler, InProcess};
 use durabo_runtime::component_cache::ComponentCache;
 use durabo_runtime::engine::{EngineConfig, GuestEngine};
 use durabo_runtime::guest::WasmLoader;
@@ -33,7 +33,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::NodeConfig;
+use crate::compile::{ChildCompiler, StopOnDrop};
+use crate::config::{CompilerChoice, NodeConfig};
 use crate::control_plane::NodeControl;
 use crate::deployed::DeployedCode;
 use crate::log_threads::LogThreads;
@@ -56,6 +57,8 @@ pub struct Node {
     serving: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     log: LogThreads,
+    /// Let go before `http`, which ends when uploads under way have.
+    compiling: Option<StopOnDrop>,
     http: Runtime,
     objects: Runtime,
     /// Holds the folder's lock; let go last.
@@ -79,8 +82,8 @@ impl Node {
 
         let catalog = Arc::new(Catalog::open(opened.folder.path())?);
         let engine = GuestEngine::start(&EngineConfig::default())?;
-        let folder = opened.folder.components_dir();
-        let cache = Arc::new(ComponentCache::new(&engine, folder, Arc::new(InProcess))?);
+        let (compiler, compiling) = compiler(&config);
+        let cache = Arc::new(ComponentCache::new(&engine, opened.folder.components_dir(), compiler)?);
         let code = Arc::new(DeployedCode::load(catalog.clone(), cache.clone()));
         let loader = WasmLoader::new(engine, code);
 
@@ -151,6 +154,7 @@ impl Node {
             serving,
             stop,
             log,
+            compiling,
             http,
             objects,
             _folder: folder,
@@ -188,6 +192,7 @@ impl Node {
             }
             anyhow::Ok(())
         })?;
+        drop(self.compiling);
         let left = self.http.block_on(self.directory.stop(self.drain));
         if left > 0 {
             warn!(objects = left, "objects did not stop in time; the change log holds what they committed");
@@ -240,6 +245,17 @@ fn start_objects(
     };
     let threads = LogThreads::start(Committer::new(log, commits, pins.clone()), upkeep, &folder)?;
     Ok((directory, threads))
+}
+
+/// The compiler that the configuration asks for, and what stops it.
+fn compiler(config: &NodeConfig) -> (Arc<dyn Compiler>, Option<StopOnDrop>) {
+    match &config.compiler {
+        CompilerChoice::InProcess => (Arc::new(InProcess), None),
+        CompilerChoice::Child(program) => {
+            let child = ChildCompiler::new(program.clone(), config.compile_limits.clone());
+            (Arc::new(child.clone()), Some(StopOnDrop(child)))
+        }
+    }
 }
 
 fn check_addresses(config: &NodeConfig) -> anyhow::Result<()> {

@@ -8,5 +8,6 @@ mod help;
 mod demo;
 mod session;
 mod refusals;
+mod compile;
 mod guide;
 mod kill_nine;
