@@ -82,6 +82,8 @@ error_codes! {
     CpuLimitExceeded = "cpu-limit-exceeded", Reset, 500;
     /// The guest used more memory than an instance may (LC-14).
     MemoryLimitExceeded = "memory-limit-exceeded", Reset, 500;
+    /// The guest has more imports under way than an instance may (LC-14).
+    ImportLimitExceeded = "import-limit-exceeded", Reset, 500;
     /// The constructor did not return in time.
     StartTimeout = "start-timeout", Reset, 500;
     /// The guest returned something that is no answer.

@@ -78,6 +78,12 @@ pub struct ObjectLimits {
     pub mailbox_bytes_max: usize,
     /// Events of one instance that may be in the guest at once.
     pub events_in_flight_max: usize,
+    /// An object takes no further event while so many of its asynchronous imports are under way. Stops
+    /// new events from coming before the completions of older ones for ever.
+    pub imports_while_taking_max: usize,
+    /// Asynchronous imports of one instance that may be under way; beyond it the object is reset. Stops
+    /// a storm of timers.
+    pub imports_unfinished_max: usize,
     /// An object without work is evicted after this long (LC-10).
     pub idle_after: Duration,
     /// How long in-flight events may go on after their class was deployed anew (LC-13).
@@ -102,6 +108,8 @@ impl Default for ObjectLimits {
             mailbox_events_max: 1024,
             mailbox_bytes_max: 64 * 1024 * 1024,
             events_in_flight_max: 1024,
+            imports_while_taking_max: 1000,
+            imports_unfinished_max: 10_000,
             idle_after: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             cpu_per_event: Duration::from_secs(30),

@@ -31,6 +31,7 @@ use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::output_gate::{Effect, OutputGate};
+use crate::unfinished::{ImportUnderWay, UnfinishedImports};
 use crate::upkeep::CheckpointJob;
 
 mod inspect;
@@ -71,6 +72,7 @@ pub struct ObjectContext {
     control: Arc<Control>,
     in_flight: HashMap<EventId, InFlight>,
     events_in_flight_max: usize,
+    imports: UnfinishedImports,
     aborted: Option<Failure>,
     /// Whether the present instance was given an event.
     has_delivered: bool,
@@ -108,6 +110,7 @@ impl ObjectContext {
             control,
             in_flight: HashMap::new(),
             events_in_flight_max,
+            imports: UnfinishedImports::default(),
             aborted: None,
             has_delivered: false,
             checkpoint_asked: false,
@@ -245,7 +248,8 @@ impl ObjectContext {
         if let Err(failure) = ready!(self.poll_checkpoint(cx)) {
             return Poll::Ready(NextEvent::Reset(failure));
         }
-        if in_flight >= self.events_in_flight_max {
+        let room = self.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
+        if !room || in_flight >= self.events_in_flight_max {
             return Poll::Pending;
         }
         let Some(delivery) = ready!(self.mailbox.poll_take(cx)) else {
@@ -283,6 +287,19 @@ impl ObjectContext {
     /// The reason given to [`abort`](Self::abort), if it was called.
     pub fn abort_reason(&self) -> Option<&Failure> {
         self.aborted.as_ref()
+    }
+
+    /// Begins an import that does not answer at once; it is under way until what is returned is dropped.
+    /// A failure means that the instance has too many and must be reset.
+    pub fn begin_import(&self) -> Result<ImportUnderWay, Failure> {
+        let max = self.node.limits.imports_unfinished_max;
+        self.imports.begin(max).ok_or_else(|| {
+            let text = format!(
+                "the instance has {max} imports under way that have not finished, sleeps included, and asked \
+                 for one more; the object was reset; wait for some before more are begun"
+            );
+            Failure::new(ErrorCode::ImportLimitExceeded, text)
+        })
     }
 
     /// Trace to which an event belongs.

@@ -8,6 +8,7 @@ mod blocking;
 mod lendable;
 pub mod event;
 pub mod output_gate;
+pub mod unfinished;
 pub mod mailbox;
 pub mod control;
 pub mod committer;

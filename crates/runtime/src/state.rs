@@ -8,11 +8,13 @@ use std::time::Duration;
 use durabo_model::time::Clock;
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event::EventId;
+use durabo_objects::unfinished::ImportUnderWay;
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, HasSelf, ResourceTable};
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::cpu_time::{CpuMeter, Ticker};
+use crate::ending::InstanceEnd;
 use crate::engine::GuestEngine;
 use crate::env_bindings::{EnvBinding, EnvBindings};
 use crate::event_tasks::EventTasks;
@@ -146,4 +148,9 @@ impl WasiView for GuestState {
 pub fn calling_event(host: &mut HostAccess<'_>) -> wasmtime::Result<Option<EventId>> {
     let task = host.as_context_mut().async_call_stack()?.last();
     Ok(task.and_then(|task| host.get().tasks.event(task)))
+}
+
+/// Begins an import that does not answer at once. One too many ends the instance.
+pub fn begin_import(host: &mut HostAccess<'_>) -> wasmtime::Result<ImportUnderWay> {
+    host.get().context.begin_import().map_err(|failure| InstanceEnd(failure).into())
 }

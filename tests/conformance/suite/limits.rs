@@ -6,10 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use durabo_conformance::node::TestConfig;
-use durabo_conformance::{ErrorRecord, Object, TestNode, guest};
+use durabo_conformance::{ErrorRecord, Object, TestNode, eventually, guest};
 use serde_json::json;
 
-use crate::standing::strict_node;
+use crate::standing::{node, strict_node};
 use crate::together::together;
 
 fn fresh() -> Object {
@@ -61,6 +61,39 @@ fn c_057_memory_without_end_is_cut_at_the_memory_limit() {
     error.assert_reset("memory-limit-exceeded");
     error.assert_says("more than 32 MiB of memory");
     assert_well_again(&object);
+}
+
+#[test]
+fn a_storm_of_timers_is_cut_and_undone() {
+    let object = node().fresh(guest::GATES, "Gates");
+    assert_eq!(object.ok("sleep_at_once", json!([9000, 50])), json!(9000));
+    object.ok("write", json!([7]));
+    let error = object.fails("sleep_at_once", json!([100_000, 60_000]));
+    error.assert_reset("import-limit-exceeded");
+    error.assert_says("10000 imports under way");
+    // Neither its sleeps nor its turn is left.
+    assert_eq!(object.ok("read", json!([])), json!(7));
+    assert_eq!(object.ok("journal", json!([])), json!(["sleeps began"]));
+}
+
+#[test]
+fn events_wait_while_many_imports_are_under_way() {
+    let node = TestNode::with(TestConfig::with_limits(|limits| limits.imports_while_taking_max = 3));
+    let object = node.fresh(guest::GATES, "Gates");
+    object.ok("leave_behind", json!([2, 300]));
+    assert_eq!(object.ok("ended_behind", json!([])), json!(0));
+    object.ok("leave_behind", json!([1, 600]));
+    let ended = object.ok("ended_behind", json!([]));
+    assert!(ended.as_u64() >= Some(1), "the event came before any of three sleeps had ended");
+}
+
+#[test]
+fn timers_left_behind_hold_later_events_back_and_lose_nothing() {
+    let object = node().fresh(guest::GATES, "Gates");
+    together(10, |_| object.ok("leave_behind", json!([300, 400])));
+    eventually("all sleeps have ended", || {
+        (object.ok("ended_behind", json!([])) == json!(3000)).then_some(())
+    });
 }
 
 #[test]

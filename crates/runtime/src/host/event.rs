@@ -7,7 +7,7 @@ use std::future::{pending, poll_fn};
 use wasmtime::component::{Accessor, HasSelf};
 
 use crate::bindings::object::event::{Host, HostWithStore, TraceContext};
-use crate::state::{GuestState, HostAccess, calling_event};
+use crate::state::{GuestState, HostAccess, begin_import, calling_event};
 
 /// Id of what is no event: the constructor, or work whose event is long gone.
 const NO_EVENT: &str = "none";
@@ -32,6 +32,7 @@ impl HostWithStore<GuestState> for HasSelf<GuestState> {
     }
 
     async fn cancelled(accessor: &Accessor<GuestState, Self>) -> wasmtime::Result<()> {
+        let _under_way = accessor.with(|mut host| begin_import(&mut host))?;
         let Some(event) = accessor.with(|mut host| calling_event(&mut host))? else {
             return pending().await;
         };

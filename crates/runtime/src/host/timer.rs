@@ -7,12 +7,13 @@ use std::time::Duration;
 use wasmtime::component::{Accessor, HasSelf};
 
 use crate::bindings::object::timer::{Host, HostWithStore};
-use crate::state::GuestState;
+use crate::state::{GuestState, begin_import};
 
 impl Host for GuestState {}
 
 impl HostWithStore<GuestState> for HasSelf<GuestState> {
-    async fn sleep(_accessor: &Accessor<GuestState, Self>, duration: u64) -> wasmtime::Result<()> {
+    async fn sleep(accessor: &Accessor<GuestState, Self>, duration: u64) -> wasmtime::Result<()> {
+        let _under_way = accessor.with(|mut host| begin_import(&mut host))?;
         if duration == 0 {
             // A sleep ends the turn even if it takes no time: it has to be pending once.
             tokio::task::yield_now().await;

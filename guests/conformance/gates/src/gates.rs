@@ -2,6 +2,11 @@
 //!
 //! Driven over RPC by the conformance suite.
 
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use durabo::{Context, Failure, Request, Response, State, event, log, timer};
@@ -10,6 +15,7 @@ use durabo::{Context, Failure, Request, Response, State, event, log, timer};
 pub struct Gates {
     ctx: Context,
     running: State<u32>,
+    left_behind: Rc<Cell<u32>>,
 }
 
 #[durabo::object]
@@ -21,7 +27,7 @@ impl Gates {
              CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, what TEXT NOT NULL)",
             (),
         )?;
-        Ok(Self { ctx, running: State::new(0) })
+        Ok(Self { ctx, running: State::new(0), left_behind: Rc::default() })
     }
 
     /// Sets the counter.
@@ -59,6 +65,39 @@ impl Gates {
     /// Waits and tells how many events of the object waited at once, this one included.
     pub async fn sleep(&self, ms: u64) -> u32 {
         self.wait(ms).await
+    }
+
+    /// Begins so many sleeps and then waits for all of them.
+    pub async fn sleep_at_once(&self, timers: u32, ms: u64) -> Result<u32, Failure> {
+        self.note("sleeps began")?;
+        let mut sleeps: Vec<Pin<Box<dyn Future<Output = ()>>>> = Vec::new();
+        for _ in 0..timers {
+            let mut sleep: Pin<Box<dyn Future<Output = ()>>> =
+                Box::pin(timer::sleep(Duration::from_millis(ms)));
+            // A sleep begins when it is polled.
+            poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_ready())).await;
+            sleeps.push(sleep);
+        }
+        for sleep in sleeps {
+            sleep.await;
+        }
+        Ok(timers)
+    }
+
+    /// Returns at once and leaves so many sleeps behind, each of which is counted when it ends.
+    pub async fn leave_behind(&self, timers: u32, ms: u64) {
+        for _ in 0..timers {
+            let ended = self.left_behind.clone();
+            wit_bindgen::spawn_local(async move {
+                timer::sleep(Duration::from_millis(ms)).await;
+                ended.set(ended.get() + 1);
+            });
+        }
+    }
+
+    /// How many of the sleeps that were left behind have ended.
+    pub async fn ended_behind(&self) -> u32 {
+        self.left_behind.get()
     }
 
     /// Notes something.
