@@ -69,6 +69,13 @@ pub const FAILURE_CODE_BYTES_MAX: usize = 64;
 /// One log line of a guest, text and fields together, in bytes; the rest is cut.
 pub const LOG_LINE_BYTES_MAX: usize = 16 * 1024;
 
+/// Lines that one instance may log in a second, of all its streams together; more are dropped and
+/// counted. Stops a flood from filling the disk and hiding the lines of others.
+pub const LOG_LINES_PER_SECOND_MAX: usize = 1000;
+
+/// Bytes that one instance may log in a second, of all its streams together; more are dropped.
+pub const LOG_BYTES_PER_SECOND_MAX: usize = 1024 * 1024;
+
 /// Limits and times that an operator may set, with their defaults.
 #[derive(Debug, Clone)]
 pub struct ObjectLimits {

@@ -10,6 +10,7 @@ mod cpu_time;
 mod hog_permits;
 mod statement_costs;
 mod statement_pool;
+mod log_quota;
 mod log_lines;
 pub mod engine;
 mod bindings;

@@ -19,6 +19,8 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::log_quota::LogQuota;
+
 /// Bytes of standard error that are kept for failure texts.
 pub const TAIL_BYTES_MAX: usize = 4096;
 
@@ -50,12 +52,14 @@ impl SoleEvent {
 }
 
 /// Who writes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LineSource {
     /// Object and class.
     pub identity: Arc<ObjectIdentity>,
     /// Event, if it is the only one.
     pub event: SoleEvent,
+    /// How much may be logged; both streams and `log` share it.
+    pub quota: Arc<LogQuota>,
 }
 
 /// Which of the two streams.
@@ -68,10 +72,9 @@ pub enum Stream {
 }
 
 /// One stream of one instance. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct GuestOutput(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     source: LineSource,
     stream: Stream,
@@ -130,6 +133,9 @@ impl Inner {
     }
 
     fn log(&self, line: &[u8]) {
+        if !self.source.quota.admits(line.len()) {
+            return;
+        }
         let line = String::from_utf8_lossy(line);
         let class = self.source.identity.class.as_str();
         let object = self.source.identity.key.id;

@@ -20,6 +20,7 @@ use crate::env_bindings::{EnvBinding, EnvBindings};
 use crate::event_tasks::EventTasks;
 use crate::hog_permits::HogRun;
 use crate::log_lines::{GuestOutput, LineSource, SoleEvent, Stream};
+use crate::log_quota::LogQuota;
 use crate::memory_limit::MemoryLimit;
 use crate::statement_costs::StatementCosts;
 use crate::statement_pool::StatementPool;
@@ -54,6 +55,8 @@ pub struct GuestState {
     pub bindings: Arc<EnvBindings>,
     /// Standard error, for its tail.
     pub stderr: GuestOutput,
+    /// How much may be logged.
+    pub log_quota: Arc<LogQuota>,
     wasi: WasiCtx,
 }
 
@@ -69,7 +72,9 @@ impl GuestState {
         bindings: Arc<EnvBindings>,
     ) -> Self {
         let sole = SoleEvent::default();
-        let source = LineSource { identity: Arc::new(context.identity().clone()), event: sole.clone() };
+        let identity = Arc::new(context.identity().clone());
+        let log_quota = Arc::new(LogQuota::new(identity.clone(), context.clock().clone()));
+        let source = LineSource { identity, event: sole.clone(), quota: log_quota.clone() };
         let stderr = GuestOutput::new(source.clone(), Stream::Stderr);
         let stdout = GuestOutput::new(source, Stream::Stdout);
         let brake = context.database().interrupt_handle();
@@ -89,6 +94,7 @@ impl GuestState {
             tasks: EventTasks::new(sole),
             bindings,
             stderr,
+            log_quota,
         }
     }
 }

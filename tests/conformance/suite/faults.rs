@@ -2,6 +2,8 @@
 //!
 //! What only takes too much is in `limits`.
 
+use std::thread;
+
 use durabo_conformance::guest;
 use serde_json::json;
 
@@ -56,8 +58,16 @@ fn garbage_instead_of_a_result_is_an_error_and_no_reset() {
 
 #[test]
 fn a_guest_that_talks_without_end_disturbs_nobody() {
-    let object = node().fresh(guest::FAULTS, "Faults");
-    assert_eq!(object.ok("noise", json!([2000])), json!(null));
+    let (object, neighbour) = (node().fresh(guest::FAULTS, "Faults"), node().fresh(guest::FAULTS, "Faults"));
+    thread::scope(|scope| {
+        let flood = scope.spawn(|| object.ok("noise", json!([20_000])));
+        while !flood.is_finished() {
+            assert_eq!(neighbour.ok("ping", json!([])), json!("pong"));
+        }
+        assert_eq!(flood.join().expect("a client panicked"), json!(null));
+    });
+    // The end of standard error explains a trap even if its line was dropped.
+    object.fails("panic", json!(["after the flood"])).assert_says("after the flood");
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
 

@@ -20,11 +20,18 @@ impl HostWithStore<GuestState> for HasSelf<GuestState> {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
+        // What nobody reads costs nothing of the quota.
+        if level == Level::Debug && !tracing::enabled!(target: "guest", tracing::Level::DEBUG) {
+            return Ok(());
+        }
         let event = calling_event(&mut host)?.map(|event| event.to_string());
         let state = host.get();
         let identity = state.context.identity();
         let (class, object) = (identity.class.as_str(), identity.key.id);
         let (message, fields) = bounded(message, fields);
+        if !state.log_quota.admits(message.len() + fields.as_ref().map_or(0, String::len)) {
+            return Ok(());
+        }
         match level {
             Level::Debug => tracing::debug!(target: "guest", class, %object, event, fields, "{message}"),
             Level::Info => tracing::info!(target: "guest", class, %object, event, fields, "{message}"),
