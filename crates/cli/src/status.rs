@@ -26,6 +26,7 @@ struct Status {
     started_ms: u64,
     apps: u64,
     live_objects: u64,
+    live_objects_max: Option<u64>,
     log: Log,
 }
 
@@ -45,13 +46,17 @@ pub fn run(args: &StatusArgs, output: Output) -> anyhow::Result<()> {
         return Ok(output.text(&answer.body)?);
     }
     let ready = if status.ready { "yes" } else { "no" };
+    let live_objects = match status.live_objects_max {
+        Some(max) => format!("{} of at most {max}", status.live_objects),
+        None => status.live_objects.to_string(),
+    };
     let lines = [
         ("version", status.version),
         ("serves", ready.to_owned()),
         ("durability", status.durability),
         ("started", format!("{}, start {} of this data folder", utc(status.started_ms), status.start)),
         ("apps", status.apps.to_string()),
-        ("live objects", status.live_objects.to_string()),
+        ("live objects", live_objects),
         ("change log", format!("{} durable", size(status.log.durable_position))),
         ("recovery", format!("{} to read at a restart", size(status.log.recovery_bytes))),
     ];

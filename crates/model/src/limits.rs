@@ -79,6 +79,12 @@ pub const LOG_BYTES_PER_SECOND_MAX: usize = 1024 * 1024;
 /// Limits and times that an operator may set, with their defaults.
 #[derive(Debug, Clone)]
 pub struct ObjectLimits {
+    /// Objects in memory at once; `None` for as many as the system carries. A further one waits until
+    /// the one that was not used for longest has left. Stops a client that touches ever new objects
+    /// from using up mappings, files and memory.
+    pub live_objects_max: Option<usize>,
+    /// How long an event waits for its object to find a place in memory; then it gets `overloaded`.
+    pub place_wait: Duration,
     /// Events that may wait in one object's mailbox; beyond it callers get `overloaded` (ST-7).
     pub mailbox_events_max: usize,
     /// Bytes of events that may wait in one object's mailbox.
@@ -112,6 +118,8 @@ pub struct ObjectLimits {
 impl Default for ObjectLimits {
     fn default() -> Self {
         Self {
+            live_objects_max: None,
+            place_wait: Duration::from_secs(5),
             mailbox_events_max: 1024,
             mailbox_bytes_max: 64 * 1024 * 1024,
             events_in_flight_max: 1024,

@@ -235,6 +235,11 @@ impl ObjectContext {
         self.node.commits.push(append).inspect_err(|failure| self.gate.break_with(failure.clone()))
     }
 
+    /// Whether an object without work is to leave at once, since others want its place.
+    pub fn is_room_wanted(&self) -> bool {
+        self.control.is_room_wanted()
+    }
+
     /// Takes the next event, if the object may have one now (T7). `in_flight` is how many the guest
     /// has at present.
     pub fn poll_next(&mut self, cx: &mut Context<'_>, in_flight: usize) -> Poll<NextEvent> {

@@ -1,4 +1,4 @@
-//! What others may ask of a live object besides events: to stop, to retire, to checkpoint.
+//! What others may ask of a live object besides events: to stop, to retire, to checkpoint, to make room.
 //!
 //! The directory asks, the object's loop looks whenever it turns; requests wake it.
 
@@ -20,6 +20,7 @@ pub enum Ending {
 struct State {
     ending: Option<(Ending, Instant)>,
     checkpoint: bool,
+    make_room: bool,
     waker: Option<Waker>,
 }
 
@@ -42,6 +43,21 @@ impl Control {
     /// Asks for a checkpoint, since the log is held back.
     pub fn request_checkpoint(&self) {
         self.change(|state| state.checkpoint = true);
+    }
+
+    /// Asks the object to leave memory as soon as it has no work. Ends nothing.
+    pub fn ask_for_room(&self) {
+        self.change(|state| state.make_room = true);
+    }
+
+    /// Takes [`ask_for_room`](Self::ask_for_room) back: the object is used again.
+    pub fn stay(&self) {
+        self.lock().make_room = false;
+    }
+
+    /// Whether the object is to leave as soon as it has no work.
+    pub fn is_room_wanted(&self) -> bool {
+        self.lock().make_room
     }
 
     /// The request to end, if there is one.

@@ -2,7 +2,8 @@
 //!
 //! Finds or starts the one task of an object, however many callers race for it (ID-13), and puts
 //! events into its mailbox. An object leaves only while its mailbox is empty, under the same lock
-//! that callers put events in with, so that no event falls between two tasks.
+//! that callers put events in with, so that no event falls between two tasks. When as many objects are
+//! in memory as may be, those without work leave in the order of their last use.
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_model::limits;
+use durabo_model::limits::{self, ObjectLimits};
 use durabo_model::name::ClassName;
 use durabo_model::object::{NamespaceNumber, ObjectIdentity, ObjectKey};
 use tokio::runtime::Handle;
@@ -27,6 +28,9 @@ use crate::object::ObjectTask;
 use crate::placement::{Owner, Placement};
 pub use crate::registry::LiveObject;
 use crate::registry::{Live, Registration, Registry};
+
+/// How long those that were asked to leave get before others are asked too.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// Where an event goes.
 #[derive(Debug, Clone)]
@@ -48,6 +52,14 @@ struct Inner {
     stopping: AtomicBool,
 }
 
+/// Why an event was not put into a mailbox.
+enum Refusal {
+    /// It comes back, since its object has to be started and there is no place for one more.
+    NoPlace(Box<(ObjectAddress, Delivery)>),
+    /// It is answered with this.
+    Final(Failure),
+}
+
 /// The objects of a node; a cheap handle.
 #[derive(Clone)]
 pub struct Directory {
@@ -62,7 +74,7 @@ impl Directory {
         placement: Box<dyn Placement>,
         tasks: Handle,
     ) -> Self {
-        let registry = Arc::new(Registry::new());
+        let registry = Arc::new(Registry::new(node.limits.live_objects_max.unwrap_or(usize::MAX)));
         let stopping = AtomicBool::new(false);
         Self { inner: Arc::new(Inner { node, loader, placement, tasks, registry, stopping }) }
     }
@@ -89,7 +101,7 @@ impl Directory {
         }
         let (reply, outcome) = oneshot::channel();
         let delivery = Delivery { id: self.inner.node.counters.next_event(), work, trace, reply };
-        self.put(to, delivery)?;
+        self.put_in_place(to, delivery).await?;
         outcome.await.unwrap_or_else(|_| {
             let text = "the object's task ended without an answer; see the node's log";
             Err(Failure::new(ErrorCode::Internal, text).of_object(id))
@@ -106,6 +118,11 @@ impl Directory {
     /// How many objects are in memory.
     pub fn live_count(&self) -> usize {
         self.inner.registry.len()
+    }
+
+    /// How many objects may be in memory at once, if that is bounded.
+    pub fn live_objects_max(&self) -> Option<usize> {
+        self.inner.node.limits.live_objects_max
     }
 
     /// Whether an object is in memory.
@@ -148,17 +165,47 @@ impl Directory {
         }
     }
 
-    fn put(&self, to: ObjectAddress, delivery: Delivery) -> Result<(), Failure> {
+    /// Puts an event into its object's mailbox. If the object is not in memory and no place is free, others
+    /// are asked to leave; what they have committed goes into their files first, which takes a moment.
+    async fn put_in_place(&self, to: ObjectAddress, delivery: Delivery) -> Result<(), Failure> {
+        let registry = &self.inner.registry;
+        let limits = &self.inner.node.limits;
+        let mut waiting = (to, delivery);
+        let mut deadline = None;
+        loop {
+            let left = registry.left().notified();
+            waiting = match self.put(waiting.0, waiting.1) {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Final(failure)) => return Err(failure),
+                Err(Refusal::NoPlace(back)) => *back,
+            };
+            let now = Instant::now();
+            let deadline = *deadline.get_or_insert(now + limits.place_wait);
+            if now >= deadline {
+                return Err(no_place(limits).of_object(waiting.0.key.id));
+            }
+            registry.ask_for_room();
+            // Those that were asked may all have work: then ask others.
+            let patience = deadline.min(now + ASK_AGAIN_AFTER);
+            drop(timeout_at(patience, left).await);
+        }
+    }
+
+    fn put(&self, to: ObjectAddress, delivery: Delivery) -> Result<(), Refusal> {
         let inner = &self.inner;
         let key = to.key;
         let mut shard = inner.registry.lock(&key);
         // Under the lock: whoever is put in before `stop` looks here is told by it.
         if inner.stopping.load(Ordering::SeqCst) {
-            return Err(Failure::new(ErrorCode::Stopping, "the node is stopping; try again later"));
+            let failure = Failure::new(ErrorCode::Stopping, "the node is stopping; try again later");
+            return Err(Refusal::Final(failure));
         }
         let mut started = None;
         let live = match shard.entry(key) {
             Entry::Occupied(live) => live.into_mut(),
+            Entry::Vacant(_) if !inner.registry.take_place() => {
+                return Err(Refusal::NoPlace(Box::new((to, delivery))));
+            }
             Entry::Vacant(place) => {
                 let (live, task) = self.start(to);
                 started = Some(task);
@@ -168,14 +215,16 @@ impl Directory {
         if live.has_fallen {
             let text =
                 "the object's task has failed; the object is out of service until the node is started again";
-            return Err(Failure::new(ErrorCode::StorageFailed, text).of_object(key.id));
+            return Err(Refusal::Final(Failure::new(ErrorCode::StorageFailed, text).of_object(key.id)));
         }
+        live.used = inner.registry.next_use();
+        live.control.stay();
         let put = live.mailbox.put(key.id, delivery, &inner.node.limits);
         drop(shard);
         if let Some(task) = started {
             inner.tasks.spawn(task.run());
         }
-        put.map_err(|(_, failure)| failure)
+        put.map_err(|(_, failure)| Refusal::Final(failure))
     }
 
     fn start(&self, to: ObjectAddress) -> (Live, ObjectTask) {
@@ -192,6 +241,16 @@ impl Directory {
             registration: Registration::new(self.inner.registry.clone(), to.key),
         };
         let object = LiveObject { key: to.key, class: to.class, name };
-        (Live { object, mailbox, control, has_fallen: false }, task)
+        (Live { object, mailbox, control, has_fallen: false, used: 0 }, task)
     }
+}
+
+fn no_place(limits: &ObjectLimits) -> Failure {
+    let text = format!(
+        "{} objects are in memory, which is as many as may be, and none of them became idle within {} s; try \
+         again later, or raise the limit",
+        limits.live_objects_max.unwrap_or(usize::MAX),
+        limits.place_wait.as_secs_f64()
+    );
+    Failure::new(ErrorCode::Overloaded, text)
 }

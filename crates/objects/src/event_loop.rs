@@ -102,6 +102,9 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
         if !in_flight.is_empty() || guest.poll_quiet(cx).is_pending() {
             return Poll::Pending;
         }
+        if guest.with_context(|context| context.is_room_wanted()) {
+            return Poll::Ready(GuestExit::Idle);
+        }
         while idle.as_mut().poll(cx).is_ready() {
             if active_at + idle_after <= Instant::now() {
                 return Poll::Ready(GuestExit::Idle);

@@ -4,9 +4,12 @@
 //! is checked under the same lock with which events are put in, so that no event falls between two
 //! tasks, and the object's files are closed under it, so that they are never open twice. The entry of a
 //! task that ended without leaving stays and refuses: what it had committed may be in the log alone.
+//!
+//! Tasks have places, of which there is a fixed number. When none is free, the objects that were not used
+//! for longest are asked to leave as soon as they have no work.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use durabo_model::name::ClassName;
@@ -18,6 +21,9 @@ use crate::mailbox::Mailbox;
 
 /// Parts of the table.
 const SHARDS: usize = 64;
+
+/// Every how manieth place is asked for when none is free.
+const ASKED_PART: usize = 16;
 
 /// An object in memory.
 #[derive(Debug, Clone)]
@@ -37,6 +43,8 @@ pub(crate) struct Live {
     pub control: Arc<Control>,
     /// The task has ended without leaving.
     pub has_fallen: bool,
+    /// When it was last sent an event, as a count of such moments.
+    pub used: u64,
 }
 
 pub(crate) type Shard = HashMap<ObjectKey, Live>;
@@ -45,11 +53,63 @@ pub(crate) type Shard = HashMap<ObjectKey, Live>;
 pub(crate) struct Registry {
     shards: Vec<Mutex<Shard>>,
     left: Notify,
+    places_max: usize,
+    places_taken: AtomicUsize,
+    /// Held by who looks for objects that could leave, since that looks at all of them.
+    search: Mutex<()>,
+    uses: AtomicU64,
 }
 
 impl Registry {
-    pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), left: Notify::new() }
+    /// A table for so many tasks.
+    pub(crate) fn new(places_max: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            left: Notify::new(),
+            places_max,
+            places_taken: AtomicUsize::new(0),
+            search: Mutex::default(),
+            uses: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a place for a task, if one is free. A [`Registration`] gives it back.
+    pub(crate) fn take_place(&self) -> bool {
+        let one_more = |taken| (taken < self.places_max).then_some(taken + 1);
+        self.places_taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    /// Number of the present use, for [`Live::used`].
+    pub(crate) fn next_use(&self) -> u64 {
+        self.uses.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks a part of the objects to leave: of those not asked yet, the ones used longest ago. A part, so
+    /// that a node that is always full looks at all its objects once per many starts.
+    pub(crate) fn ask_for_room(&self) {
+        let Ok(_search) = self.search.try_lock() else { return };
+        let mut candidates = Vec::new();
+        self.for_each(|live| {
+            if !live.control.is_room_wanted() {
+                candidates.push((live.used, live.object.key));
+            }
+        });
+        let count = (self.places_max / ASKED_PART).max(1).min(candidates.len());
+        if count == 0 {
+            return;
+        }
+        candidates.select_nth_unstable(count - 1);
+        for (used, key) in &candidates[..count] {
+            // It may have been used meanwhile.
+            if let Some(live) = self.lock(key).get(key).filter(|live| live.used == *used) {
+                live.control.ask_for_room();
+            }
+        }
+    }
+
+    fn give_place_back(&self) {
+        self.places_taken.fetch_sub(1, Ordering::Relaxed);
+        self.left.notify_waiters();
     }
 
     /// The part in which `key` stands, locked.
@@ -102,7 +162,7 @@ impl Registration {
         shard.remove(&self.key);
         self.has_left.store(true, Ordering::Relaxed);
         drop(shard);
-        self.registry.left.notify_waiters();
+        self.registry.give_place_back();
         Ok(())
     }
 }
@@ -115,6 +175,6 @@ impl Drop for Registration {
         if let Some(live) = self.registry.lock(&self.key).get_mut(&self.key) {
             live.has_fallen = true;
         }
-        self.registry.left.notify_waiters();
+        self.registry.give_place_back();
     }
 }

@@ -118,6 +118,7 @@ impl ControlPlane for NodeControl {
             started_ms: self.started.0,
             apps: self.uploads.catalog.snapshot().apps().count(),
             live_objects: self.directory.live_count(),
+            live_objects_max: self.directory.live_objects_max(),
             log: LogReport { durable_position: head.0, recovery_bytes: head.0 - least.0 },
         };
         async move { Ok(report) }.boxed()

@@ -4,6 +4,7 @@
 //! only those above it.
 
 mod system;
+mod system_limits;
 pub mod config;
 pub mod logging;
 mod log_threads;

@@ -40,6 +40,7 @@ use crate::deployed::DeployedCode;
 use crate::log_threads::LogThreads;
 use crate::open::{OpenedFolder, open_folder};
 use crate::system::{SystemClock, SystemRandom};
+use crate::system_limits;
 use crate::token::read_or_make_token;
 use crate::upload::Uploads;
 
@@ -67,8 +68,9 @@ pub struct Node {
 
 impl Node {
     /// Opens the data folder, recovers, and serves. Returns once both listeners take connections.
-    pub fn start(config: NodeConfig) -> anyhow::Result<Self> {
+    pub fn start(mut config: NodeConfig) -> anyhow::Result<Self> {
         check_addresses(&config)?;
+        system_limits::apply(&mut config.limits)?;
         let opened = open_folder(&config)?;
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);

@@ -97,6 +97,46 @@ fn timers_left_behind_hold_later_events_back_and_lose_nothing() {
 }
 
 #[test]
+fn objects_beyond_the_places_take_turns_and_lose_nothing() {
+    const PLACES: usize = 10;
+    let node = TestNode::with(TestConfig::with_limits(|limits| limits.live_objects_max = Some(PLACES)));
+    let control = node.control();
+    let live = || control.status()["liveObjects"].as_u64().expect("a number");
+    assert_eq!(control.status()["liveObjectsMax"], json!(PLACES));
+    let objects: Vec<Object> = (0..50).map(|_| node.fresh(guest::GATES, "Gates")).collect();
+    for round in 1..=3 {
+        for object in &objects {
+            assert_eq!(object.ok("increment", json!([])), json!(round));
+            assert!(live() <= PLACES as u64);
+        }
+    }
+    together(objects.len(), |number| {
+        assert_eq!(objects[number].ok("increment", json!([])), json!(4));
+        assert!(live() <= PLACES as u64);
+    });
+    let counters = together(objects.len(), |number| objects[number].ok("read", json!([])));
+    assert_eq!(counters, vec![json!(4); objects.len()]);
+}
+
+#[test]
+fn an_object_without_a_place_is_refused_while_all_others_are_busy() {
+    let node = TestNode::with(TestConfig::with_limits(|limits| {
+        limits.live_objects_max = Some(2);
+        limits.place_wait = Duration::from_millis(100);
+    }));
+    let [first, second, third] = std::array::from_fn(|_| node.fresh(guest::GATES, "Gates"));
+    first.ok("leave_behind", json!([1, 1500]));
+    second.ok("leave_behind", json!([1, 1500]));
+    let error = third.fails("read", json!([]));
+    assert_eq!((error.code.as_str(), error.status, error.overloaded), ("overloaded", 503, true), "{error:?}");
+    error.assert_says("2 objects are in memory");
+    // Those that are in memory are served, and their timers were not cut.
+    assert_eq!(first.ok("increment", json!([])), json!(1));
+    eventually("a place is free", || third.call("read", json!([])).ok());
+    assert_eq!(first.ok("read", json!([])), json!(1));
+}
+
+#[test]
 fn waiting_costs_no_cpu_time() {
     let object = strict_node().fresh(guest::LIFECYCLE, "Lifecycle");
     assert_eq!(object.ok("sleep", json!([1500])), json!(1));

@@ -230,6 +230,8 @@ pub struct StatusReport {
     pub apps: usize,
     /// Objects in memory.
     pub live_objects: usize,
+    /// How many may be, if that is bounded.
+    pub live_objects_max: Option<usize>,
     /// The change log.
     pub log: LogReport,
 }

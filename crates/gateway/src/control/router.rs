@@ -356,6 +356,7 @@ mod tests {
                     started_ms: 0,
                     apps: 1,
                     live_objects: 0,
+                    live_objects_max: Some(1),
                     log,
                 })
             })

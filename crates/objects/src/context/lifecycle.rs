@@ -74,6 +74,9 @@ impl ObjectContext {
                 let is_sql = matches!(self.mailbox.first(), Some(Work::Sql(_)));
                 return Poll::Ready(if is_sql { Waited::Sql } else { Waited::Event });
             }
+            if self.control.is_room_wanted() {
+                return Poll::Ready(Waited::Idle);
+            }
             idle.as_mut().poll(cx).map(|()| Waited::Idle)
         })
         .await
