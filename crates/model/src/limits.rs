@@ -109,6 +109,9 @@ pub struct ObjectLimits {
     pub wal_bytes_max: usize,
     /// Pages of one turn's transaction, in bytes; beyond it the statement fails with SQLITE_FULL.
     pub transaction_bytes_max: usize,
+    /// Memory that SQLite may take for the statements of one object, in bytes; beyond it the statement
+    /// fails with SQLITE_NOMEM. Stops sorts, aggregates and recursive queries from eating the node's memory.
+    pub sql_memory_bytes_max: usize,
     /// Largest database file, in pages of 4096 bytes (SQ-25).
     pub database_pages_max: u32,
     /// A constructor that takes longer resets the object, as a critical section would (IG-9).
@@ -131,6 +134,7 @@ impl Default for ObjectLimits {
             memory_bytes_max: 128 * 1024 * 1024,
             wal_bytes_max: 4 * 1024 * 1024,
             transaction_bytes_max: 64 * 1024 * 1024,
+            sql_memory_bytes_max: 64 * 1024 * 1024,
             database_pages_max: 2_621_440, // 10 GiB, as the hosted service
             start_timeout: Duration::from_secs(30),
         }

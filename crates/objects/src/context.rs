@@ -18,6 +18,7 @@ use durabo_model::object::ObjectIdentity;
 use durabo_model::sequence::Sequence;
 use durabo_model::time::Clock;
 use durabo_storage::database::Database;
+use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
 use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::{Sleep, sleep_until};
@@ -435,7 +436,11 @@ impl ObjectContext {
         self.database.copy_wal_to_file(durable, committed).map_err(|error| self.storage_failed(error))
     }
 
-    fn storage_failed(&self, error: durabo_storage::error::StorageError) -> Failure {
-        Failure::new(ErrorCode::StorageFailed, error.to_string()).of_object(self.identity.key.id)
+    fn storage_failed(&self, error: StorageError) -> Failure {
+        let code = match &error {
+            StorageError::Poisoned(cause) if cause.is_out_of_memory() => ErrorCode::MemoryLimitExceeded,
+            _ => ErrorCode::StorageFailed,
+        };
+        Failure::new(code, error.to_string()).of_object(self.identity.key.id)
     }
 }

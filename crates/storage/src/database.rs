@@ -13,6 +13,7 @@ use crate::cursor::{Cursor, Running, Taken};
 use crate::error::{StorageError, sql_failed};
 use crate::object_file::ObjectFile;
 use crate::sql_error::SqlError;
+use crate::sql_memory::MemoryScope;
 use crate::statement::Counts;
 use crate::statement_cache::StatementCache;
 use crate::value::Value;
@@ -35,6 +36,9 @@ pub struct DatabaseOptions {
     /// Pages of one turn, in bytes; beyond it the statement fails with SQLITE_FULL. May be passed by
     /// what the page cache holds, at most 1 MiB.
     pub transaction_bytes_max: usize,
+    /// Memory that SQLite may take for what its statements do, in bytes; beyond it the statement fails
+    /// with SQLITE_NOMEM and poisons the database.
+    pub memory_bytes_max: usize,
     /// Name by which the object was reached; stored with its first write.
     pub name: Option<String>,
 }
@@ -45,6 +49,7 @@ impl Default for DatabaseOptions {
         Self {
             pages_max: limits.database_pages_max,
             transaction_bytes_max: limits.transaction_bytes_max,
+            memory_bytes_max: limits.sql_memory_bytes_max,
             name: None,
         }
     }
@@ -61,6 +66,8 @@ pub struct Database {
     pub(crate) poison: Option<SqlError>,
     pub(crate) frames: WalFrames,
     pub(crate) options: DatabaseOptions,
+    /// What SQLite holds for open cursors, in bytes.
+    pub(crate) memory_used: i64,
     /// Whether the name needs no storing, as far as is known.
     pub(crate) name_settled: bool,
 }
@@ -87,6 +94,7 @@ impl Database {
             frames: WalFrames::default(),
             name_settled: options.name.is_none(),
             options: options.clone(),
+            memory_used: 0,
         })
     }
 
@@ -166,14 +174,21 @@ impl Database {
     /// Drops a cursor and frees its statement.
     pub fn cursor_close(&mut self, id: CursorId) {
         if let Some(mut cursor) = self.cursors.remove(&id) {
-            let taken = cursor.close();
-            self.put_back(taken.ended);
+            self.within_memory(|database| {
+                let taken = cursor.close();
+                database.put_back(taken.ended);
+            });
         }
     }
 
     fn cursor_rows(&mut self, id: CursorId, rows_max: u32, bytes_max: usize) -> Result<Vec<Value>, SqlError> {
         self.cost = 0;
         self.check_poison()?;
+        self.within_memory(|database| database.cursor_take(id, rows_max, bytes_max))
+            .map_err(|error| self.explained(error))
+    }
+
+    fn cursor_take(&mut self, id: CursorId, rows_max: u32, bytes_max: usize) -> Result<Vec<Value>, SqlError> {
         let mut rows = Vec::new();
         let cursor = self.cursors.get_mut(&id).ok_or_else(SqlError::cursor_closed)?;
         let before = cursor.cost(&mut Taken::default());
@@ -183,6 +198,32 @@ impl Database {
             Some(error) if self.poison.is_some() => Err(error),
             _ => Ok(rows),
         }
+    }
+
+    /// Runs what enters SQLite for a guest, within the memory that its statements may take together.
+    pub(crate) fn within_memory<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
+        if self.cursors.is_empty() {
+            // What is left is caches, which have limits of their own.
+            self.memory_used = 0;
+        }
+        let scope = MemoryScope::enter(self.memory_used, self.options.memory_bytes_max);
+        let result = run(self);
+        let (used, was_refused) = scope.leave();
+        self.memory_used = used;
+        if let Some(poison) = self.poison.as_mut().filter(|poison| was_refused && poison.is_out_of_memory()) {
+            let text = format!(
+                "the statements of the object need more than {} bytes of memory, which is the limit; sort and \
+                 collect fewer rows at once",
+                self.options.memory_bytes_max
+            );
+            *poison = SqlError::sqlite(poison.code, &text, None);
+        }
+        result
+    }
+
+    /// An error of a statement, in the words of the poison if that is its cause.
+    pub(crate) fn explained(&self, error: SqlError) -> SqlError {
+        self.poison.clone().filter(|poison| poison.code == error.code).unwrap_or(error)
     }
 
     /// Takes back an ended statement, and looks at the error it ended with.

@@ -48,6 +48,11 @@ impl Database {
     pub fn exec(&mut self, query: &str, bindings: &[Value], rows_max: u32) -> Result<ResultSet, SqlError> {
         self.cost = 0;
         self.check_poison()?;
+        self.within_memory(|database| database.exec_all(query, bindings, rows_max))
+            .map_err(|error| self.explained(error))
+    }
+
+    fn exec_all(&mut self, query: &str, bindings: &[Value], rows_max: u32) -> Result<ResultSet, SqlError> {
         if let Some((text, statement)) = self.cache.take(query) {
             return self.run_last(Running { statement, text: Some(text) }, bindings, rows_max);
         }

@@ -10,6 +10,7 @@ pub mod value;
 pub mod folder;
 pub mod object_file;
 pub mod vfs_files;
+mod sql_memory;
 mod vfs;
 mod search;
 mod functions;

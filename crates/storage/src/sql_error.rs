@@ -73,6 +73,11 @@ impl SqlError {
         )
     }
 
+    /// Whether a statement wanted more memory than it may have.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.primary() == rusqlite::ffi::SQLITE_NOMEM
+    }
+
     /// The primary result code of SQLite.
     pub(crate) fn primary(&self) -> i32 {
         self.code & 0xff

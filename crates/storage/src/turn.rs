@@ -42,7 +42,7 @@ impl Database {
     /// an error the turn is undone and the instance has to be reset (OG-10, OG-11).
     pub fn end_turn(&mut self) -> Result<Option<TurnCommit>, StorageError> {
         self.check_poison().map_err(StorageError::Poisoned)?;
-        self.settle_cursors();
+        self.within_memory(Self::settle_cursors);
         self.check_poison().map_err(StorageError::Poisoned)?;
         if !self.turn_open {
             return Ok(None);

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 use rusqlite::ffi;
 
+use crate::sql_memory;
 use crate::vfs_files::{self, OpenFile};
 
 /// Name under which connections ask for this VFS.
@@ -31,6 +32,8 @@ struct VfsFile {
 pub(crate) fn register() -> Result<(), i32> {
     static REGISTERED: OnceLock<Result<(), i32>> = OnceLock::new();
     *REGISTERED.get_or_init(|| {
+        // Must come before SQLite is in use; without it no object's memory would be bounded.
+        sql_memory::install()?;
         // SAFETY: called once; arguments are those that the option takes. It fails if SQLite is
         // already in use, which costs memory only.
         unsafe {

@@ -22,6 +22,7 @@ mod neighbours;
 mod restart;
 mod rpc;
 mod sql_allowed;
+mod sql_attacks;
 mod sql_growth;
 mod sql_limits;
 mod sql_statements;

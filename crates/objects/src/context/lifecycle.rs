@@ -191,6 +191,7 @@ fn database_options(node: &Node, identity: &ObjectIdentity) -> DatabaseOptions {
     DatabaseOptions {
         pages_max: node.limits.database_pages_max,
         transaction_bytes_max: node.limits.transaction_bytes_max,
+        memory_bytes_max: node.limits.sql_memory_bytes_max,
         name: identity.name.clone(),
     }
 }

@@ -117,3 +117,55 @@ fn a_transaction_over_its_limit_fails_with_full_and_is_undone() {
     f.reset();
     assert_eq!(f.integer("SELECT count(*) FROM t"), 1);
 }
+
+/// Three million numbers, more than fit into the memory of a statement.
+const MANY: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)";
+
+fn small_memory() -> Fixture {
+    fixture_with(DatabaseOptions { memory_bytes_max: 4 * 1024 * 1024, ..Default::default() })
+}
+
+#[test]
+fn statements_without_end_in_memory_are_cut_at_its_limit() {
+    let sort = format!(
+        "{MANY} SELECT max(r) FROM (SELECT i AS r FROM n ORDER BY hex(randomblob(16)) LIMIT -1 OFFSET 1)"
+    );
+    let distinct = format!("{MANY} SELECT count(DISTINCT i) FROM n");
+    let array = format!("{MANY} SELECT length(json_group_array(i)) FROM n");
+    let rows = "WITH RECURSIVE n(i, b) AS (SELECT 1, zeroblob(1000000) UNION SELECT i + 1, randomblob(1000000) \
+                FROM n WHERE i < 1000) SELECT max(i) FROM n ORDER BY b";
+    for query in [&sort, &distinct, &array, rows] {
+        let mut f = small_memory();
+        let error = f.error(query);
+        assert_eq!(error.name, "SQLITE_NOMEM", "{query}: {error}");
+        assert!(error.message.contains("more than 4194304 bytes of memory"), "{query}: {error}");
+        assert_eq!(f.error("SELECT 1"), error);
+    }
+}
+
+#[test]
+fn memory_that_is_used_and_given_back_counts_no_more() {
+    let mut f = small_memory();
+    let sort = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) \
+                SELECT i FROM n ORDER BY hex(randomblob(50))";
+    for _ in 0..20 {
+        let rest = f.exec(sort).rest.expect("rows are left");
+        f.database.cursor_close(rest);
+    }
+    // One cursor is always open, so that nothing is forgotten.
+    let first = f.exec(sort).rest.expect("rows are left");
+    for _ in 0..20 {
+        let rest = f.exec(sort).rest.expect("rows are left");
+        f.database.cursor_close(rest);
+    }
+    f.database.cursor_close(first);
+}
+
+#[test]
+fn open_cursors_share_the_memory_of_the_object() {
+    let mut f = small_memory();
+    let sort = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) \
+                SELECT i FROM n ORDER BY hex(randomblob(50))";
+    let error = (0..20).find_map(|_| f.database.exec(sort, &[], 1).err()).expect("a refusal");
+    assert_eq!(error.name, "SQLITE_NOMEM", "{error}");
+}

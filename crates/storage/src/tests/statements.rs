@@ -294,6 +294,7 @@ fn b_06_migration_files_with_breakpoint_marks() {
 #[test]
 fn instr_and_replace_answer_as_the_stock_ones() {
     let mut f = fixture();
+    crate::vfs::register().expect("SQLite is set up");
     let stock = rusqlite::Connection::open_in_memory().expect("stock");
     let values = [
         "NULL",

@@ -1,0 +1,138 @@
+//! SQLite's memory, counted by connection: a statement that wants more than its share gets SQLITE_NOMEM.
+//!
+//! Sorts, common table expressions and aggregates hold their rows in memory that no limit of SQLite's own
+//! sees by connection. So its allocator is wrapped once for the process, and whoever enters SQLite for a
+//! guest opens a scope on its thread, in which what is allocated counts. Outside of scopes, as for
+//! commits, nothing is refused.
+#![allow(unsafe_code)]
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::sync::OnceLock;
+
+use rusqlite::ffi;
+
+/// SQLite's own allocator, without its application data, which it does not use.
+struct Allocator {
+    malloc: unsafe extern "C" fn(c_int) -> *mut c_void,
+    free: unsafe extern "C" fn(*mut c_void),
+    realloc: unsafe extern "C" fn(*mut c_void, c_int) -> *mut c_void,
+    size: unsafe extern "C" fn(*mut c_void) -> c_int,
+}
+
+static ALLOCATOR: OnceLock<Allocator> = OnceLock::new();
+
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    used: i64,
+    max: i64,
+    refused: bool,
+}
+
+thread_local! {
+    static ACCOUNT: Cell<Option<Account>> = const { Cell::new(None) };
+}
+
+/// Counts what SQLite allocates and frees on this thread until it is left.
+pub(crate) struct MemoryScope {
+    outer: Option<Account>,
+}
+
+impl MemoryScope {
+    /// Begins with `used` bytes of at most `max`.
+    pub(crate) fn enter(used: i64, max: usize) -> Self {
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        Self { outer: ACCOUNT.replace(Some(Account { used, max, refused: false })) }
+    }
+
+    /// Bytes used now, and whether an allocation was refused.
+    pub(crate) fn leave(self) -> (i64, bool) {
+        ACCOUNT.get().map_or((0, false), |account| (account.used, account.refused))
+    }
+}
+
+impl Drop for MemoryScope {
+    fn drop(&mut self) {
+        ACCOUNT.set(self.outer);
+    }
+}
+
+/// Puts the counting allocator into SQLite. Fails if SQLite is in use already.
+pub(crate) fn install() -> Result<(), i32> {
+    // SAFETY: all fields are pointers that may be null.
+    let mut methods: ffi::sqlite3_mem_methods = unsafe { std::mem::zeroed() };
+    // SAFETY: the option fills the structure given.
+    let result = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_GETMALLOC, &raw mut methods) };
+    if result != ffi::SQLITE_OK {
+        return Err(result);
+    }
+    let (Some(malloc), Some(free), Some(realloc), Some(size)) =
+        (methods.xMalloc, methods.xFree, methods.xRealloc, methods.xSize)
+    else {
+        return Err(ffi::SQLITE_ERROR);
+    };
+    if ALLOCATOR.set(Allocator { malloc, free, realloc, size }).is_err() {
+        return Err(ffi::SQLITE_MISUSE);
+    }
+    methods.xMalloc = Some(counted_malloc);
+    methods.xFree = Some(counted_free);
+    methods.xRealloc = Some(counted_realloc);
+    // SAFETY: SQLite copies the structure; its functions keep the promises of those they wrap.
+    let result = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const methods) };
+    if result == ffi::SQLITE_OK { Ok(()) } else { Err(result) }
+}
+
+/// Whether so many bytes more are allowed now.
+fn admits(bytes: i64) -> bool {
+    let Some(account) = ACCOUNT.get() else { return true };
+    let fits = bytes <= 0 || account.used.saturating_add(bytes) <= account.max;
+    if !fits {
+        ACCOUNT.set(Some(Account { refused: true, ..account }));
+    }
+    fits
+}
+
+fn count(bytes: i64) {
+    if let Some(account) = ACCOUNT.get() {
+        ACCOUNT.set(Some(Account { used: account.used.saturating_add(bytes), ..account }));
+    }
+}
+
+unsafe extern "C" fn counted_malloc(bytes: c_int) -> *mut c_void {
+    let Some(allocator) = ALLOCATOR.get().filter(|_| admits(i64::from(bytes))) else {
+        return std::ptr::null_mut();
+    };
+    // SAFETY: the arguments are those of SQLite; the block is of the same allocator.
+    unsafe {
+        let block = (allocator.malloc)(bytes);
+        if !block.is_null() {
+            count(i64::from((allocator.size)(block)));
+        }
+        block
+    }
+}
+
+unsafe extern "C" fn counted_free(block: *mut c_void) {
+    let Some(allocator) = ALLOCATOR.get().filter(|_| !block.is_null()) else { return };
+    // SAFETY: SQLite frees what the allocator gave out.
+    unsafe {
+        count(-i64::from((allocator.size)(block)));
+        (allocator.free)(block);
+    }
+}
+
+unsafe extern "C" fn counted_realloc(block: *mut c_void, bytes: c_int) -> *mut c_void {
+    let Some(allocator) = ALLOCATOR.get() else { return std::ptr::null_mut() };
+    // SAFETY: SQLite gives a block that the allocator gave out; it stays valid if null comes back.
+    unsafe {
+        let before = i64::from((allocator.size)(block));
+        if !admits(i64::from(bytes) - before) {
+            return std::ptr::null_mut();
+        }
+        let grown = (allocator.realloc)(block, bytes);
+        if !grown.is_null() {
+            count(i64::from((allocator.size)(grown)) - before);
+        }
+        grown
+    }
+}

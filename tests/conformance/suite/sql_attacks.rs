@@ -1,0 +1,104 @@
+//! SQL that wants to take the node's memory, its disk or its time: cut, undone, and nobody else is hurt.
+//!
+//! Endless statements that only take time are in `limits`.
+
+use std::sync::LazyLock;
+use std::thread;
+
+use durabo_conformance::node::TestConfig;
+use durabo_conformance::{ErrorRecord, TestNode, guest};
+use serde_json::json;
+
+use crate::database::{Database, Step, step};
+use crate::standing::{node, strict_node};
+
+const SQL_MEMORY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// A node that gives little memory to SQL.
+fn lean_node() -> &'static TestNode {
+    static NODE: LazyLock<TestNode> = LazyLock::new(|| {
+        let limits = TestConfig::with_limits(|limits| limits.sql_memory_bytes_max = SQL_MEMORY_BYTES_MAX);
+        TestNode::with(limits)
+    });
+    &NODE
+}
+
+/// Runs a turn that must fail. Meanwhile a neighbour is answered; afterwards the object is, without what
+/// the turn had written.
+fn fails_alone(steps: &[Step<'_>]) -> ErrorRecord {
+    let fresh = || Database::of(lean_node().fresh(guest::SQL, "Sql"));
+    let (db, neighbour) = (fresh(), fresh());
+    db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, parent, a)");
+    db.exec(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+         INSERT INTO t SELECT i, i - 1, randomblob(500000) FROM n",
+    );
+    let mut turn = vec![step("DELETE FROM t WHERE id = 40")];
+    turn.extend_from_slice(steps);
+    let error = thread::scope(|scope| {
+        let failing = scope.spawn(|| db.run_fails(&turn));
+        while !failing.is_finished() {
+            assert_eq!(neighbour.value("SELECT 1", json!([])), json!(1));
+        }
+        failing.join().expect("a client panicked")
+    });
+    assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(40));
+    error
+}
+
+#[test]
+fn b_11_a_recursive_query_over_large_rows_is_cut_at_the_memory_of_sql() {
+    let error = fails_alone(&[step(
+        "WITH RECURSIVE r(id, a) AS (SELECT id, a FROM t WHERE id = 1
+         UNION ALL SELECT t.id, t.a FROM t JOIN r ON t.parent = r.id)
+         SELECT id FROM (SELECT id, a FROM r ORDER BY a LIMIT -1 OFFSET 1)",
+    )]);
+    error.assert_reset("memory-limit-exceeded");
+    error.assert_says("more than 8388608 bytes of memory");
+}
+
+#[test]
+fn a_sort_without_end_is_cut_at_the_memory_of_sql() {
+    let error = fails_alone(&[step(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+         SELECT i FROM n ORDER BY i % 7 LIMIT -1 OFFSET 1",
+    )]);
+    error.assert_reset("memory-limit-exceeded");
+    error.assert_says("SQLITE_NOMEM");
+}
+
+#[test]
+fn a_group_concat_without_end_is_cut_at_the_cpu_limit() {
+    let db = Database::of(strict_node().fresh(guest::SQL, "Sql"));
+    // Its value stops growing at the largest that there may be, but its rows do not end.
+    let error = db.run_fails(&[step(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT group_concat(i) FROM n",
+    )]);
+    error.assert_reset("cpu-limit-exceeded");
+    assert_eq!(db.value("SELECT 1", json!([])), json!(1));
+}
+
+#[test]
+fn a_transaction_of_a_gigabyte_is_cut_and_undone() {
+    let db = Database::of(node().fresh(guest::SQL, "Sql"));
+    db.exec("CREATE TABLE t (a)");
+    let error = db.run_fails(&[step(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1074)
+         INSERT INTO t SELECT zeroblob(1000000) FROM n",
+    )]);
+    error.assert_reset("storage-failed");
+    error.assert_says("SQLITE_FULL");
+    assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(0));
+}
+
+#[test]
+fn functions_that_search_long_texts_take_little_time() {
+    let db = Database::of(strict_node().fresh(guest::SQL, "Sql"));
+    let found = db.rows(
+        "WITH t(hay) AS (SELECT replace(hex(zeroblob(1000000)), '00', 'aa'))
+         SELECT instr(hay, substr(hay, 1, 900000) || 'b'),
+                length(replace(hay, substr(hay, 1, 900000) || 'b', '')) FROM t",
+        json!([]),
+    );
+    assert_eq!(found, json!([[0, 2_000_000]]));
+}
