@@ -21,4 +21,5 @@ pub mod error_codes;
 pub mod contract;
 pub mod forbidden;
 pub mod clocks;
+pub mod limits;
 pub mod links;

@@ -9,7 +9,7 @@ use tidy::problem::{Problem, assert_none};
 use tidy::repository::Repository;
 use tidy::source::Source;
 use tidy::{
-    cases, clocks, contract, error_codes, forbidden, headers, layers, lengths, links, module_order,
+    cases, clocks, contract, error_codes, forbidden, headers, layers, lengths, limits, links, module_order,
     named_crates, names, unsafe_code,
 };
 
@@ -105,6 +105,12 @@ fn every_error_code_is_explained() {
     let codes = REPOSITORY.source(error_codes::CODES_PATH).expect("the list of codes exists");
     let explained = REPOSITORY.document(error_codes::DOCUMENT_PATH);
     assert_none("error codes", &error_codes::check(&codes.text, explained));
+}
+
+#[test]
+fn every_limit_is_explained() {
+    let limits = REPOSITORY.source(limits::LIMITS_PATH).expect("the limits exist");
+    assert_none("limits", &limits::check(&limits.text, REPOSITORY.document(limits::DOCUMENT_PATH)));
 }
 
 #[test]
