@@ -51,6 +51,10 @@ pub const SQL_RETURNING_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// `cursor-closed`: no statement may stay active over a turn end, or it would pin the WAL for ever.
 pub const CURSOR_READ_AHEAD_BYTES_MAX: usize = 1024 * 1024;
 
+/// Rows that all cursors of one object keep in memory, in bytes: what was read ahead and what writing
+/// statements returned. Stops a guest from multiplying those bounds by the number of cursors.
+pub const CURSORS_KEPT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// Cursors that one instance may hold open; stops a guest that opens and forgets them.
 pub const CURSORS_OPEN_MAX: usize = 1000;
 

@@ -47,6 +47,8 @@ pub(crate) struct Cursor {
     columns: usize,
     returned: u64,
     counts: Counts,
+    /// Bytes of the rows that are here.
+    kept_bytes: usize,
 }
 
 impl Cursor {
@@ -54,12 +56,13 @@ impl Cursor {
     pub(crate) fn running(mut running: Running) -> Self {
         let columns = running.statement.columns();
         let counts = Counts { rows_read: running.statement.rows_read(1), rows_written: 0 };
-        Self { state: State::Running(running), columns, returned: 1, counts }
+        Self { state: State::Running(running), columns, returned: 1, counts, kept_bytes: 0 }
     }
 
     /// A cursor of rows that are all here.
     pub(crate) fn kept(rows: Vec<Value>, columns: usize, counts: Counts) -> Self {
-        Self { state: State::Kept(rows.into_iter(), None), columns, returned: 0, counts }
+        let kept_bytes = rows.iter().map(Value::size_bytes).sum();
+        Self { state: State::Kept(rows.into_iter(), None), columns, returned: 0, counts, kept_bytes }
     }
 
     /// Counts so far, rows that were read ahead included.
@@ -79,6 +82,11 @@ impl Cursor {
     /// Whether the statement has not ended.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.state, State::Running(_))
+    }
+
+    /// Bytes of rows that it keeps in memory.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// Whether no row is left.
@@ -109,6 +117,7 @@ impl Cursor {
                 State::Kept(kept, _) if kept.len() > 0 => {
                     for value in kept.take(self.columns) {
                         bytes += value.size_bytes();
+                        self.kept_bytes = self.kept_bytes.saturating_sub(value.size_bytes());
                         rows.push(value);
                     }
                     count += 1;
@@ -148,8 +157,9 @@ impl Cursor {
         Taken { ended: Some(running), error }
     }
 
-    /// Reads ahead what is left, so that the statement is over; if that is too much, gives it up.
-    pub(crate) fn settle(&mut self) -> Taken {
+    /// Reads ahead what is left, so that the statement is over; if that is too much, or more than
+    /// `room` bytes, gives it up.
+    pub(crate) fn settle(&mut self, room: usize) -> Taken {
         if !matches!(self.state, State::Running(_)) {
             return Taken::default();
         }
@@ -157,12 +167,13 @@ impl Cursor {
         loop {
             let State::Running(running) = &mut self.state else { return Taken::default() };
             bytes += running.statement.row(&mut rows);
-            if bytes > CURSOR_READ_AHEAD_BYTES_MAX {
+            if bytes > CURSOR_READ_AHEAD_BYTES_MAX.min(room) {
                 return self.close();
             }
             let taken = self.advance();
             if taken.ended.is_some() {
                 self.state = State::Kept(rows.into_iter(), taken.error.clone());
+                self.kept_bytes = bytes;
                 return taken;
             }
         }
@@ -172,6 +183,7 @@ impl Cursor {
     pub(crate) fn close(&mut self) -> Taken {
         let taken = self.end(None);
         self.state = State::Failed(SqlError::cursor_closed());
+        self.kept_bytes = 0;
         taken
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use durabo_model::limits::{ObjectLimits, ROWS_BATCH_BYTES_MAX};
+use durabo_model::limits::{CURSORS_KEPT_BYTES_MAX, ObjectLimits, ROWS_BATCH_BYTES_MAX};
 use rusqlite::ffi;
 
 use crate::connection::Connection;
@@ -198,6 +198,12 @@ impl Database {
             Some(error) if self.poison.is_some() => Err(error),
             _ => Ok(rows),
         }
+    }
+
+    /// Bytes of rows that cursors may keep in memory on top of what they keep.
+    pub(crate) fn room_for_rows(&self) -> usize {
+        let kept: usize = self.cursors.values().map(Cursor::kept_bytes).sum();
+        CURSORS_KEPT_BYTES_MAX.saturating_sub(kept)
     }
 
     /// Runs what enters SQLite for a guest, within the memory that its statements may take together.

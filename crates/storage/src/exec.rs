@@ -88,7 +88,8 @@ impl Database {
         if running.statement.is_read_only() {
             return self.open_cursor(running, rows_max);
         }
-        let result = self.run_to_end(&mut running.statement, Some(SQL_RETURNING_BYTES_MAX));
+        let rows_bytes_max = SQL_RETURNING_BYTES_MAX.min(self.room_for_rows());
+        let result = self.run_to_end(&mut running.statement, Some(rows_bytes_max));
         self.put_back(Some(running));
         let Finished { columns, rows, counts } = result?;
         let mut cursor = Cursor::kept(rows, columns.len(), counts);
@@ -195,7 +196,7 @@ impl Database {
             if bytes > bytes_max {
                 let text = format!(
                     "the rows of RETURNING are over {bytes_max} bytes, which is the limit; return fewer \
-                     columns or write fewer rows at once"
+                     columns, write fewer rows at once or read open cursors to their end"
                 );
                 break Err(SqlError::host(LIMIT_EXCEEDED, text));
             }

@@ -75,8 +75,11 @@ impl Database {
 
     fn settle_cursors(&mut self) {
         let mut settled = Vec::new();
+        let mut room = self.room_for_rows();
         for cursor in self.cursors.values_mut() {
-            settled.push(cursor.settle());
+            let before = cursor.kept_bytes();
+            settled.push(cursor.settle(room));
+            room = room.saturating_sub(cursor.kept_bytes().saturating_sub(before));
         }
         for taken in settled {
             // The cursor keeps the error. A cut concerns the turn too: its event has no time left.

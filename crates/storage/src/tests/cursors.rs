@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::database::CursorId;
+use durabo_model::limits::CURSORS_KEPT_BYTES_MAX;
 
 fn numbers(f: &mut Fixture, count: u32) {
     f.exec("CREATE TABLE t(n INTEGER PRIMARY KEY, pad)");
@@ -163,4 +164,24 @@ fn b_03_a_cursor_left_half_read_does_not_pin_the_wal() {
     }
     assert!(largest < 2 * 1024 * 1024, "{largest}");
     assert_eq!(f.database.cursor_next(cursor, 1000).expect("read ahead").len(), 999);
+}
+
+#[test]
+fn b_79_rows_that_many_cursors_keep_have_one_bound() {
+    const ROWS: usize = 900;
+    let mut f = fixture();
+    numbers(&mut f, ROWS as u32);
+    let cursors: Vec<CursorId> = (0..50).map(|_| open(&mut f, "SELECT pad FROM t")).collect();
+    f.database.end_turn().expect("end");
+    let whole = cursors.iter().filter(|cursor| f.database.cursor_next(**cursor, 1).is_ok()).count();
+    let bytes = whole * ROWS * 1000;
+    assert!(bytes > CURSORS_KEPT_BYTES_MAX * 9 / 10 && bytes <= CURSORS_KEPT_BYTES_MAX, "{bytes}");
+
+    // Nothing that a statement returns is kept beyond it, and the statement is undone.
+    let error = f.error("UPDATE t SET pad = 'x' RETURNING zeroblob(5000)");
+    assert_eq!(error.name, "limit-exceeded", "{error}");
+    assert_eq!(f.integer("SELECT count(*) FROM t WHERE pad = 'x'"), 0);
+
+    cursors.into_iter().for_each(|cursor| f.database.cursor_close(cursor));
+    assert_eq!(f.exec("UPDATE t SET pad = 'x' RETURNING zeroblob(5000)").columns.len(), 1);
 }
