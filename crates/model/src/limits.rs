@@ -149,9 +149,10 @@ impl Default for ObjectLimits {
 /// slow or large to compile from taking the node down with it.
 #[derive(Debug, Clone)]
 pub struct CompileLimits {
-    /// Memory of the compiler, code included, in bytes.
+    /// Memory of the compiler, code included, in bytes. 20 MB of ordinary code need some 600 MiB.
     pub memory_bytes_max: u64,
     /// CPU time on all cores together, in whole seconds; a part of one counts as one.
+    /// 20 MB of ordinary code take half a minute.
     pub cpu: Duration,
     /// Time from start to end, waiting for the CPU included: uploads are compiled one at a time, and
     /// the next must not wait for ever. The compiler has a low priority and may get a tenth of a core.
