@@ -19,6 +19,7 @@ mod rpc;
 pub mod health;
 pub mod router;
 pub mod control;
+pub mod client_body;
 pub mod serve;
 
 pub use access::AccessRules;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::serve::{Listener, ListenerExt, TapIo};
 use durabo_model::limits;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,6 +19,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::client_body::{ClientBody, watch_body};
 
 /// Limits of one listener; an operator may set them.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ pub async fn serve<L, A, F, B>(
     stop: impl Future<Output = ()>,
 ) where
     L: Listener<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>,
-    A: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    A: Fn(Request<ClientBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -101,13 +103,18 @@ async fn connection<I, A, F, B>(
     mut is_closing: watch::Receiver<bool>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Fn(Request<Incoming>) -> F,
+    A: Fn(Request<ClientBody>) -> F,
     F: Future<Output = Response<B>>,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
 {
     let service = service_fn(|request| {
+        let (request, rest) = watch_body(request);
         let response = answer(request);
-        async { Ok::<_, std::convert::Infallible>(response.await) }
+        async {
+            let response = response.await;
+            rest.read_away().await;
+            Ok::<_, std::convert::Infallible>(response)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -219,6 +226,26 @@ mod tests {
         served.await.expect("served");
         let mut answer = Vec::new();
         assert_eq!(stream.read_to_end(&mut answer).await.unwrap_or_default(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_read_costs_neither_the_answer_nor_the_connection() {
+        let (_open, release) = watch::channel(true);
+        let (address, _stop, _served) = server(ServeLimits::default(), release).await;
+        let mut requests = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 40000\r\n\r\n".to_vec();
+        requests.resize(requests.len() + 40_000, b'x');
+        requests.extend_from_slice(GET);
+        let answers = ask(address, &requests).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_waits_for_leave_to_send_is_not_given_it_in_vain() {
+        let (_open, release) = watch::channel(true);
+        let (address, _stop, _served) = server(ServeLimits::default(), release).await;
+        let head = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n";
+        let answer = ask(address, head).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     }
 
     #[tokio::test]
