@@ -80,6 +80,13 @@ pub const LOG_LINES_PER_SECOND_MAX: usize = 1000;
 /// Bytes that one instance may log in a second, of all its streams together; more are dropped.
 pub const LOG_BYTES_PER_SECOND_MAX: usize = 1024 * 1024;
 
+/// How far the in-memory WAL may outgrow `wal_bytes_max`, as a factor, before a turn's first write waits
+/// for the disk. Stops one event that writes and pauses in a loop, between which no checkpoint fits.
+pub const WAL_OVERRUN_FACTOR: usize = 4;
+
+/// Most rows of one answer to an operator's SQL; who wants more pages through them.
+pub const OPERATOR_ROWS_MAX: u32 = 10_000;
+
 /// Limits and times that an operator may set, with their defaults.
 #[derive(Debug, Clone)]
 pub struct ObjectLimits {
@@ -118,6 +125,8 @@ pub struct ObjectLimits {
     pub sql_memory_bytes_max: usize,
     /// Largest database file, in pages of 4096 bytes (SQ-25).
     pub database_pages_max: u32,
+    /// Time that an operator's SQL may take, since it holds the object meanwhile.
+    pub operator_sql_time_max: Duration,
     /// A constructor that takes longer resets the object, as a critical section would (IG-9).
     pub start_timeout: Duration,
 }
@@ -140,6 +149,7 @@ impl Default for ObjectLimits {
             transaction_bytes_max: 64 * 1024 * 1024,
             sql_memory_bytes_max: 64 * 1024 * 1024,
             database_pages_max: 2_621_440, // 10 GiB, as the hosted service
+            operator_sql_time_max: Duration::from_secs(10),
             start_timeout: Duration::from_secs(30),
         }
     }

@@ -13,7 +13,7 @@ use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::segment::Durability;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_model::limits::ObjectLimits;
+use durabo_model::limits::{self, ObjectLimits};
 use durabo_model::object::ObjectIdentity;
 use durabo_model::sequence::Sequence;
 use durabo_model::time::Clock;
@@ -39,10 +39,6 @@ mod inspect;
 mod lifecycle;
 
 pub(crate) use lifecycle::Waited;
-
-/// How far the WAL may outgrow the limit at which the object is checkpointed between events: by then a
-/// single event has written this much without a pause.
-const WAL_OVERRUN: usize = 4;
 
 /// What the loop of an instance does next.
 #[derive(Debug)]
@@ -195,7 +191,9 @@ impl ObjectContext {
     /// Ready when the turn's first write may go on: a guest that writes faster than the disk takes it
     /// waits here, as a whole, instead of filling memory.
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if self.is_turn_open() || self.database.wal_bytes() <= WAL_OVERRUN * self.node.limits.wal_bytes_max {
+        if self.is_turn_open()
+            || self.database.wal_bytes() <= limits::WAL_OVERRUN_FACTOR * self.node.limits.wal_bytes_max
+        {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_on_disk(cx))?;

@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 use std::thread;
+use std::time::Duration;
 
 use durabo_conformance::node::TestConfig;
 use durabo_conformance::{ErrorRecord, TestNode, guest};
@@ -101,4 +102,19 @@ fn functions_that_search_long_texts_take_little_time() {
         json!([]),
     );
     assert_eq!(found, json!([[0, 2_000_000]]));
+}
+
+#[test]
+fn an_operators_sql_without_end_is_cut_and_undone_and_the_object_goes_on() {
+    let limits = TestConfig::with_limits(|limits| limits.operator_sql_time_max = Duration::from_millis(200));
+    let node = TestNode::with(limits);
+    let object = node.fresh(guest::SQL, "Sql");
+    object.write_sql("CREATE TABLE t (a); INSERT INTO t VALUES (1)").expect("allowed");
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+    let read = object.sql(&format!("{endless} SELECT max(i) FROM n")).expect_err("cut");
+    assert_eq!(read.code, "sql-failed");
+    read.assert_says("interrupted");
+    object.write_sql(&format!("INSERT INTO t {endless} SELECT max(i) FROM n")).expect_err("cut");
+    let left = object.sql("SELECT count(*) FROM t").expect("the object goes on");
+    assert_eq!(left["rows"], json!([[1]]));
 }

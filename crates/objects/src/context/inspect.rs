@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use durabo_model::limits;
 use durabo_storage::database::InterruptHandle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -17,12 +18,6 @@ use super::ObjectContext;
 use crate::blocking::blocking;
 use crate::event::{Delivery, Outcome, Reply, SqlAnswer, SqlRequest, Work};
 use crate::output_gate::Effect;
-
-/// Most rows of one answer; an operator who wants more pages through them.
-const ROWS_MAX: u32 = 10_000;
-
-/// Time that an operator's SQL may take. Stops a query without end from holding the object for ever.
-const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// How often an interrupt is repeated: one that falls between two statements is lost.
 const INTERRUPT_EVERY: Duration = Duration::from_millis(10);
@@ -34,11 +29,11 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn start(handle: InterruptHandle) -> Self {
+    fn start(handle: InterruptHandle, time_max: Duration) -> Self {
         let handle = Arc::new(handle);
         let interrupted = handle.clone();
         let task = tokio::spawn(async move {
-            sleep(TIME_MAX).await;
+            sleep(time_max).await;
             loop {
                 interrupted.interrupt();
                 sleep(INTERRUPT_EVERY).await;
@@ -73,8 +68,9 @@ impl ObjectContext {
 
     fn run_sql(&mut self, request: &SqlRequest) -> Result<SqlAnswer, Failure> {
         let result = {
-            let _watch = Watchdog::start(self.database.interrupt_handle());
-            blocking(|| self.database.exec(&request.query, &request.bindings, ROWS_MAX))
+            let _watch =
+                Watchdog::start(self.database.interrupt_handle(), self.node.limits.operator_sql_time_max);
+            blocking(|| self.database.exec(&request.query, &request.bindings, limits::OPERATOR_ROWS_MAX))
         };
         if self.is_turn_open() && !request.may_write {
             self.database.discard_turn().map_err(|error| self.storage_failed(error))?;
