@@ -94,7 +94,8 @@ fn a_transaction_of_a_gigabyte_is_cut_and_undone() {
 
 #[test]
 fn functions_that_search_long_texts_take_little_time() {
-    let db = Database::of(strict_node().fresh(guest::SQL, "Sql"));
+    // Quadratic ones would take minutes and be cut by the usual limit.
+    let db = Database::of(node().fresh(guest::SQL, "Sql"));
     let found = db.rows(
         "WITH t(hay) AS (SELECT replace(hex(zeroblob(1000000)), '00', 'aa'))
          SELECT instr(hay, substr(hay, 1, 900000) || 'b'),
