@@ -7,6 +7,7 @@
 //! The object's task puts effects in, the committer lets them out. Knows nothing of SQLite.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
@@ -16,11 +17,25 @@ use tokio::sync::oneshot;
 
 use crate::event::Outcome;
 
+/// What leaves an object besides answers: called once, with `Ok` when it may leave, or with the failure
+/// for which it must not. It runs in the thread that lets it out and must be short.
+pub type Departure = Box<dyn FnOnce(Result<(), Failure>) + Send>;
+
 /// Something that the outside will see.
-#[derive(Debug)]
 pub enum Effect {
     /// The answer to an event.
     Reply(oneshot::Sender<Outcome>, Outcome),
+    /// Anything else: a call, a request, a piece of a body.
+    Send(Departure),
+}
+
+impl fmt::Debug for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Effect::Reply(..) => "Reply",
+            Effect::Send(_) => "Send",
+        })
+    }
 }
 
 impl Effect {
@@ -28,12 +43,14 @@ impl Effect {
         match self {
             // A caller that went away loses only the reply (ST-10).
             Effect::Reply(to, outcome) => drop(to.send(outcome)),
+            Effect::Send(depart) => depart(Ok(())),
         }
     }
 
     fn fail(self, failure: Failure) {
         match self {
             Effect::Reply(to, _) => drop(to.send(Err(failure))),
+            Effect::Send(depart) => depart(Err(failure)),
         }
     }
 }
@@ -185,6 +202,18 @@ mod tests {
         assert!(read.try_recv().is_err());
         gate.advance(Sequence(1));
         assert!(write.try_recv().is_ok() && read.try_recv().is_ok());
+    }
+
+    #[test]
+    fn whatever_else_leaves_keeps_its_place_among_the_answers() {
+        let gate = OutputGate::new(Sequence(0));
+        let (sender, mut sent) = oneshot::channel();
+        let mut before = reply(&gate, 1);
+        let departure = move |leave| sender.send((before.try_recv().is_ok(), leave)).expect("listening");
+        gate.release_after(Sequence(1), Effect::Send(Box::new(departure)));
+        assert!(sent.try_recv().is_err());
+        gate.advance(Sequence(1));
+        assert_eq!(sent.try_recv().expect("has left"), (true, Ok(())));
     }
 
     #[test]
