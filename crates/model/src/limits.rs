@@ -108,6 +108,15 @@ pub struct ObjectLimits {
     /// Asynchronous imports of one instance that may be under way; beyond it the object is reset. Stops
     /// a storm of timers.
     pub imports_unfinished_max: usize,
+    /// An object takes no further event while so many of its answers and other outputs wait for the disk.
+    /// Stops clients from piling up answers while it stalls: an event that has returned is no longer
+    /// counted in flight.
+    pub outputs_held_max: usize,
+    /// The same by the bytes of the answers of one object.
+    pub outputs_held_bytes_max: usize,
+    /// The same by the bytes of the answers of all objects together; one that holds none goes on. Stops
+    /// many objects from multiplying the bound of one.
+    pub node_outputs_held_bytes_max: usize,
     /// An object without work is evicted after this long (LC-10).
     pub idle_after: Duration,
     /// How long in-flight events may go on after their class was deployed anew (LC-13).
@@ -141,6 +150,9 @@ impl Default for ObjectLimits {
             events_in_flight_max: 1024,
             imports_while_taking_max: 1000,
             imports_unfinished_max: 10_000,
+            outputs_held_max: 4096,
+            outputs_held_bytes_max: 64 * 1024 * 1024,
+            node_outputs_held_bytes_max: 512 * 1024 * 1024,
             idle_after: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             cpu_per_event: Duration::from_secs(30),

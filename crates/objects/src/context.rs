@@ -253,7 +253,7 @@ impl ObjectContext {
             return Poll::Ready(NextEvent::Reset(failure));
         }
         let room = self.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
-        if !room || in_flight >= self.events_in_flight_max {
+        if !room || in_flight >= self.events_in_flight_max || !self.has_output_room(cx) {
             return Poll::Pending;
         }
         let Some(delivery) = ready!(self.mailbox.poll_take(cx)) else {
@@ -273,6 +273,11 @@ impl ObjectContext {
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether the gate holds so little that a further event may be taken; wakes when that changes.
+    fn has_output_room(&self, cx: &Context<'_>) -> bool {
+        self.gate.has_room(&self.node.limits, cx.waker())
     }
 
     /// Says that an event's handler has returned. The outcome leaves through the gate.

@@ -100,11 +100,7 @@ impl Event {
     /// Bytes that the event occupies while it waits in a mailbox.
     pub fn bytes(&self) -> usize {
         match self {
-            Event::Fetch(request) => {
-                let headers: usize =
-                    request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
-                request.url.len() + headers + request.body.len()
-            }
+            Event::Fetch(request) => request.url.len() + headers_bytes(&request.headers) + request.body.len(),
             Event::Rpc { method, args } => method.len() + args.len(),
         }
     }
@@ -119,6 +115,21 @@ pub enum Reply {
     Rpc(Bytes),
     /// To [`Work::Sql`].
     Sql(SqlAnswer),
+}
+
+impl Reply {
+    /// Bytes that it occupies while it is held.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Reply::Fetch(response) => headers_bytes(&response.headers) + response.body.len(),
+            Reply::Rpc(value) => value.len(),
+            Reply::Sql(answer) => answer.rows.iter().map(Value::size_bytes).sum(),
+        }
+    }
+}
+
+fn headers_bytes(headers: &Headers) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// How an event ended for its caller.

@@ -15,6 +15,7 @@ use durabo_model::time::Clock;
 
 use crate::committer::{CommitQueue, LogPins};
 use crate::event::EventId;
+use crate::output_gate::HeldBytes;
 use crate::upkeep::{SharedIndex, UpkeepQueue};
 
 /// Bits of an event id that count within one start of the node.
@@ -43,6 +44,8 @@ pub struct Node {
     pub pins: LogPins,
     /// Rows of checkpointed objects.
     pub index: SharedIndex,
+    /// What all output gates hold.
+    pub held_bytes: HeldBytes,
     /// Counts this start's loads and events.
     pub counters: Counters,
 }

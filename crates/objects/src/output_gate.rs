@@ -4,14 +4,19 @@
 //! in the order in which it was asked for (OG-3, OG-5). A broken gate fails what it still holds
 //! (OG-6). This is the one door: nothing leaves an object by any other way.
 //!
+//! What is held is counted, here and over all gates of the node, so that an object can stop taking
+//! events while the disk stalls.
+//!
 //! The object's task puts effects in, the committer lets them out. Knows nothing of SQLite.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
 use durabo_model::failure::Failure;
+use durabo_model::limits::ObjectLimits;
 use durabo_model::sequence::Sequence;
 use tokio::sync::oneshot;
 
@@ -39,6 +44,17 @@ impl fmt::Debug for Effect {
 }
 
 impl Effect {
+    /// Bytes that it occupies while it is held, as far as they are known.
+    fn bytes(&self) -> usize {
+        match self {
+            Effect::Reply(_, Ok(reply)) => reply.bytes(),
+            Effect::Reply(_, Err(failure)) => {
+                failure.message.len() + failure.details.as_ref().map_or(0, Vec::len)
+            }
+            Effect::Send(_) => 0,
+        }
+    }
+
     fn release(self) {
         match self {
             // A caller that went away loses only the reply (ST-10).
@@ -55,10 +71,15 @@ impl Effect {
     }
 }
 
+/// Bytes that all gates of a node hold. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct HeldBytes(Arc<AtomicUsize>);
+
 /// The gate of one object. Lives as long as the object is in memory, over resets.
 #[derive(Debug)]
 pub struct OutputGate {
     state: Mutex<State>,
+    node_bytes: HeldBytes,
 }
 
 #[derive(Debug)]
@@ -67,14 +88,17 @@ struct State {
     broken: Option<Failure>,
     /// Positions never decrease from front to back.
     held: VecDeque<(Sequence, Effect)>,
+    /// Bytes of what is held.
+    held_bytes: usize,
     waiting: Option<Waker>,
 }
 
 impl OutputGate {
-    /// A gate of an object whose commits up to `durable` are on disk.
-    pub fn new(durable: Sequence) -> Self {
-        let state = State { durable, broken: None, held: VecDeque::new(), waiting: None };
-        Self { state: Mutex::new(state) }
+    /// A gate of an object whose commits up to `durable` are on disk. What it holds is counted in
+    /// `node_bytes` too.
+    pub fn new(durable: Sequence, node_bytes: HeldBytes) -> Self {
+        let state = State { durable, broken: None, held: VecDeque::new(), held_bytes: 0, waiting: None };
+        Self { state: Mutex::new(state), node_bytes }
     }
 
     /// Lets `effect` out when the commit `position` is durable: at once if it is.
@@ -88,6 +112,7 @@ impl OutputGate {
             effect.release();
         } else {
             debug_assert!(state.held.back().is_none_or(|(last, _)| *last <= position), "BUG: positions fall");
+            self.count_held(&mut state, &effect);
             state.held.push_back((position, effect));
         }
     }
@@ -100,6 +125,7 @@ impl OutputGate {
         state.durable = through;
         let ready = state.held.iter().take_while(|(position, _)| *position <= through).count();
         let released: Vec<_> = state.held.drain(..ready).collect();
+        released.iter().for_each(|(_, effect)| self.count_left(&mut state, effect));
         let waiting = state.waiting.take();
         drop(state);
         released.into_iter().for_each(|(_, effect)| effect.release());
@@ -113,6 +139,7 @@ impl OutputGate {
         let mut state = self.lock();
         state.broken.get_or_insert_with(|| failure.clone());
         let held = std::mem::take(&mut state.held);
+        held.iter().for_each(|(_, effect)| self.count_left(&mut state, effect));
         let waiting = state.waiting.take();
         drop(state);
         held.into_iter().for_each(|(_, effect)| effect.fail(failure.clone()));
@@ -126,8 +153,23 @@ impl OutputGate {
         let mut state = self.lock();
         let kept = state.held.iter().take_while(|(held, _)| *held <= position).count();
         let discarded = state.held.split_off(kept);
+        discarded.iter().for_each(|(_, effect)| self.count_left(&mut state, effect));
         drop(state);
         discarded.into_iter().for_each(|(_, effect)| effect.fail(failure.clone()));
+    }
+
+    /// Whether so little is held that the object may take another event; if not, `waker` is woken when
+    /// something has left. It shares its place with [`poll_durable`](Self::poll_durable).
+    pub fn has_room(&self, limits: &ObjectLimits, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let node_bytes = self.node_bytes.0.load(Ordering::Relaxed);
+        let is_full = state.held.len() >= limits.outputs_held_max
+            || state.held_bytes >= limits.outputs_held_bytes_max
+            || state.held_bytes > 0 && node_bytes >= limits.node_outputs_held_bytes_max;
+        if is_full {
+            state.waiting = Some(waker.clone());
+        }
+        !is_full
     }
 
     /// Newest durable commit.
@@ -154,8 +196,26 @@ impl OutputGate {
         Poll::Pending
     }
 
+    fn count_held(&self, state: &mut State, effect: &Effect) {
+        state.held_bytes += effect.bytes();
+        self.node_bytes.0.fetch_add(effect.bytes(), Ordering::Relaxed);
+    }
+
+    fn count_left(&self, state: &mut State, effect: &Effect) {
+        state.held_bytes -= effect.bytes();
+        self.node_bytes.0.fetch_sub(effect.bytes(), Ordering::Relaxed);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("BUG: a gate's lock is never held over a panic")
+    }
+}
+
+impl Drop for OutputGate {
+    fn drop(&mut self) {
+        // What is held when its node ends never leaves.
+        let held_bytes = self.lock().held_bytes;
+        self.node_bytes.0.fetch_sub(held_bytes, Ordering::Relaxed);
     }
 }
 
@@ -165,6 +225,24 @@ mod tests {
     use crate::event::Reply;
     use bytes::Bytes;
     use durabo_model::error_code::ErrorCode;
+
+    fn gate(durable: u64) -> OutputGate {
+        OutputGate::new(Sequence(durable), HeldBytes::default())
+    }
+
+    /// At most 3 outputs or 5 bytes in one gate, 8 bytes in all.
+    fn limits() -> ObjectLimits {
+        ObjectLimits {
+            outputs_held_max: 3,
+            outputs_held_bytes_max: 5,
+            node_outputs_held_bytes_max: 8,
+            ..ObjectLimits::default()
+        }
+    }
+
+    fn has_room(gate: &OutputGate) -> bool {
+        gate.has_room(&limits(), Waker::noop())
+    }
 
     fn reply(gate: &OutputGate, position: u64) -> oneshot::Receiver<Outcome> {
         let (sender, receiver) = oneshot::channel();
@@ -179,13 +257,13 @@ mod tests {
 
     #[test]
     fn a_reply_without_writes_leaves_at_once() {
-        let gate = OutputGate::new(Sequence(3));
+        let gate = gate(3);
         assert!(reply(&gate, 3).try_recv().is_ok());
     }
 
     #[test]
     fn a_reply_waits_for_its_own_commit_and_not_for_later_ones() {
-        let gate = OutputGate::new(Sequence(0));
+        let gate = gate(0);
         let (mut first, mut second) = (reply(&gate, 1), reply(&gate, 2));
         assert!(first.try_recv().is_err());
         gate.advance(Sequence(1));
@@ -197,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_read_only_reply_waits_for_the_newest_commit_before_it() {
-        let gate = OutputGate::new(Sequence(0));
+        let gate = gate(0);
         let (mut write, mut read) = (reply(&gate, 1), reply(&gate, 1));
         assert!(read.try_recv().is_err());
         gate.advance(Sequence(1));
@@ -206,7 +284,7 @@ mod tests {
 
     #[test]
     fn whatever_else_leaves_keeps_its_place_among_the_answers() {
-        let gate = OutputGate::new(Sequence(0));
+        let gate = gate(0);
         let (sender, mut sent) = oneshot::channel();
         let mut before = reply(&gate, 1);
         let departure = move |leave| sender.send((before.try_recv().is_ok(), leave)).expect("listening");
@@ -218,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_broken_gate_fails_what_it_holds_and_what_comes_later() {
-        let gate = OutputGate::new(Sequence(0));
+        let gate = gate(0);
         let mut held = reply(&gate, 1);
         gate.break_with(failure());
         assert_eq!(held.try_recv().expect("answered"), Err(failure()));
@@ -227,11 +305,73 @@ mod tests {
 
     #[test]
     fn a_discarded_turn_fails_its_own_effects_only() {
-        let gate = OutputGate::new(Sequence(0));
+        let gate = gate(0);
         let (mut kept, mut discarded) = (reply(&gate, 1), reply(&gate, 2));
         gate.discard_after(Sequence(1), &failure());
         assert_eq!(discarded.try_recv().expect("answered"), Err(failure()));
         gate.advance(Sequence(1));
         assert!(kept.try_recv().expect("answered").is_ok());
+    }
+
+    #[test]
+    fn an_answer_is_counted_from_its_return_until_it_leaves() {
+        for end in [
+            (|gate| gate.advance(Sequence(1))) as fn(&OutputGate),
+            |gate| gate.break_with(failure()),
+            |gate| gate.discard_after(Sequence(0), &failure()),
+        ] {
+            let gate = gate(0);
+            let _kept: Vec<_> = (0..3)
+                .map(|number| {
+                    assert!(has_room(&gate), "with {number} held");
+                    reply(&gate, 1)
+                })
+                .collect();
+            assert!(!has_room(&gate));
+            end(&gate);
+            assert!(has_room(&gate));
+            assert_eq!(gate.node_bytes.0.load(Ordering::Relaxed), 0);
+        }
+    }
+
+    #[test]
+    fn bytes_are_bounded_in_one_gate_and_over_all_but_a_gate_without_any_has_room() {
+        let all = HeldBytes::default();
+        let gates = [(); 3].map(|()| OutputGate::new(Sequence(0), all.clone()));
+        let hold = |gate: &OutputGate, bytes: usize| {
+            let outcome = Ok(Reply::Rpc(Bytes::from(vec![0; bytes])));
+            gate.release_after(Sequence(1), Effect::Reply(oneshot::channel().0, outcome));
+        };
+        hold(&gates[0], 5);
+        assert!(!has_room(&gates[0]), "its own bytes");
+        hold(&gates[1], 2);
+        assert!(has_room(&gates[1]));
+        hold(&gates[1], 1);
+        assert!(!has_room(&gates[1]), "those of all");
+        assert!(has_room(&gates[2]), "it holds none");
+        gates[0].advance(Sequence(1));
+        assert!(has_room(&gates[0]) && has_room(&gates[1]));
+        drop(gates);
+        assert_eq!(all.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn who_waits_for_room_is_woken_when_something_leaves() {
+        use futures::task::{ArcWake, waker};
+        use std::sync::atomic::AtomicBool;
+
+        #[derive(Default)]
+        struct Flag(AtomicBool);
+        impl ArcWake for Flag {
+            fn wake_by_ref(flag: &Arc<Self>) {
+                flag.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let (gate, flag) = (gate(0), Arc::new(Flag::default()));
+        let _held: Vec<_> = (0..3).map(|_| reply(&gate, 1)).collect();
+        assert!(!gate.has_room(&limits(), &waker(flag.clone())));
+        assert!(!flag.0.load(Ordering::Relaxed));
+        gate.advance(Sequence(1));
+        assert!(flag.0.load(Ordering::Relaxed));
     }
 }

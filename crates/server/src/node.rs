@@ -21,6 +21,7 @@ use durabo_model::time::Clock;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
 use durabo_objects::directory::Directory;
 use durabo_objects::node::{Counters, Node as ObjectsNode};
+use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
 use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
 use durabo_runtime::compiler::{Compiler, InProcess};
@@ -230,6 +231,7 @@ fn start_objects(
         upkeep: jobs.clone(),
         pins: pins.clone(),
         index: index.clone(),
+        held_bytes: HeldBytes::default(),
         counters: Counters::new(start_number),
     };
     let directory =

@@ -17,6 +17,7 @@ use durabo_model::object_id::NamespaceKey;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
 use durabo_objects::directory::{Directory, ObjectAddress};
 use durabo_objects::node::{Counters, Node};
+use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
 use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
 use durabo_storage::object_index::{ObjectIndex, ObjectRow};
@@ -65,7 +66,7 @@ pub enum LogThread {
 
 /// Limits under which objects checkpoint, fill up and leave often.
 pub fn limits() -> ObjectLimits {
-    ObjectLimits { wal_bytes_max: 48 * 1024, ..ObjectLimits::default() }
+    ObjectLimits { wal_bytes_max: 48 * 1024, outputs_held_max: 100, ..ObjectLimits::default() }
 }
 
 /// The address of the simulated object with this number.
@@ -110,6 +111,7 @@ impl World {
             upkeep: jobs.clone(),
             pins: pins.clone(),
             index: Arc::new(Mutex::new(index)),
+            held_bytes: HeldBytes::default(),
             counters: Counters::new(start_number),
         });
         let index = node.index.clone();

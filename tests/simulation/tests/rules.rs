@@ -127,6 +127,30 @@ async fn st_7_the_request_beyond_the_mailbox_is_refused_and_the_others_are_serve
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_the_disk_stalls_no_more_answers_pile_up_than_are_allowed() {
+    let test = Stage::start();
+    let (held, waiting) = (limits().outputs_held_max, limits().mailbox_events_max);
+    // Reads wait for what the constructor wrote (OG-5).
+    let mut answers: Vec<_> = (0..waiting).map(|_| test.send(1, &[])).collect();
+    for _ in 0..20 {
+        test.run_tasks().await;
+    }
+    // So many were taken out of the full mailbox, and no more.
+    answers.extend((0..held).map(|_| test.send(1, &[])));
+    test.run_tasks().await;
+    let refused = test.send(1, &[]);
+    test.run_tasks().await;
+    assert!(taken(refused).expect_err("refused").flags.overloaded);
+    for _ in 0..10 {
+        test.run_all().await;
+    }
+    for answer in answers {
+        assert!(answer.is_finished());
+        answer.await.expect("no panic").expect("an answer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_log_answers_nobody_and_stops_the_node() {
     let test = Stage::start();
     assert_eq!(seen(test.answer(1, &[Act::Write(1, 10)]).await), [1]);

@@ -50,7 +50,7 @@ impl ObjectContext {
         match open_storage(&node, identity) {
             Ok((identity, file, database, row)) => {
                 let history = History::new(identity.key, node.counters.next_epoch(), row.as_ref());
-                let gate = Arc::new(OutputGate::new(history.sequence()));
+                let gate = Arc::new(OutputGate::new(history.sequence(), node.held_bytes.clone()));
                 let parts = ContextParts { identity, node, file, database, history, gate, mailbox, control };
                 Ok(Self::new(parts))
             }
@@ -70,7 +70,7 @@ impl ObjectContext {
                 Some((Ending::CodeUpdated, _)) => self.control.code_is_current(),
                 None => {}
             }
-            if self.mailbox.poll_waiting(cx).is_ready() {
+            if self.mailbox.poll_waiting(cx).is_ready() && self.has_output_room(cx) {
                 let is_sql = matches!(self.mailbox.first(), Some(Work::Sql(_)));
                 return Poll::Ready(if is_sql { Waited::Sql } else { Waited::Event });
             }
