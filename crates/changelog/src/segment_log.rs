@@ -36,6 +36,7 @@ pub struct SegmentLog {
     buffer: Vec<u8>,
     durable: LogPosition,
     synced: LogPosition,
+    syncs: u64,
     failed: Option<String>,
 }
 
@@ -59,6 +60,7 @@ impl SegmentLog {
             buffer: Vec::new(),
             durable: LogPosition(base),
             synced: LogPosition(base),
+            syncs: 0,
             failed: None,
         }
     }
@@ -107,6 +109,12 @@ impl SegmentLog {
     /// Position up to which all records are durable; those that begin before it are.
     pub const fn durable(&self) -> LogPosition {
         self.durable
+    }
+
+    /// Syncs of segments so far that returned. Together with the records appended it says how many
+    /// commits one sync serves.
+    pub const fn syncs(&self) -> u64 {
+        self.syncs
     }
 
     /// Position after the last record.
@@ -186,6 +194,7 @@ impl SegmentLog {
             let synced = current.file.sync_data();
             synced.map_err(segment_error("syncing the segment", &self.dir, current.base))?;
             self.synced = self.position();
+            self.syncs += 1;
         }
         Ok(())
     }
@@ -240,6 +249,21 @@ mod tests {
         log.sync().expect("disk is well");
         log.sync().expect("nothing to do");
         assert_eq!(disk.operations() - before, 2);
+    }
+
+    #[test]
+    fn syncs_are_counted_when_they_have_returned() {
+        let disk = SimulatedDisk::new(1);
+        let mut log = log(&disk, Durability::Strict);
+        log.append(&mut [encoded(1), encoded(2)]).expect("disk is well");
+        assert_eq!(log.syncs(), 0);
+        log.sync().expect("disk is well");
+        log.sync().expect("nothing to do");
+        assert_eq!(log.syncs(), 1);
+        log.append(&mut [encoded(3)]).expect("disk is well");
+        disk.fail_at(disk.operations() + 1, Fault::InputOutput);
+        log.sync().expect_err("failed");
+        assert_eq!(log.syncs(), 1);
     }
 
     #[test]

@@ -102,16 +102,35 @@ impl CommitQueue {
     }
 }
 
-/// Positions of the log that others look at.
+/// What the committer has done since it started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    /// Commits that are durable.
+    pub commits: u64,
+    /// Syncs of the change log, those for checkpoint records included.
+    pub syncs: u64,
+}
+
+/// Positions and counts of the log that others look at.
 #[derive(Debug, Clone, Default)]
 pub struct LogPins {
     shared: Arc<Mutex<(Pins, LogPosition)>>,
+    counts: Arc<Mutex<LogCounts>>,
 }
 
 impl LogPins {
     /// The pins of a log that is written from `head` on.
     pub fn new(head: LogPosition) -> Self {
-        Self { shared: Arc::new(Mutex::new((Pins::default(), head))) }
+        Self { shared: Arc::new(Mutex::new((Pins::default(), head))), counts: Arc::default() }
+    }
+
+    /// Commits and syncs of the log since the node started; both are of one moment.
+    pub fn counts(&self) -> LogCounts {
+        *self.lock_counts()
+    }
+
+    fn lock_counts(&self) -> MutexGuard<'_, LogCounts> {
+        self.counts.lock().expect("BUG: the counts' lock is never held over a panic")
     }
 
     /// Runs `f` on the pins and the position behind the newest durable record.
@@ -178,6 +197,12 @@ impl Committer {
             }
             *head = self.log.durable();
         });
+        // Before anybody hears of the commits, so that who was answered finds them counted.
+        {
+            let mut counts = self.pins.lock_counts();
+            counts.commits += gates.iter().flatten().count() as u64;
+            counts.syncs = self.log.syncs();
+        }
         if !mutation::is_planted(Mutation::AcknowledgeBeforeSync) {
             self.acknowledge(&records, &gates);
         }

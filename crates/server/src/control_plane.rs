@@ -110,6 +110,7 @@ impl ControlPlane for NodeControl {
             Durability::Relaxed => "relaxed",
         };
         let (head, least) = self.pins.with(|pins, head| (*head, pins.least_needed(*head)));
+        let counts = self.pins.counts();
         let report = StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: self.readiness.is_ready(),
@@ -119,7 +120,12 @@ impl ControlPlane for NodeControl {
             apps: self.uploads.catalog.snapshot().apps().count(),
             live_objects: self.directory.live_count(),
             live_objects_max: self.directory.live_objects_max(),
-            log: LogReport { durable_position: head.0, recovery_bytes: head.0 - least.0 },
+            log: LogReport {
+                durable_position: head.0,
+                recovery_bytes: head.0 - least.0,
+                commits: counts.commits,
+                syncs: counts.syncs,
+            },
         };
         async move { Ok(report) }.boxed()
     }

@@ -18,6 +18,7 @@ mod gates;
 mod http;
 mod lifecycle;
 mod limits;
+mod log_counts;
 mod neighbours;
 mod restart;
 mod rpc;

@@ -236,7 +236,7 @@ pub struct StatusReport {
     pub log: LogReport,
 }
 
-/// State of the change log, in bytes counted over its whole life.
+/// State of the change log: bytes counted over its whole life, the rest since the node was started.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogReport {
@@ -244,4 +244,8 @@ pub struct LogReport {
     pub durable_position: u64,
     /// Bytes that a restart would have to read.
     pub recovery_bytes: u64,
+    /// Commits that became durable.
+    pub commits: u64,
+    /// Syncs of the log.
+    pub syncs: u64,
 }
