@@ -1,0 +1,267 @@
+"""Starts and ends the servers that are measured, talks to them, and looks at what they cost.
+
+Shared by the tools of this folder. Everything listens on loopback; a server's process is ended by its id,
+also when a measurement fails. Durations are in the unit that a name says.
+"""
+import http.client, json, os, platform, re, selectors, shutil, signal, socket, subprocess, sys, tempfile, time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.abspath(os.path.join(HERE, "../../.."))
+TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target"))
+BINARY = os.path.join(TARGET, "release/durabo")
+LIMITS = os.path.join(TARGET, "release/bench-limits")
+GUESTS = os.path.join(TARGET, "guests/wasm32-wasip2/release")
+PEER = os.path.join(HERE, "../workerd")
+
+
+def build(peer=True):
+    """Builds what is measured, and installs the peer. Output goes to standard error."""
+    run = lambda command, cwd: subprocess.run(command, cwd=cwd, check=True, stdout=sys.stderr)
+    run(["cargo", "build", "--release", "-p", "durabo-cli", "-p", "bench-limits"], ROOT)
+    packages = ["example-bench", "conformance-sql", "conformance-faults"]
+    run(["cargo", "build", "--release", "--target", "wasm32-wasip2", "--target-dir", f"{TARGET}/guests",
+         *(word for package in packages for word in ("-p", package))], os.path.join(ROOT, "guests"))
+    if peer:
+        run([os.path.join(PEER, "setup.sh")], ROOT)
+
+
+def note(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Work:
+    """A folder on the disk that is measured, which goes with the measurement."""
+
+    def __enter__(self):
+        os.makedirs(TARGET, exist_ok=True)  # not the temporary folder, which may lie in memory
+        self.path = tempfile.mkdtemp(prefix="bench-", dir=TARGET)
+        return self.path
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def machine():
+    """What a reader of figures has to know of this machine."""
+    cpu = re.search(r"^model name\s*: (.*)$", open("/proc/cpuinfo").read(), re.M)
+    memory = int(re.search(r"MemTotal:\s+(\d+)", open("/proc/meminfo").read())[1])
+    mounts = [line.split()[:3] for line in open("/proc/mounts")]
+    inside = [m for m in mounts if os.path.commonpath([m[1], TARGET]) == m[1]]
+    device, _, kind = max(inside, key=lambda m: len(m[1]))
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short=10", "HEAD"], capture_output=True, text=True)
+    durabo = subprocess.run([BINARY, "--version"], capture_output=True, text=True, check=True)
+    return {"cores": os.cpu_count(), "cpu": cpu[1] if cpu else platform.machine(), "memory_gib": round(memory / 2**20),
+            "kernel": platform.release(), "file_system": kind, "device": device,
+            "durabo": f"{durabo.stdout.strip()} ({commit.stdout.strip() or 'no commit'})",
+            "max_map_count": int(open("/proc/sys/vm/max_map_count").read())}
+
+
+def disk_stat(path):
+    """The file of counts of the whole disk that `path` lies on; None where the system has none."""
+    number = os.stat(path).st_dev
+    folder = os.path.realpath(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    if os.path.exists(f"{folder}/partition"):
+        folder = os.path.dirname(folder)
+    return f"{folder}/stat" if os.path.exists(f"{folder}/stat") else None
+
+
+def memory_kb(pid):
+    r = dict(re.findall(r"^(\w+):\s+(\d+) kB", open(f"/proc/{pid}/smaps_rollup").read(), re.M))
+    return {"rss_kb": int(r["Rss"]), "anon_kb": int(r["Pss_Anon"])}
+
+
+class Server:
+    """A process that serves HTTP on `port`; as a context manager, it is killed at the end."""
+
+    process = None
+
+    def spawn(self, command, log):
+        """Starts the process and notes the moment."""
+        with open(log, "a") as out:
+            self.log, self.begin = log, time.perf_counter()
+            self.process = subprocess.Popen(command, stdout=out, stderr=out)
+        return self
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def since_ms(self):
+        """Milliseconds since the process was started."""
+        return (time.perf_counter() - self.begin) * 1e3
+
+    def wait(self, path, seconds=120):
+        """Asks for `path` until it is answered with 200; returns the milliseconds since the start."""
+        while True:
+            try:
+                if self.ask("GET", path)[0] == 200:
+                    return self.since_ms()
+            except ConnectionError:
+                pass
+            if self.process.poll() is not None or self.since_ms() > seconds * 1e3:
+                raise SystemExit(f"{self.name} does not serve:\n" + open(self.log).read()[-4000:])
+            time.sleep(0.0005)
+
+    def ask(self, method, path, body=None):
+        """One request on a connection of its own: status and text."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, {"content-type": "application/json"} if body else {})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def stop(self, how=signal.SIGTERM):
+        """Ends the process and waits; returns the seconds that took."""
+        begin = time.perf_counter()
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(300)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise SystemExit(f"{self.name} did not stop in 300 s")
+        return time.perf_counter() - begin
+
+    def kill(self):
+        """As kill -9."""
+        return self.stop(signal.SIGKILL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+class Durabo(Server):
+    name, first_path = "durabo", "/readyz"
+
+    def __init__(self, data):
+        self.data, self.port, self.control = data, free_port(), free_port()
+
+    def start(self):
+        return self.spawn([BINARY, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
+                           "--control", f"127.0.0.1:{self.control}"], self.data + ".log")
+
+    def deploy(self, app, component):
+        subprocess.run([BINARY, "deploy", f"{GUESTS}/{component}.wasm", "--app", app, "--data", self.data,
+                        "--control", f"127.0.0.1:{self.control}"], check=True, stdout=subprocess.DEVNULL)
+        return self
+
+    def status(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=60)
+        token = open(f"{self.data}/token").read().strip()
+        connection.request("GET", "/v1/status", headers={"authorization": f"Bearer {token}"})
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        return answer
+
+    def path(self, workload, name):
+        return f"/o/bench/Obj/{name}/{workload}"
+
+
+class Workerd(Server):
+    name, first_path = "workerd", "/plain"
+
+    def __init__(self, data):
+        self.data, self.port = data, free_port()
+
+    def start(self):
+        # `serve` becomes the server's process.
+        return self.spawn([os.path.join(PEER, "run.sh"), "serve", str(self.port), self.data], self.data + ".log")
+
+    def path(self, workload, name):
+        return f"/{workload}/{name}"
+
+
+class Axum(Server):
+    name, first_path = "axum", "/healthz"
+
+    def __init__(self, data):
+        self.data, self.port = data, free_port()
+
+    def start(self):
+        return self.spawn([LIMITS, "axum", "--listen", f"127.0.0.1:{self.port}"], self.data + ".log")
+
+
+def request(path, method="GET", body=None):
+    """The bytes of a request."""
+    text = "" if body is None else json.dumps(body)
+    kind = f"content-type: application/json\r\ncontent-length: {len(text)}\r\n" if text else ""
+    return f"{method} {path} HTTP/1.1\r\nhost: localhost\r\n{kind}\r\n{text}".encode()
+
+
+class _Lane:
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.answer, self.key, self.sent = b"", None, 0.0
+
+
+def _complete(answer):
+    """The body of a whole answer, or None if there is more to come."""
+    head, found, body = answer.partition(b"\r\n\r\n")
+    if not found:
+        return None
+    length = int(re.search(rb"\r\ncontent-length: *(\d+)", head, re.I)[1])
+    return body if len(body) >= length else None
+
+
+def load(port, requests, connections=64, check=None, seconds=None):
+    """Sends `requests`, pairs of a key and bytes, over many connections, one at a time on each.
+
+    Ends when there are no more or the time is over, and all are answered. Every answer must be 200, and
+    is handed to `check(key, body)`. Returns the sorted latencies in microseconds.
+    """
+    requests, latencies = iter(requests), []
+    end = time.perf_counter() + seconds if seconds else None
+    with selectors.DefaultSelector() as selector:
+
+        def send_next(lane):
+            entry = None if end and time.perf_counter() > end else next(requests, None)
+            if entry is None:
+                selector.unregister(lane.socket)
+                lane.socket.close()
+                return
+            lane.key, data = entry
+            lane.answer, lane.sent = b"", time.perf_counter()
+            lane.socket.sendall(data)
+
+        for _ in range(connections):
+            lane = _Lane(port)
+            selector.register(lane.socket, selectors.EVENT_READ, lane)
+            send_next(lane)
+        while selector.get_map():
+            ready = selector.select(60)
+            if not ready:
+                raise SystemExit("no answer for 60 s")
+            for key, _ in ready:
+                lane = key.data
+                part = lane.socket.recv(65536)
+                lane.answer += part
+                body = _complete(lane.answer)
+                if body is None:
+                    if not part:
+                        raise SystemExit(f"{lane.key}: connection closed after {lane.answer!r}")
+                    continue
+                latencies.append((time.perf_counter() - lane.sent) * 1e6)
+                if lane.answer[9:12] != b"200":
+                    raise SystemExit(f"{lane.key}: {lane.answer[:400]!r}")
+                if check:
+                    check(lane.key, body)
+                send_next(lane)
+    return sorted(latencies)
+
+
+def part(ordered, share):
+    """The value below which `share` of sorted values lie."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
