@@ -59,7 +59,22 @@ def machine():
     return {"cores": os.cpu_count(), "cpu": cpu[1] if cpu else platform.machine(), "memory_gib": round(memory / 2**20),
             "kernel": platform.release(), "file_system": kind, "device": device,
             "durabo": f"{durabo.stdout.strip()} ({commit.stdout.strip() or 'no commit'})",
-            "max_map_count": int(open("/proc/sys/vm/max_map_count").read())}
+            "workerd": peer_version(), "max_map_count": int(open("/proc/sys/vm/max_map_count").read())}
+
+
+def peer_version():
+    """Version of the installed peer; None if there is none."""
+    folder = os.environ.get("PEER_DIR", os.path.expanduser("~/.cache/peers/workerd"))
+    try:
+        return json.load(open(f"{folder}/node_modules/workerd/package.json"))["version"]
+    except FileNotFoundError:
+        return None
+
+
+def invoked():
+    """The command that runs, as a reader would repeat it."""
+    words = [word for word in sys.argv[1:] if word != "--no-build"]
+    return " ".join([os.path.basename(sys.argv[0]), *words])
 
 
 def disk_stat(path):
@@ -204,7 +219,7 @@ class _Lane:
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.answer, self.key, self.sent = b"", None, 0.0
+        self.answer, self.key, self.data, self.sent = b"", None, b"", 0.0
 
 
 def _complete(answer):
@@ -216,11 +231,12 @@ def _complete(answer):
     return body if len(body) >= length else None
 
 
-def load(port, requests, connections=64, check=None, seconds=None):
+def load(port, requests, connections=64, check=None, seconds=None, refused=None):
     """Sends `requests`, pairs of a key and bytes, over many connections, one at a time on each.
 
     Ends when there are no more or the time is over, and all are answered. Every answer must be 200, and
-    is handed to `check(key, body)`. Returns the sorted latencies in microseconds.
+    is handed to `check(key, body)`. With a list `refused`, requests that are answered with 503 are sent again
+    and noted there, as a client would do. Returns the sorted latencies in microseconds.
     """
     requests, latencies = iter(requests), []
     end = time.perf_counter() + seconds if seconds else None
@@ -232,9 +248,12 @@ def load(port, requests, connections=64, check=None, seconds=None):
                 selector.unregister(lane.socket)
                 lane.socket.close()
                 return
-            lane.key, data = entry
+            lane.key, lane.data = entry
+            send(lane)
+
+        def send(lane):
             lane.answer, lane.sent = b"", time.perf_counter()
-            lane.socket.sendall(data)
+            lane.socket.sendall(lane.data)
 
         for _ in range(connections):
             lane = _Lane(port)
@@ -252,6 +271,10 @@ def load(port, requests, connections=64, check=None, seconds=None):
                 if body is None:
                     if not part:
                         raise SystemExit(f"{lane.key}: connection closed after {lane.answer!r}")
+                    continue
+                if lane.answer[9:12] == b"503" and refused is not None and len(refused) < 100_000:
+                    refused.append(lane.key)
+                    send(lane)
                     continue
                 latencies.append((time.perf_counter() - lane.sent) * 1e6)
                 if lane.answer[9:12] != b"200":

@@ -10,7 +10,7 @@ touched before, and of objects that are on disk since an earlier start. Prints J
 """
 import argparse, json, statistics
 
-from servers import Durabo, Work, Workerd, build, load, machine, note, request
+from servers import Durabo, Work, Workerd, build, invoked, load, machine, note, request
 
 
 def expect(wanted):
@@ -78,7 +78,7 @@ def main():
                 rows.append({"what": what, "target": kind.name, "median_ms": median, "least_ms": round(min(values), 2),
                              "most_ms": round(max(values), 2), "starts": len(values)})
                 note(f"{kind.name:8} {what:24} {median} ms")
-    print(json.dumps({"tool": "starts", "machine": machine(), "command": vars(options), "rows": rows}, indent=1))
+    print(json.dumps({"tool": "starts", "machine": machine(), "command": invoked(), "options": vars(options), "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

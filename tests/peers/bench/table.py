@@ -1,40 +1,235 @@
 #!/usr/bin/env python3
-"""Turns the JSON of `run` into the Markdown table of docs/benchmarks.md, ratios below 1 first.
+"""Turns the JSON of the tools into the tables of docs/benchmarks.md.
 
-  table.py RESULT.json [PEER [OURS]]
+  table.py [--write FILE] RESULT.json ...
 
-A ratio is ours over the peer's where more is better (requests per second, requests per CPU-second), so
-that above 1 is always better for us.
+RESULTS are of `run`, `starts.py`, `scaling.py` and `fairness.py`, any of them; a later one of a tool
+replaces an earlier. Prints Markdown, or puts it between the two marks of FILE. A ratio is ours over the
+peer's where more is better (requests per second, requests per CPU-second), so that above 1 is always better
+for us; ratios below 1 come first.
 """
-import json
-import sys
+import argparse, json, sys
 
-result = json.load(open(sys.argv[1]))
-peer, ours = (sys.argv[2:] + ["workerd", "durabo"][len(sys.argv) - 2:])[:2]
-rows = {}
-for row in result["rows"]:
-    if "rps" in row:
-        rows.setdefault((row["workload"], row["conc"]), {})[row["target"]] = row
+PEER, OURS, AXUM = "workerd", "durabo", "axum"
+BEGIN, END = "<!-- measured: tests/peers/bench/table.py writes from here -->", "<!-- measured: to here -->"
 
-lines = []
-for (workload, conc), both in rows.items():
-    if peer not in both or ours not in both:
-        continue
-    p, o = both[peer], both[ours]
-    rate = o["rps"] / p["rps"]
-    cpu = p["cpu_us_per_request"] / o["cpu_us_per_request"]
-    lines.append((min(rate, cpu), f"| {workload} | {conc} | {p['rps']:,.0f} | {o['rps']:,.0f} | **{rate:.1f}** | "
-                  f"{p['p50_us'] / 1000:.2f} / {p['p99_us'] / 1000:.1f} | {o['p50_us'] / 1000:.2f} / {o['p99_us'] / 1000:.1f} | "
-                  f"{p['cpu_us_per_request']:,.0f} | {o['cpu_us_per_request']:,.0f} | **{cpu:.1f}** |"))
 
-below = [line for ratio, line in lines if ratio < 1]
-print(f"Ratios below 1: {len(below) or 'none'}.\n")
-print(f"| workload | connections | {peer}/s | {ours}/s | ratio | {peer} p50 / p99 ms | {ours} p50 / p99 ms | "
-      f"{peer} CPU µs | {ours} CPU µs | ratio |")
-print("|---|---|---|---|---|---|---|---|---|---|")
-print("\n".join(below + [line for ratio, line in lines if ratio >= 1]))
-syncs = [row for row in result["rows"] if row["workload"] == "fsyncs per request"]
-if syncs:
-    print("\n| synced writes per request | server | one client | 64 clients, one object |\n|---|---|---|---|")
-    for row in syncs:
-        print(f"| {row['what']} | {row['target']} | {row['sequential']:.2f} | {row.get('c64_one_object', '')} |")
+def markdown(head, rows):
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows])
+
+
+def ms(micros, digits=1):
+    return f"{micros / 1000:.{digits}f}"
+
+
+def mib(kb):
+    return f"{kb / 1024:,.0f}"
+
+
+def paired(result):
+    """Rows of the HTTP workloads: by workload and connections, a row for each server."""
+    rows = {}
+    for row in result["rows"]:
+        if "cpu_us_per_request" in row:
+            rows.setdefault((row["workload"], row["conc"]), {})[row["target"]] = row
+    return rows
+
+
+def ratios(both):
+    """Ours over the peer's: requests per second, and per CPU-second."""
+    p, o = both[PEER], both[OURS]
+    return o["rps"] / p["rps"], p["cpu_us_per_request"] / o["cpu_us_per_request"]
+
+
+def machine(results):
+    """Of the first; the others must be of the same machine and program."""
+    first = next(iter(results.values()))["machine"]
+    for result in results.values():
+        if result["machine"] != first:
+            print(f"{result['tool']} was measured elsewhere or with another build: {result['machine']}", file=sys.stderr)
+    rows = [("machine", f"{first['cores']} cores ({first['cpu']}), {first['memory_gib']} GiB, {first['file_system']} on "
+                        f"`{first['device']}`, Linux {first['kernel']}"),
+            ("versions", f"{first['durabo']}, release build, default settings, `strict` durability; "
+                         f"workerd {first['workerd']}")]
+    for tool, result in results.items():
+        rows.append((f"{tool}", f"`tests/peers/bench/{result['command']}`"))
+    return markdown(("", ""), rows)
+
+
+def beside_peer(result):
+    lines = []
+    for (workload, conc), both in paired(result).items():
+        if PEER in both and OURS in both:
+            p, o = both[PEER], both[OURS]
+            rate, cpu = ratios(both)
+            lines.append((min(rate, cpu), (
+                workload, conc, f"{p['rps']:,.0f}", f"{o['rps']:,.0f}", f"**{rate:.1f}**",
+                f"{ms(p['p50_us'], 2)} / {ms(p['p99_us'])}", f"{ms(o['p50_us'], 2)} / {ms(o['p99_us'])}",
+                f"{p['cpu_us_per_request']:,.0f}", f"{o['cpu_us_per_request']:,.0f}", f"**{cpu:.1f}**")))
+    below = [line for ratio, line in lines if ratio < 1]
+    head = ("workload", "connections", f"{PEER}/s", f"{OURS}/s", "ratio", f"{PEER} p50 / p99 ms", f"{OURS} p50 / p99 ms",
+            f"{PEER} CPU µs", f"{OURS} CPU µs", "ratio")
+    disturbed = [f"{row['workload']} of {row['target']} at {row['conc']}" for row in result["rows"] if row.get("other_cpu", 0) >= 0.2]
+    failed = [f"{row['workload']} of {row['target']} at {row['conc']}: {row['errors']}" for row in result["rows"] if row.get("errors")]
+    return "\n\n".join([
+        f"Ratios below 1: {len(below) or 'none'}.", markdown(head, below + [line for ratio, line in lines if ratio >= 1]),
+        f"Rows in which the rest of the machine used 0.2 cores or more: {', '.join(disturbed) or 'none'}.\n"
+        f"Rows with errors: {', '.join(failed) or 'none'}."])
+
+
+def limits(result):
+    rows, paths = [], paired(result)
+    for (workload, conc), both in paths.items():
+        if AXUM in both and OURS in both:
+            a, o = both[AXUM], both[OURS]
+            rows.append((workload, conc, "bare axum", f"{a['rps']:,.0f}", f"{o['rps']:,.0f}", f"{100 * o['rps'] / a['rps']:.0f} %",
+                         f"{a['cpu_us_per_request']:.0f} / {o['cpu_us_per_request']:.0f}"))
+    for row in result["rows"]:
+        if row["workload"] == "append":
+            o = paths[("counter", row["conc"])][OURS]
+            rows.append(("counter", row["conc"], f"bare append, {row['bytes']} bytes", f"{row['rps']:,.0f}", f"{o['rps']:,.0f}",
+                         f"{100 * o['rps'] / row['rps']:.0f} %", ""))
+    return markdown(("workload", "connections", "limit", "limit/s", f"{OURS}/s", "of the limit", "CPU µs, limit / " + OURS), rows)
+
+
+def syncs(result):
+    rows = []
+    for (workload, conc), both in paired(result).items():
+        for target, row in both.items():
+            if workload in ("counter", "counter-spread", "create", "rows") and "flushes" in row and row["requests"]:
+                log = row.get("log") or {}
+                own = f"{log['syncs'] / log['commits']:.3f}" if log.get("commits") else ""
+                size = f"{log['bytes'] / log['commits']:,.0f}" if log.get("commits") else ""
+                rows.append((workload, conc, target, f"{row['flushes'] / row['requests']:.3f}", own, size))
+    traced = [(row["what"], row["target"], f"{row['sequential']:.2f}") for row in result["rows"]
+              if row["workload"] == "fsyncs per request"]
+    text = markdown(("workload", "connections", "server", "disk flushes per request", "log syncs per commit", "log bytes per commit"), rows)
+    if traced:
+        text += "\n\n" + markdown(("synced writes per request, one client, under strace", "server", ""), traced)
+    return text
+
+
+def starts(result):
+    rows = {}
+    for row in result["rows"]:
+        rows.setdefault(row["what"], {})[row["target"]] = row
+    cell = lambda row: f"{row['median_ms']} ({row['least_ms']} to {row['most_ms']})"
+    lines = [(what, cell(both[PEER]), cell(both[OURS]), f"**{both[PEER]['median_ms'] / both[OURS]['median_ms']:.1f}**")
+             for what, both in rows.items()]
+    return markdown(("median of the starts, ms (least to most)", PEER, OURS, "ratio"), lines)
+
+
+def scaling(result):
+    texts = []
+    disk = [row for row in result["rows"] if row["part"] == "disk"]
+    if disk:
+        lines = [(f"{row['objects']:,}", f"{row['made_per_s']:,}", f"{row['disk_bytes_per_object'] / 1024:.0f}", row["start_ms"],
+                  row["start_after_kill_ms"], f"{ms(row['first_call_p50_us'], 2)} / {ms(row['first_call_p99_us'])}",
+                  f"{row['commits_per_s']:,}", mib(row["rss_kb_after_start"]), mib(row["rss_kb_after_load"]))
+                 for row in disk if "skipped" not in row]
+        texts.append(markdown(("objects on disk", "made/s", "KiB each", "start ms", "start after kill -9 ms",
+                               "first call p50 / p99 ms", "commits/s", "resident MiB after start", "under load"), lines))
+        texts += [f"{row['objects']:,} objects were left out: {row['skipped']}." for row in disk if "skipped" in row]
+    live = [row for row in result["rows"] if row["part"] == "live"]
+    if live:
+        lines = [(f"{row['touched']:,}", row["what"], f"{row['live']:,}", f"{row['rss_per_object'] / 1024:.0f}",
+                  mib(row["rss_kb"]), mib(row["rss_kb_after_idle"])) for row in live]
+        texts.append(markdown(("objects touched", "", "live then", "KiB resident for each further one", "resident MiB",
+                               "when all have left"), lines))
+    log = [row for row in result["rows"] if row["part"] == "log"]
+    if log:
+        lines = [(f"{row['log_bytes'] / 2**30:.2f}", row["what"], f"{row['commits']:,}", f"{row['log_bytes_read'] / 2**20:.1f}",
+                  row["start_after_kill_ms"], mib(row["rss_kb_after_start"]), f"{row['disk_bytes'] / 2**20:,.0f}")
+                 for row in log if "skipped" not in row]
+        texts.append(markdown(("log written, GiB", "", "commits", "MiB to read", "start after kill -9 ms",
+                               "resident MiB after start", "data folder MiB"), lines))
+        texts += [f"{row['gib']} GiB of log were left out: {row['skipped']}." for row in log if "skipped" in row]
+    return "\n\n".join(texts)
+
+
+def fairness(result):
+    hogs, options = result["hogs"], result["options"]
+    names = {"alone": "alone", "beside hogs": f"beside {hogs['sql']} objects in endless SQL and {hogs['loops']} spinning in Wasm"}
+    rows = [(names[row["what"]], *(ms(row[p]) for p in ("p50", "p90", "p99", "p999", "max"))) for row in result["rows"]]
+    calls = f"{options['rate']:,} calls a second over {options['objects']} objects for {options['seconds']:g} s, latencies in ms, every call answered correctly."
+    return calls + "\n\n" + markdown(("", "p50", "p90", "p99", "p99.9", "max"), rows)
+
+
+def goals(results):
+    """Each goal with what was measured, and whether that meets it; only what was measured."""
+    rows = []
+
+    def goal(text, value, shown, met):
+        if value is not None:
+            rows.append((text, shown(value), "yes" if met(value) else "**no**"))
+
+    times, at_least = lambda value: f"{value:.1f} times", lambda least: lambda value: value >= least
+    paths = paired(results["run"]) if "run" in results else {}
+
+    def ratio(workload, conc, which):
+        both = paths.get((workload, conc), {})
+        return ratios(both)[which] if PEER in both and OURS in both else None
+
+    def cpu(workload):
+        both = paths.get((workload, 64), {})
+        return both[OURS]["cpu_us_per_request"] if OURS in both else None
+
+    for workload in ("noop", "rpc", "read"):
+        goal(f"10 times the peer's requests per CPU-second, {workload}, 64 connections", ratio(workload, 64, 1), times, at_least(10))
+    for workload in ("counter", "counter-spread"):
+        goal(f"10 times the peer's durable counts per second, {workload}, 64 connections", ratio(workload, 64, 0), times, at_least(10))
+    goal("5 times the peer's new objects per second, 64 connections", ratio("create", 64, 0), times, at_least(5))
+    alone = [ratio(workload, 1, 0) for workload, conc in paths if conc == 1]
+    alone = [value for value in alone if value is not None]
+    goal("not slower for a lone client, slowest workload", min(alone) if alone else None, times, at_least(1))
+    first = {row["target"]: row["median_ms"] for row in results.get("starts", {"rows": []})["rows"] if row["what"] == "first durable answer"}
+    goal("first durable answer sooner than the peer's", first or None, lambda f: f"{f[OURS]} ms, peer {f[PEER]} ms", lambda f: f[OURS] < f[PEER])
+    log = paths.get(("counter", 64), {}).get(OURS, {}).get("log") or {}
+    goal("under 0.1 syncs per commit, counter, 64 connections", log["syncs"] / log["commits"] if log.get("commits") else None,
+         lambda value: f"{value:.3f}", lambda value: value < 0.1)
+    for workload in ("noop", "read", "counter"):
+        one, spread = cpu(workload), cpu(f"{workload}-spread")
+        goal(f"1,000 objects at most twice the CPU of one, {workload}, 64 connections", spread / one if one and spread else None,
+             times, lambda value: value <= 2)
+    live = {row["what"]: row["rss_per_object"] / 1024 for row in results.get("scaling", {"rows": []})["rows"] if row["part"] == "live"}
+    for what, most in (("with database", 120), ("without database", 70)):
+        goal(f"under {most} KiB resident by further live object, {what}", live.get(what), lambda value: f"{value:.0f} KiB",
+             lambda value, most=most: value < most)
+    both = paths.get(("noop", 64), {})
+    goal("noop at 60 % of bare axum, 64 connections", both[OURS]["rps"] / both[AXUM]["rps"] if AXUM in both else None,
+         lambda value: f"{100 * value:.0f} %", at_least(0.6))
+    slow = {row["what"]: row["p99"] for row in results.get("fairness", {"rows": []})["rows"]}
+    goal("p99 under 100 ms beside hogs", slow.get("beside hogs"), lambda value: f"{ms(value)} ms", lambda value: value < 100_000)
+    return markdown(("goal", "measured", "met"), rows)
+
+
+SECTIONS = [("run", "Beside the peer", beside_peer), ("run", "Beside the limits of the machine", limits),
+            ("run", "Syncs", syncs), ("starts", "First answers", starts), ("scaling", "What grows with a node", scaling),
+            ("fairness", "Neighbours of hogs", fairness)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", nargs="+")
+    parser.add_argument("--write", metavar="FILE", help="document whose measured part is replaced")
+    options = parser.parse_args()
+    results = {result["tool"]: result for result in (json.load(open(path)) for path in options.results)}
+    parts = [machine(results), "## Goals\n\n" + goals(results)]
+    parts += [f"## {title}\n\n{write(results[tool])}" for tool, title, write in SECTIONS if tool in results]
+    if "fairness" in results and results["fairness"]["options"].get("plot"):
+        parts.append("![Latencies alone and beside hogs](images/fairness.svg)")
+    text = "\n\n".join(parts)
+    if not options.write:
+        return print(text)
+    document = open(options.write).read()
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{options.write} lacks the line `{BEGIN}` or `{END}`")
+    with open(options.write, "w") as file:
+        file.write(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
