@@ -4,7 +4,7 @@
   scaling.py [--full] [--max OBJECTS] [--disk-free GIB] [--parts disk,live,log] [--no-build]
 
 Objects on disk: 1,000, 10,000 and 100,000 (--full: and 1,000,000, bounded by --max) are made over many
-connections; at each size the node is stopped and started, and killed and started. Live objects: memory of
+connections, within --make-seconds; at each size the node is stopped and started, and killed and started. Live objects: memory of
 1,000 and 10,000 objects touched within the idle time, with and without an open database. Log: after 0.1
 and 1 GiB (--full: and 10) of it, and after small commits of many objects, the node is killed under load and
 started again; what was acknowledged must be there. A size that the disk has no room for is left out, with
@@ -76,8 +76,9 @@ def on_disk(options):
                 return
             begin, refused = time.perf_counter(), []
             names = (f"o-{n}" for n in range(made, size))
-            load(server.port, numbered(server, "create", names), 64, counts_at_least(1), refused=refused)
-            row = {"part": "disk", "objects": size, "made_per_s": round((size - made) / (time.perf_counter() - begin)),
+            done = load(server.port, numbered(server, "create", names), 64, counts_at_least(1), options.make_seconds, refused)
+            wanted, size = size, made + len(done)
+            row = {"part": "disk", "objects": size, "wanted": wanted, "made_per_s": round(len(done) / (time.perf_counter() - begin)),
                    "refused": len(refused),
                    "rss_kb_after_making": memory_kb(server.pid)["rss_kb"]}
             made = size
@@ -93,6 +94,9 @@ def on_disk(options):
             server.kill()
             row["start_after_kill_ms"] = round(server.start().wait("/readyz"), 1)
             yield row
+            if size < wanted:
+                yield {"part": "disk", "objects": wanted, "skipped": f"only {size:,} were made in {options.make_seconds:g} s"}
+                return
 
 
 def live(options):
@@ -131,7 +135,10 @@ def sql(server, name, *queries):
     status, text = server.ask("POST", f"/rpc/sql/Sql/{name}/run", json.dumps([[{"query": query} for query in queries]]))
     if status != 200:
         raise Wrong(f"{name}: {status} {text}")
-    return json.loads(text)[-1]["rows"]
+    answer = json.loads(text)[-1]
+    if "rows" not in answer:
+        raise Wrong(f"{name}: {answer}")
+    return answer["rows"]
 
 
 def large_commits(server, gib, options):
@@ -197,10 +204,12 @@ def main():
     parser.add_argument("--disk-free", type=float, default=5, help="GiB that must stay free")
     parser.add_argument("--parts", type=lambda s: s.split(","), default=["disk", "live", "log"])
     parser.add_argument("--calls", type=int, default=400, help="first calls that are measured at each size")
+    parser.add_argument("--make-seconds", type=float, help="longest time to make the objects of a size (240; --full: 3600)")
     parser.add_argument("--seconds", type=float, default=3, help="length of a measurement of commits")
     parser.add_argument("--no-build", action="store_true", help="use what is built")
     options = parser.parse_args()
     options.sizes = options.sizes or [1_000, 10_000, 100_000] + [1_000_000] * options.full
+    options.make_seconds = options.make_seconds or (3600 if options.full else 240)
     options.gibs = options.gibs or [0.1, 1] + [10] * options.full
     if not options.no_build:
         build(peer=False)
