@@ -24,16 +24,10 @@ use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
 
 use crate::command::CommandLine;
 use crate::output::print_error;
 use crate::refusal::Refusal;
-
-/// The allocator of the whole program, SQLite included: a request makes some dozens of small allocations,
-/// most of which another thread frees.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 const REFUSED: u8 = 1;
 const BROKEN: u8 = 2;
