@@ -112,7 +112,9 @@ impl OutputGate {
             effect.release();
         } else {
             debug_assert!(state.held.back().is_none_or(|(last, _)| *last <= position), "BUG: positions fall");
-            self.count_held(&mut state, &effect);
+            let bytes = effect.bytes();
+            state.held_bytes += bytes;
+            self.node_bytes.0.fetch_add(bytes, Ordering::Relaxed);
             state.held.push_back((position, effect));
         }
     }
@@ -125,7 +127,7 @@ impl OutputGate {
         state.durable = through;
         let ready = state.held.iter().take_while(|(position, _)| *position <= through).count();
         let released: Vec<_> = state.held.drain(..ready).collect();
-        released.iter().for_each(|(_, effect)| self.count_left(&mut state, effect));
+        self.count_left(&mut state, &released);
         let waiting = state.waiting.take();
         drop(state);
         released.into_iter().for_each(|(_, effect)| effect.release());
@@ -138,8 +140,8 @@ impl OutputGate {
     pub fn break_with(&self, failure: Failure) {
         let mut state = self.lock();
         state.broken.get_or_insert_with(|| failure.clone());
-        let held = std::mem::take(&mut state.held);
-        held.iter().for_each(|(_, effect)| self.count_left(&mut state, effect));
+        let held: Vec<_> = state.held.drain(..).collect();
+        self.count_left(&mut state, &held);
         let waiting = state.waiting.take();
         drop(state);
         held.into_iter().for_each(|(_, effect)| effect.fail(failure.clone()));
@@ -152,8 +154,8 @@ impl OutputGate {
     pub fn discard_after(&self, position: Sequence, failure: &Failure) {
         let mut state = self.lock();
         let kept = state.held.iter().take_while(|(held, _)| *held <= position).count();
-        let discarded = state.held.split_off(kept);
-        discarded.iter().for_each(|(_, effect)| self.count_left(&mut state, effect));
+        let discarded: Vec<_> = state.held.drain(kept..).collect();
+        self.count_left(&mut state, &discarded);
         drop(state);
         discarded.into_iter().for_each(|(_, effect)| effect.fail(failure.clone()));
     }
@@ -196,14 +198,10 @@ impl OutputGate {
         Poll::Pending
     }
 
-    fn count_held(&self, state: &mut State, effect: &Effect) {
-        state.held_bytes += effect.bytes();
-        self.node_bytes.0.fetch_add(effect.bytes(), Ordering::Relaxed);
-    }
-
-    fn count_left(&self, state: &mut State, effect: &Effect) {
-        state.held_bytes -= effect.bytes();
-        self.node_bytes.0.fetch_sub(effect.bytes(), Ordering::Relaxed);
+    fn count_left(&self, state: &mut State, left: &[(Sequence, Effect)]) {
+        let bytes = left.iter().map(|(_, effect)| effect.bytes()).sum();
+        state.held_bytes -= bytes;
+        self.node_bytes.0.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
