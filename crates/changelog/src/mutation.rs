@@ -43,10 +43,26 @@ pub enum Mutation {
     SkipCheckpointRecordSync,
     /// Recovery does not sync the object files it wrote before it moves the control position.
     SkipRecoverySync,
+    /// The mailbox's branch looks at the input gate before the turn end and not when it is polled (T7).
+    ReadGateEarly,
+    /// What leaves takes its position when its import is polled again and not when it is asked for (T5).
+    TakePositionLate,
+    /// An import does not look at the section gate after its wait (T8).
+    SkipSectionAfterWait,
+    /// A section opens at once, with guest code still on its way that does not belong to it (T6).
+    OpenSectionEarly,
 }
 
 impl Mutation {
-    /// Every fault.
+    /// Every fault of an object's gates.
+    pub const OF_GATES: &'static [Mutation] = &[
+        Mutation::ReadGateEarly,
+        Mutation::TakePositionLate,
+        Mutation::SkipSectionAfterWait,
+        Mutation::OpenSectionEarly,
+    ];
+
+    /// Every fault of durability.
     pub const ALL: &'static [Mutation] = &[
         Mutation::SkipLogSync,
         Mutation::AcknowledgeBeforeSync,

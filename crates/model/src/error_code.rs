@@ -86,6 +86,10 @@ error_codes! {
     ImportLimitExceeded = "import-limit-exceeded", Reset, 500;
     /// The constructor did not return in time.
     StartTimeout = "start-timeout", Reset, 500;
+    /// A critical section was open for too long (IG-9).
+    SectionTimeout = "section-timeout", Reset, 500;
+    /// A critical section was to open within one that had been left.
+    SectionLeft = "section-left", InvalidState, 500;
     /// The guest returned something that is no answer.
     InvalidGuestResult = "invalid-guest-result", Application, 500;
     /// The object's storage failed or refused the commit (OG-10, OG-11).

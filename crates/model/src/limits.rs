@@ -84,6 +84,9 @@ pub const LOG_BYTES_PER_SECOND_MAX: usize = 1024 * 1024;
 /// for the disk. Stops one event that writes and pauses in a loop, between which no checkpoint fits.
 pub const WAL_OVERRUN_FACTOR: usize = 4;
 
+/// Levels of nested critical sections (IG-7). Stops recursion that never ends from holding the object.
+pub const SECTIONS_NESTED_MAX: usize = 64;
+
 /// Most rows of one answer to an operator's SQL; who wants more pages through them.
 pub const OPERATOR_ROWS_MAX: u32 = 10_000;
 
@@ -138,6 +141,9 @@ pub struct ObjectLimits {
     pub operator_sql_time_max: Duration,
     /// A constructor that takes longer resets the object, as a critical section would (IG-9).
     pub start_timeout: Duration,
+    /// A critical section that is open for longer resets the object (IG-9). Stops one that waits for what
+    /// never comes from holding all other events for ever.
+    pub section_timeout: Duration,
 }
 
 impl Default for ObjectLimits {
@@ -163,6 +169,7 @@ impl Default for ObjectLimits {
             database_pages_max: 2_621_440, // 10 GiB, as the hosted service
             operator_sql_time_max: Duration::from_secs(10),
             start_timeout: Duration::from_secs(30),
+            section_timeout: Duration::from_secs(30),
         }
     }
 }

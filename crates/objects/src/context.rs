@@ -28,15 +28,17 @@ use crate::committer::Append;
 use crate::control::{Control, Ending};
 use crate::event::{Delivery, Event, EventId, Outcome, TraceContext, Work};
 use crate::history::History;
+use crate::input_gate::InputGate;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::output_gate::{Effect, OutputGate};
-use crate::unfinished::{ImportUnderWay, UnfinishedImports};
+use crate::unfinished::UnfinishedImports;
 use crate::upkeep::CheckpointJob;
 
 mod inspect;
 mod lifecycle;
+mod sections;
 
 pub(crate) use lifecycle::Waited;
 
@@ -70,6 +72,8 @@ pub struct ObjectContext {
     in_flight: HashMap<EventId, InFlight>,
     events_in_flight_max: usize,
     imports: UnfinishedImports,
+    input: InputGate,
+    section_limit: Option<Pin<Box<Sleep>>>,
     aborted: Option<Failure>,
     /// Whether the present instance was given an event.
     has_delivered: bool,
@@ -108,6 +112,8 @@ impl ObjectContext {
             in_flight: HashMap::new(),
             events_in_flight_max,
             imports: UnfinishedImports::default(),
+            input: InputGate::default(),
+            section_limit: None,
             aborted: None,
             has_delivered: false,
             checkpoint_asked: false,
@@ -141,6 +147,7 @@ impl ObjectContext {
     /// [`take_database_back`](Self::take_database_back) the loop must not be polled; asking for the
     /// database panics. It must come back: what was committed lately is in its memory alone.
     pub fn lend_database(&mut self) -> Database {
+        self.note_suspension();
         self.database.lend()
     }
 
@@ -196,7 +203,10 @@ impl ObjectContext {
         {
             return Poll::Ready(Ok(()));
         }
-        ready!(self.poll_on_disk(cx))?;
+        if self.poll_on_disk(cx)?.is_pending() {
+            self.note_suspension();
+            return Poll::Pending;
+        }
         Poll::Ready(self.copy_wal())
     }
 
@@ -223,6 +233,9 @@ impl ObjectContext {
         if let Some(failure) = self.gate.broken() {
             return Poll::Ready(failure);
         }
+        if let Poll::Ready(failure) = self.poll_section_limit(cx) {
+            return Poll::Ready(failure);
+        }
         match self.control.ending() {
             Some(ending) => self.poll_drained(cx, ending),
             None => Poll::Pending,
@@ -246,11 +259,17 @@ impl ObjectContext {
         if let Some(failure) = self.gate.broken() {
             return Poll::Ready(NextEvent::Reset(failure));
         }
+        if let Poll::Ready(failure) = self.poll_section_limit(cx) {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
         if let Some(ending) = self.control.ending() {
             return self.poll_ending(cx, ending, in_flight);
         }
         if let Err(failure) = ready!(self.poll_checkpoint(cx)) {
             return Poll::Ready(NextEvent::Reset(failure));
+        }
+        if !self.input.is_open(cx.waker()) {
+            return Poll::Pending;
         }
         let room = self.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
         if !room || in_flight >= self.events_in_flight_max || !self.has_output_room(cx) {
@@ -296,19 +315,6 @@ impl ObjectContext {
     /// The reason given to [`abort`](Self::abort), if it was called.
     pub fn abort_reason(&self) -> Option<&Failure> {
         self.aborted.as_ref()
-    }
-
-    /// Begins an import that does not answer at once; it is under way until what is returned is dropped.
-    /// A failure means that the instance has too many and must be reset.
-    pub fn begin_import(&self) -> Result<ImportUnderWay, Failure> {
-        let max = self.node.limits.imports_unfinished_max;
-        self.imports.begin(max).ok_or_else(|| {
-            let text = format!(
-                "the instance has {max} imports under way that have not finished, sleeps included, and asked \
-                 for one more; the object was reset; wait for some before more are begun"
-            );
-            Failure::new(ErrorCode::ImportLimitExceeded, text)
-        })
     }
 
     /// Trace to which an event belongs.

@@ -55,6 +55,9 @@ async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
             return Poll::Ready(Err(failure));
         }
         guest.with_context(ObjectContext::end_turn)?;
+        if let Poll::Ready(failure) = guest.with_context(|context| context.poll_section_limit(cx)) {
+            return Poll::Ready(Err(failure));
+        }
         if started.is_pending() && timeout.as_mut().poll(cx).is_ready() {
             let text =
                 format!("the constructor did not return within {} s; the object was reset", limit.as_secs());

@@ -9,6 +9,8 @@ mod lendable;
 pub mod event;
 pub mod output_gate;
 pub mod unfinished;
+pub mod input_gate;
+pub mod import;
 pub mod mailbox;
 pub mod control;
 pub mod committer;

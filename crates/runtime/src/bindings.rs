@@ -11,6 +11,7 @@
 
 use std::convert::Infallible;
 
+pub use durabo_objects::input_gate::Section;
 use durabo_storage::database::CursorId;
 
 use crate::statement_costs::TextKey;
@@ -43,7 +44,7 @@ wasmtime::component::bindgen!({
     exports: { default: async },
     with: {
         "durabo:object/sql.cursor": OpenCursor,
-        "durabo:object/context.critical-section": Unserved,
+        "durabo:object/context.critical-section": Section,
         "durabo:object/storage.savepoint": Unserved,
         "durabo:object/storage.transaction": Unserved,
         "durabo:object/http.upgrade": Unserved,

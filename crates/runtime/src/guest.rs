@@ -69,6 +69,7 @@ fn new_store(engine: &GuestEngine, state: GuestState) -> Store<GuestState> {
         if context.data().meter.is_exhausted() {
             return Err(CpuExhausted.into());
         }
+        context.data().context.note_suspension();
         Ok(UpdateDeadline::YieldCustom(1, context.data_mut().hog.tick()))
     });
     store

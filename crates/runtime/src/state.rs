@@ -8,7 +8,7 @@ use std::time::Duration;
 use durabo_model::time::Clock;
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event::EventId;
-use durabo_objects::unfinished::ImportUnderWay;
+use durabo_objects::import::Import;
 use wasmtime::AsContextMut;
 use wasmtime::component::{Access, HasSelf, ResourceTable};
 use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -156,7 +156,8 @@ pub fn calling_event(host: &mut HostAccess<'_>) -> wasmtime::Result<Option<Event
     Ok(task.and_then(|task| host.get().tasks.event(task)))
 }
 
-/// Begins an import that does not answer at once. One too many ends the instance.
-pub fn begin_import(host: &mut HostAccess<'_>) -> wasmtime::Result<ImportUnderWay> {
+/// Begins an import that does not answer at once; whatever it waits for, it waits by [`Import::wait_for`].
+/// One too many ends the instance.
+pub fn begin_import(host: &mut HostAccess<'_>) -> wasmtime::Result<Import> {
     host.get().context.begin_import().map_err(|failure| InstanceEnd(failure).into())
 }

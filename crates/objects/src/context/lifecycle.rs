@@ -20,10 +20,12 @@ use crate::blocking::blocking;
 use crate::control::{Control, Ending};
 use crate::event::Work;
 use crate::history::History;
+use crate::input_gate::InputGate;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::output_gate::{Effect, OutputGate};
+use crate::unfinished::UnfinishedImports;
 
 /// What a context without an instance waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +115,9 @@ impl ObjectContext {
         let discarded = self.database.discard_turn();
         let position = self.history.sequence();
         self.gate.discard_after(position, &failure);
+        if self.is_broken_by(&failure) {
+            self.fail_waiting(&failure);
+        }
         for (_, event) in self.in_flight.drain() {
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
         }
@@ -132,6 +137,9 @@ impl ObjectContext {
         self.database = Lendable::new(database);
         self.history.reload(self.node.counters.next_epoch());
         self.aborted = None;
+        self.imports = UnfinishedImports::default();
+        self.input = InputGate::default();
+        self.section_limit = None;
         self.has_delivered = false;
         self.drain = None;
         self.events_in_flight_max = self.node.limits.events_in_flight_max;

@@ -1,18 +1,18 @@
-//! `context`: who the object is, and its end.
+//! `context`: who the object is, its critical sections, its end.
 //!
-//! `abort` never returns to the guest: it leaves the reason with the object and traps.
+//! A handle of a section is the open section itself: dropping it leaves it. `abort` never returns to the
+//! guest: it leaves the reason with the object and traps.
 
+use durabo_objects::input_gate::Section;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use super::unserved;
-use crate::bindings::Unserved;
 use crate::bindings::object::context::{
     Host, HostCriticalSection, HostCriticalSectionWithStore, HostWithStore, ObjectInfo, RunningAlarm,
 };
 use crate::bindings::object::types::Failure;
 use crate::ending::InstanceEnd;
 use crate::failure_record;
-use crate::state::{GuestState, HostAccess};
+use crate::state::{GuestState, HostAccess, begin_import};
 
 impl GuestState {
     /// The object as the contract describes it.
@@ -47,19 +47,34 @@ impl HostWithStore<GuestState> for HasSelf<GuestState> {
 
 impl HostCriticalSectionWithStore<GuestState> for HasSelf<GuestState> {
     async fn enter(
-        _accessor: &Accessor<GuestState, Self>,
-        _parent: Option<Resource<Unserved>>,
-    ) -> wasmtime::Result<Result<Resource<Unserved>, Failure>> {
-        unserved::failure("context.critical-section.enter")
+        accessor: &Accessor<GuestState, Self>,
+        parent: Option<Resource<Section>>,
+    ) -> wasmtime::Result<Result<Resource<Section>, Failure>> {
+        let asked = accessor.with(|mut host| -> wasmtime::Result<_> {
+            let import = begin_import(&mut host)?;
+            let state = host.get();
+            let parent = parent.map(|parent| state.table.get(&parent)).transpose()?;
+            Ok(state.context.ask_for_section(parent).map(|entry| (entry, import)))
+        })?;
+        // Counts as under way; it is the section's turn that it waits for, and not the gate.
+        let (entry, _import) = match asked {
+            Ok(asked) => asked,
+            Err(refused) => return Ok(Err(failure_record::to_guest(refused))),
+        };
+        match entry.open().await {
+            Ok(section) => accessor.with(|mut host| Ok(Ok(host.get().table.push(section)?))),
+            Err(refused) => Ok(Err(failure_record::to_guest(refused))),
+        }
     }
 }
 
 impl HostCriticalSection for GuestState {
-    fn leave(&mut self, _section: Resource<Unserved>) -> wasmtime::Result<()> {
-        unserved::trap("context.critical-section.leave")
+    fn leave(&mut self, section: Resource<Section>) -> wasmtime::Result<()> {
+        self.table.get(&section)?.leave();
+        Ok(())
     }
 
-    fn drop(&mut self, section: Resource<Unserved>) -> wasmtime::Result<()> {
+    fn drop(&mut self, section: Resource<Section>) -> wasmtime::Result<()> {
         self.table.delete(section)?;
         Ok(())
     }

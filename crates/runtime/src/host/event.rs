@@ -32,11 +32,12 @@ impl HostWithStore<GuestState> for HasSelf<GuestState> {
     }
 
     async fn cancelled(accessor: &Accessor<GuestState, Self>) -> wasmtime::Result<()> {
-        let _under_way = accessor.with(|mut host| begin_import(&mut host))?;
+        let import = accessor.with(|mut host| begin_import(&mut host))?;
         let Some(event) = accessor.with(|mut host| calling_event(&mut host))? else {
             return pending().await;
         };
-        poll_fn(|cx| accessor.with(|mut host| host.get().context.poll_cancelled(event, cx))).await;
+        let cancelled = poll_fn(|cx| accessor.with(|mut host| host.get().context.poll_cancelled(event, cx)));
+        import.wait_for(cancelled).await;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Every function answers that it is not served, so that no guest takes a write for durable or
 //! undone that is not.
 
+use durabo_objects::input_gate::Section;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::unserved;
@@ -45,7 +46,7 @@ impl HostSavepoint for GuestState {
 }
 
 impl HostTransaction for GuestState {
-    async fn begin(&mut self, _section: Resource<Unserved>) -> Answer<Resource<Unserved>> {
+    async fn begin(&mut self, _section: Resource<Section>) -> Answer<Resource<Unserved>> {
         unserved::failure("storage.transaction.begin")
     }
 

@@ -16,8 +16,8 @@ impl Host for GuestState {}
 
 impl HostWithStore<GuestState> for HasSelf<GuestState> {
     async fn sleep(accessor: &Accessor<GuestState, Self>, duration: u64) -> wasmtime::Result<()> {
-        let _under_way = accessor.with(|mut host| begin_import(&mut host))?;
-        pause(Duration::from_millis(duration)).await;
+        let import = accessor.with(|mut host| begin_import(&mut host))?;
+        import.wait_for(pause(Duration::from_millis(duration))).await;
         Ok(())
     }
 }

@@ -62,6 +62,7 @@ async fn after_turn<T>(
         let polled = wait.as_mut().poll(cx);
         if polled.is_pending() && !has_ended {
             has_ended = true;
+            context.note_suspension();
             if let Err(failure) = context.end_turn() {
                 return Poll::Ready(Err(InstanceEnd(failure).into()));
             }

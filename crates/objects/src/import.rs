@@ -1,0 +1,41 @@
+//! An asynchronous import of a guest: begun, waited for, let back in past the section gate.
+//!
+//! Every import that may wait goes through here, whatever it waits for: the wait itself is the turn
+//! end, and what it brings is held back while a section is open that was entered after the import was
+//! asked for (T8).
+
+use std::future::{Future, poll_fn};
+
+use durabo_changelog::mutation::{Mutation, is_planted};
+
+use crate::input_gate::{AskedAt, InputGate};
+use crate::unfinished::ImportUnderWay;
+
+/// One import under way; it has finished when this is dropped, however it ended.
+#[derive(Debug)]
+pub struct Import {
+    gate: InputGate,
+    asked: AskedAt,
+    _under_way: ImportUnderWay,
+}
+
+impl Import {
+    pub(crate) fn new(gate: InputGate, under_way: ImportUnderWay) -> Self {
+        let asked = gate.now();
+        Self { gate, asked, _under_way: under_way }
+    }
+
+    /// When it was asked for.
+    pub fn asked_at(&self) -> AskedAt {
+        self.asked
+    }
+
+    /// Waits for `what`, and then until its result may come back into the object.
+    pub async fn wait_for<T>(self, what: impl Future<Output = T>) -> T {
+        let result = what.await;
+        if !is_planted(Mutation::SkipSectionAfterWait) {
+            poll_fn(|cx| self.gate.poll_pass(self.asked, cx)).await;
+        }
+        result
+    }
+}
