@@ -45,8 +45,10 @@ pub enum Mutation {
     SkipRecoverySync,
     /// The mailbox's branch looks at the input gate before the turn end and not when it is polled (T7).
     ReadGateEarly,
-    /// What leaves takes its position when its import is polled again and not when it is asked for (T5).
-    TakePositionLate,
+    /// What leaves takes the position of the newest commit although a turn is open (T5).
+    IgnoreOpenTurn,
+    /// What a discarded turn had asked to send stays in the gate (OG-6).
+    KeepDiscardedEffects,
     /// An import does not look at the section gate after its wait (T8).
     SkipSectionAfterWait,
     /// A section opens at once, with guest code still on its way that does not belong to it (T6).
@@ -57,7 +59,8 @@ impl Mutation {
     /// Every fault of an object's gates.
     pub const OF_GATES: &'static [Mutation] = &[
         Mutation::ReadGateEarly,
-        Mutation::TakePositionLate,
+        Mutation::IgnoreOpenTurn,
+        Mutation::KeepDiscardedEffects,
         Mutation::SkipSectionAfterWait,
         Mutation::OpenSectionEarly,
     ];

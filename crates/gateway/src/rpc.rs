@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
-use durabo_model::limits;
+use durabo_model::{limits, rpc};
 use durabo_objects::event::{Event, Reply};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
@@ -25,18 +25,6 @@ const CBOR: HeaderValue = HeaderValue::from_static("application/cbor");
 
 /// CBOR of an array without items.
 const NO_ARGUMENTS: &[u8] = &[0x80];
-
-/// Names that are no methods, whatever a class has under them.
-const RESERVED: [&str; 8] = [
-    "fetch",
-    "connect",
-    "alarm",
-    "webSocketMessage",
-    "webSocketClose",
-    "webSocketError",
-    "dup",
-    "constructor",
-];
 
 /// Calls the method that [`method_of`] found and waits for its result.
 pub async fn call(
@@ -80,10 +68,7 @@ pub fn method_of(parts: &Parts, address: &Address<'_>) -> Result<String, Refused
     if parts.method != Method::POST {
         return Err(refuse_method(&parts.method, "POST"));
     }
-    if RESERVED.contains(&&*method) {
-        let message = format!("'{method}' is a reserved method and cannot be called over RPC.");
-        return Err(refuse(ErrorCode::MethodReserved, message));
-    }
+    rpc::check_method(&method)?;
     Ok(method.into_owned())
 }
 
@@ -97,18 +82,12 @@ fn call_failure(failure: Failure) -> Refused {
     refused
 }
 
-fn too_large(what_bytes: &str) -> String {
-    format!(
-        "Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: {what_bytes} bytes."
-    )
-}
-
 fn body_fault(fault: BodyFault) -> Refused {
     match fault {
         BodyFault::TooLarge(declared) => {
             let size =
                 declared.map_or_else(|| format!("over {}", limits::RPC_BYTES_MAX), |bytes| bytes.to_string());
-            refuse(ErrorCode::BodyTooLarge, too_large(&size))
+            refuse(ErrorCode::BodyTooLarge, rpc::too_large(size))
         }
         BodyFault::Broken(reason) => {
             refuse(ErrorCode::InvalidBody, format!("the arguments ended before they were whole: {reason}"))
@@ -142,7 +121,7 @@ fn json_arguments(body: &[u8]) -> Result<Bytes, Refused> {
     }
     match json_to_cbor(text) {
         Ok(args) if args.len() > limits::RPC_BYTES_MAX => {
-            Err(refuse(ErrorCode::BodyTooLarge, too_large(&args.len().to_string())))
+            Err(refuse(ErrorCode::BodyTooLarge, rpc::too_large(args.len())))
         }
         Ok(args) => Ok(args.into()),
         Err(error) => Err(refuse(ErrorCode::InvalidBody, format!("arguments: {error}"))),
@@ -151,7 +130,7 @@ fn json_arguments(body: &[u8]) -> Result<Bytes, Refused> {
 
 fn result_response(result: Bytes, in_cbor: bool) -> Result<Response<ResponseBody>, Refused> {
     if result.len() > limits::RPC_BYTES_MAX {
-        return Err(refuse(ErrorCode::LimitExceeded, too_large(&result.len().to_string())));
+        return Err(refuse(ErrorCode::LimitExceeded, rpc::too_large(result.len())));
     }
     let invalid = |error| {
         Failure::new(
@@ -198,7 +177,7 @@ mod tests {
 
     #[test]
     fn reserved_names_are_refused_with_the_text_of_rp_3() {
-        for name in RESERVED {
+        for name in rpc::RESERVED {
             let failure = refused_method(Request::post(format!("/rpc/demo/Room/a/{name}"))).failure;
             assert_eq!(failure.code, "method-reserved");
             assert_eq!(failure.name, "TypeError");

@@ -70,6 +70,10 @@ error_codes! {
     Overloaded = "overloaded", Overloaded, 503;
     /// The object is busy in the very call chain that calls it again (ST-12).
     ObjectBusy = "object-busy", InvalidState, 409;
+    /// Too many objects wait for one another in one chain of calls (ST-12).
+    CallChainTooDeep = "call-chain-too-deep", LimitExceeded, 500;
+    /// The deployment has no namespace binding of that name.
+    BindingNotFound = "binding-not-found", NotFound, 500;
     /// The instance was reset while the event was under way.
     ObjectReset = "object-reset", Reset, 500;
     /// The guest called `abort` (LC-7).

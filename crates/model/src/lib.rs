@@ -11,6 +11,7 @@ pub mod object_id;
 mod failure_kind;
 pub mod error_code;
 pub mod failure;
+pub mod rpc;
 pub mod name;
 pub mod object;
 pub mod description;

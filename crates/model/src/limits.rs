@@ -84,6 +84,13 @@ pub const LOG_BYTES_PER_SECOND_MAX: usize = 1024 * 1024;
 /// for the disk. Stops one event that writes and pauses in a loop, between which no checkpoint fits.
 pub const WAL_OVERRUN_FACTOR: usize = 4;
 
+/// Objects of one chain of calls that wait for one another (ST-12). Stops recursion that never ends.
+pub const CALL_CHAIN_MAX: usize = 64;
+
+/// Bytes of the calls of one instance that wait for its output gate or for a place in memory. Stops one
+/// turn from sending without bound while nothing of it may leave.
+pub const CALLS_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Levels of nested critical sections (IG-7). Stops recursion that never ends from holding the object.
 pub const SECTIONS_NESTED_MAX: usize = 64;
 

@@ -15,6 +15,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::{self, ObjectLimits};
 use durabo_model::object::ObjectIdentity;
+use durabo_model::random::Random;
 use durabo_model::sequence::Sequence;
 use durabo_model::time::Clock;
 use durabo_storage::database::Database;
@@ -24,6 +25,7 @@ use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::{Sleep, sleep_until};
 
 use crate::blocking::blocking;
+use crate::call_chain::CallChain;
 use crate::committer::Append;
 use crate::control::{Control, Ending};
 use crate::event::{Delivery, Event, EventId, Outcome, TraceContext, Work};
@@ -32,15 +34,18 @@ use crate::input_gate::InputGate;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
+use crate::outbound::Post;
 use crate::output_gate::{Effect, OutputGate};
 use crate::unfinished::UnfinishedImports;
 use crate::upkeep::CheckpointJob;
 
+mod calls;
 mod inspect;
 mod lifecycle;
 mod sections;
 
-pub(crate) use lifecycle::Waited;
+pub use calls::Call;
+pub(crate) use lifecycle::{ResetOf, Waited};
 
 /// What the loop of an instance does next.
 #[derive(Debug)]
@@ -57,6 +62,7 @@ pub enum NextEvent {
 struct InFlight {
     reply: oneshot::Sender<Outcome>,
     trace: Option<TraceContext>,
+    chain: CallChain,
 }
 
 /// The context of one live object.
@@ -71,9 +77,17 @@ pub struct ObjectContext {
     control: Arc<Control>,
     in_flight: HashMap<EventId, InFlight>,
     events_in_flight_max: usize,
+    post: Arc<dyn Post>,
+    /// The guest lets other events in where it waits.
+    suspends: bool,
+    /// The constructor of the present instance has returned.
+    has_started: bool,
     imports: UnfinishedImports,
     input: InputGate,
     section_limit: Option<Pin<Box<Sleep>>>,
+    has_ended_in_section: bool,
+    /// For a planted fault.
+    was_gate_open: bool,
     aborted: Option<Failure>,
     /// Whether the present instance was given an event.
     has_delivered: bool,
@@ -94,11 +108,12 @@ pub(crate) struct ContextParts {
     pub gate: Arc<OutputGate>,
     pub mailbox: MailboxReceiver,
     pub control: Arc<Control>,
+    pub post: Arc<dyn Post>,
 }
 
 impl ObjectContext {
     pub(crate) fn new(parts: ContextParts) -> Self {
-        let ContextParts { identity, node, file, database, history, gate, mailbox, control } = parts;
+        let ContextParts { identity, node, file, database, history, gate, mailbox, control, post } = parts;
         let events_in_flight_max = node.limits.events_in_flight_max;
         Self {
             identity,
@@ -111,9 +126,14 @@ impl ObjectContext {
             control,
             in_flight: HashMap::new(),
             events_in_flight_max,
+            post,
+            suspends: true,
+            has_started: false,
             imports: UnfinishedImports::default(),
             input: InputGate::default(),
             section_limit: None,
+            has_ended_in_section: false,
+            was_gate_open: true,
             aborted: None,
             has_delivered: false,
             checkpoint_asked: false,
@@ -136,6 +156,11 @@ impl ObjectContext {
     /// Time of day.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.node.clock
+    }
+
+    /// Source of random bytes.
+    pub fn random(&self) -> &dyn Random {
+        &*self.node.random
     }
 
     /// The object's database, in the present turn.
@@ -161,11 +186,6 @@ impl ObjectContext {
         self.database.is_here()
     }
 
-    /// Delivers at most `events` at once from now on; 1 for a guest that cannot suspend (D2).
-    pub fn set_events_in_flight_max(&mut self, events: usize) {
-        self.events_in_flight_max = events.min(self.node.limits.events_in_flight_max);
-    }
-
     /// Whether the turn has written something that is not committed.
     pub fn is_turn_open(&self) -> bool {
         self.database.is_turn_open()
@@ -174,7 +194,10 @@ impl ObjectContext {
     /// Commit for which an output asked for now has to wait (T5).
     pub fn position(&self) -> Sequence {
         let newest = self.history.sequence();
-        if self.is_turn_open() { newest.next() } else { newest }
+        match self.is_turn_open() && !is_planted(Mutation::IgnoreOpenTurn) {
+            true => newest.next(),
+            false => newest,
+        }
     }
 
     /// Ends the turn: what it wrote is committed and on its way into the log (OG-1). On failure the
@@ -262,34 +285,52 @@ impl ObjectContext {
         if let Poll::Ready(failure) = self.poll_section_limit(cx) {
             return Poll::Ready(NextEvent::Reset(failure));
         }
+        self.refuse_cycles(cx);
         if let Some(ending) = self.control.ending() {
-            return self.poll_ending(cx, ending, in_flight);
+            return match self.take_returning(cx, in_flight) {
+                Some(next) => Poll::Ready(next),
+                None => self.poll_ending(cx, ending, in_flight),
+            };
         }
         if let Err(failure) = ready!(self.poll_checkpoint(cx)) {
             return Poll::Ready(NextEvent::Reset(failure));
         }
-        if !self.input.is_open(cx.waker()) {
+        if !self.is_gate_open(cx) {
             return Poll::Pending;
+        }
+        if let Some(next) = self.take_returning(cx, in_flight) {
+            return Poll::Ready(next);
         }
         let room = self.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
         if !room || in_flight >= self.events_in_flight_max || !self.has_output_room(cx) {
             return Poll::Pending;
         }
+        if let Some(next) = self.take_orphan(cx) {
+            return Poll::Ready(next);
+        }
         let Some(delivery) = ready!(self.mailbox.poll_take(cx)) else {
             return Poll::Ready(NextEvent::Retired);
         };
-        let Delivery { id, work, trace, reply } = delivery;
+        if let Some(next) = self.begin(delivery) {
+            return Poll::Ready(next);
+        }
+        // The next turn end commits what it wrote, and then the next event is looked for.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Begins what was delivered. `None` if that is done already and the guest has no part in it.
+    fn begin(&mut self, delivery: Delivery) -> Option<NextEvent> {
+        let Delivery { id, work, trace, chain, reply } = delivery;
         match work {
             Work::Event(event) => {
-                self.in_flight.insert(id, InFlight { reply, trace });
+                self.in_flight.insert(id, InFlight { reply, trace, chain });
                 self.has_delivered = true;
-                Poll::Ready(NextEvent::Deliver(id, event))
+                Some(NextEvent::Deliver(id, event))
             }
             Work::Sql(request) => {
                 self.answer_sql(&request, reply);
-                // The next turn end commits what it wrote, and then the next event is looked for.
-                cx.waker().wake_by_ref();
-                Poll::Pending
+                None
             }
         }
     }

@@ -1,11 +1,15 @@
-//! What others may ask of a live object besides events: to stop, to retire, to checkpoint, to make room.
+//! What others may ask of a live object besides events: to stop, to retire, to checkpoint, to make room;
+//! and what they may know of it: its present life.
 //!
 //! The directory asks, the object's loop looks whenever it turns; requests wake it.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
+use durabo_model::failure::Failure;
 use tokio::time::Instant;
+
+use crate::life::Life;
 
 /// Why an object takes no more events into its present instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +25,7 @@ struct State {
     ending: Option<(Ending, Instant)>,
     checkpoint: bool,
     make_room: bool,
+    life: Arc<Life>,
     waker: Option<Waker>,
 }
 
@@ -38,6 +43,16 @@ impl Control {
                 state.ending = Some((ending, deadline));
             }
         });
+    }
+
+    /// The object's life up to its next reset.
+    pub fn life(&self) -> Arc<Life> {
+        self.lock().life.clone()
+    }
+
+    /// Ends the present life and begins another: stubs that reached this one are broken (ST-3).
+    pub fn end_life(&self, failure: Failure) {
+        std::mem::take(&mut self.lock().life).end(failure);
     }
 
     /// Asks for a checkpoint, since the log is held back.

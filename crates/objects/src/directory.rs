@@ -13,35 +13,28 @@ use std::time::Duration;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::{self, ObjectLimits};
-use durabo_model::name::ClassName;
 use durabo_model::object::{NamespaceNumber, ObjectIdentity, ObjectKey};
+use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+pub use crate::address::ObjectAddress;
+use crate::call_chain::CallChain;
 use crate::control::{Control, Ending};
 use crate::event::{Delivery, Event, Outcome, Reply, SqlAnswer, SqlRequest, TraceContext, Work};
 use crate::guest::GuestLoader;
+use crate::life::Life;
 use crate::mailbox::mailbox;
 use crate::node::Node;
 use crate::object::ObjectTask;
+use crate::outbound::{Post, Undelivered};
 use crate::placement::{Owner, Placement};
 pub use crate::registry::LiveObject;
 use crate::registry::{Live, Registration, Registry};
 
 /// How long those that were asked to leave get before others are asked too.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
-
-/// Where an event goes.
-#[derive(Debug, Clone)]
-pub struct ObjectAddress {
-    /// The object.
-    pub key: ObjectKey,
-    /// Its class.
-    pub class: ClassName,
-    /// The name it was addressed by, of any length.
-    pub name: Option<String>,
-}
 
 struct Inner {
     node: Arc<Node>,
@@ -50,14 +43,6 @@ struct Inner {
     tasks: Handle,
     registry: Arc<Registry>,
     stopping: AtomicBool,
-}
-
-/// Why an event was not put into a mailbox.
-enum Refusal {
-    /// It comes back, since its object has to be started and there is no place for one more.
-    NoPlace(Box<(ObjectAddress, Delivery)>),
-    /// It is answered with this.
-    Final(Failure),
 }
 
 /// The objects of a node; a cheap handle.
@@ -96,12 +81,10 @@ impl Directory {
 
     async fn send(&self, to: ObjectAddress, work: Work, trace: Option<TraceContext>) -> Outcome {
         let id = to.key.id;
-        match self.inner.placement.owner(&to.key) {
-            Owner::Here => {}
-        }
         let (reply, outcome) = oneshot::channel();
-        let delivery = Delivery { id: self.inner.node.counters.next_event(), work, trace, reply };
-        self.put_in_place(to, delivery).await?;
+        let event = self.inner.node.counters.next_event();
+        let delivery = Delivery { id: event, work, trace, chain: CallChain::default(), reply };
+        self.deliver_in_place(&to, delivery).await.map_err(|(_, failure)| failure)?;
         outcome.await.unwrap_or_else(|_| {
             let text = "the object's task ended without an answer; see the node's log";
             Err(Failure::new(ErrorCode::Internal, text).of_object(id))
@@ -167,22 +150,26 @@ impl Directory {
 
     /// Puts an event into its object's mailbox. If the object is not in memory and no place is free, others
     /// are asked to leave; what they have committed goes into their files first, which takes a moment.
-    async fn put_in_place(&self, to: ObjectAddress, delivery: Delivery) -> Result<(), Failure> {
+    async fn deliver_in_place(
+        &self,
+        to: &ObjectAddress,
+        delivery: Delivery,
+    ) -> Result<Arc<Life>, (Delivery, Failure)> {
         let registry = &self.inner.registry;
         let limits = &self.inner.node.limits;
-        let mut waiting = (to, delivery);
+        let mut waiting = delivery;
         let mut deadline = None;
         loop {
             let left = registry.left().notified();
-            waiting = match self.put(waiting.0, waiting.1) {
-                Ok(()) => return Ok(()),
-                Err(Refusal::Final(failure)) => return Err(failure),
-                Err(Refusal::NoPlace(back)) => *back,
+            waiting = match self.put(to, waiting) {
+                Ok(life) => return Ok(life),
+                Err(Undelivered::Refused(delivery, failure)) => return Err((delivery, failure)),
+                Err(Undelivered::NoPlace(delivery)) => delivery,
             };
             let now = Instant::now();
             let deadline = *deadline.get_or_insert(now + limits.place_wait);
             if now >= deadline {
-                return Err(no_place(limits).of_object(waiting.0.key.id));
+                return Err((waiting, no_place(limits).of_object(to.key.id)));
             }
             registry.ask_for_room();
             // Those that were asked may all have work: then ask others.
@@ -191,20 +178,43 @@ impl Directory {
         }
     }
 
-    fn put(&self, to: ObjectAddress, delivery: Delivery) -> Result<(), Refusal> {
+    fn start(&self, to: &ObjectAddress) -> (Live, ObjectTask) {
+        let name = to.name.clone().filter(|name| name.len() <= limits::NAME_CARRIED_BYTES_MAX);
+        let identity = ObjectIdentity { key: to.key, class: to.class.clone(), name: name.clone() };
+        let control = Arc::new(Control::default());
+        let (mailbox, receiver) = mailbox();
+        let task = ObjectTask {
+            node: self.inner.node.clone(),
+            loader: self.inner.loader.clone(),
+            identity,
+            mailbox: receiver,
+            control: control.clone(),
+            post: Arc::new(self.clone()),
+            registration: Registration::new(self.inner.registry.clone(), to.key),
+        };
+        let object = LiveObject { key: to.key, class: to.class.clone(), name };
+        (Live { object, mailbox, control, has_fallen: false, used: 0 }, task)
+    }
+}
+
+impl Post for Directory {
+    fn put(&self, to: &ObjectAddress, delivery: Delivery) -> Result<Arc<Life>, Undelivered> {
         let inner = &self.inner;
         let key = to.key;
+        match inner.placement.owner(&key) {
+            Owner::Here => {}
+        }
         let mut shard = inner.registry.lock(&key);
         // Under the lock: whoever is put in before `stop` looks here is told by it.
         if inner.stopping.load(Ordering::SeqCst) {
             let failure = Failure::new(ErrorCode::Stopping, "the node is stopping; try again later");
-            return Err(Refusal::Final(failure));
+            return Err(Undelivered::Refused(delivery, failure));
         }
         let mut started = None;
         let live = match shard.entry(key) {
             Entry::Occupied(live) => live.into_mut(),
             Entry::Vacant(_) if !inner.registry.take_place() => {
-                return Err(Refusal::NoPlace(Box::new((to, delivery))));
+                return Err(Undelivered::NoPlace(delivery));
             }
             Entry::Vacant(place) => {
                 let (live, task) = self.start(to);
@@ -215,33 +225,30 @@ impl Directory {
         if live.has_fallen {
             let text =
                 "the object's task has failed; the object is out of service until the node is started again";
-            return Err(Refusal::Final(Failure::new(ErrorCode::StorageFailed, text).of_object(key.id)));
+            let failure = Failure::new(ErrorCode::StorageFailed, text).of_object(key.id);
+            return Err(Undelivered::Refused(delivery, failure));
         }
         live.used = inner.registry.next_use();
         live.control.stay();
-        let put = live.mailbox.put(key.id, delivery, &inner.node.limits);
+        let life = live.control.life();
+        let put = live.mailbox.put(&key, delivery, &inner.node.limits);
         drop(shard);
         if let Some(task) = started {
             inner.tasks.spawn(task.run());
         }
-        put.map_err(|(_, failure)| Refusal::Final(failure))
+        put.map(|()| life).map_err(|(delivery, failure)| Undelivered::Refused(delivery, failure))
     }
 
-    fn start(&self, to: ObjectAddress) -> (Live, ObjectTask) {
-        let name = to.name.filter(|name| name.len() <= limits::NAME_CARRIED_BYTES_MAX);
-        let identity = ObjectIdentity { key: to.key, class: to.class.clone(), name: name.clone() };
-        let control = Arc::new(Control::default());
-        let (mailbox, receiver) = mailbox();
-        let task = ObjectTask {
-            node: self.inner.node.clone(),
-            loader: self.inner.loader.clone(),
-            identity,
-            mailbox: receiver,
-            control: control.clone(),
-            registration: Registration::new(self.inner.registry.clone(), to.key),
-        };
-        let object = LiveObject { key: to.key, class: to.class, name };
-        (Live { object, mailbox, control, has_fallen: false, used: 0 }, task)
+    fn put_in_place<'a>(
+        &'a self,
+        to: &'a ObjectAddress,
+        delivery: Delivery,
+    ) -> BoxFuture<'a, Result<Arc<Life>, (Delivery, Failure)>> {
+        Box::pin(self.deliver_in_place(to, delivery))
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.inner.tasks.spawn(task);
     }
 }
 

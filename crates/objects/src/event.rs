@@ -2,13 +2,14 @@
 //!
 //! Values are owned and plain: `gateway` makes them of HTTP, `runtime` lowers them into the guest.
 
-use std::fmt;
-
 use bytes::Bytes;
 use durabo_model::failure::Failure;
 use durabo_storage::statement::Counts;
 use durabo_storage::value::Value;
 use tokio::sync::oneshot;
+
+use crate::call_chain::CallChain;
+pub use crate::event_id::EventId;
 
 /// Field names in lower case and values as bytes, in order; a name may occur several times.
 pub type Headers = Vec<(String, Vec<u8>)>;
@@ -135,16 +136,6 @@ fn headers_bytes(headers: &Headers) -> usize {
 /// How an event ended for its caller.
 pub type Outcome = Result<Reply, Failure>;
 
-/// Identifies an event on this node, over its starts: the start's number and a counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventId(pub u64);
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
 /// W3C trace context that came with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceContext {
@@ -163,6 +154,8 @@ pub struct Delivery {
     pub work: Work,
     /// Trace to which it belongs.
     pub trace: Option<TraceContext>,
+    /// Objects that wait for it.
+    pub chain: CallChain,
     /// Where the outcome goes. Closed once nobody waits any more (ST-10).
     pub reply: oneshot::Sender<Outcome>,
 }

@@ -37,7 +37,10 @@ pub trait GuestCalls {
 /// Runs an instance until it is idle, retired or has to be reset.
 pub async fn run_events<G: GuestCalls>(guest: &G) -> GuestExit {
     match construct(guest).await {
-        Ok(()) => deliver(guest).await,
+        Ok(()) => {
+            guest.with_context(ObjectContext::started);
+            deliver(guest).await
+        }
         Err(failure) => GuestExit::Reset(failure),
     }
 }
@@ -55,6 +58,8 @@ async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
             return Poll::Ready(Err(failure));
         }
         guest.with_context(ObjectContext::end_turn)?;
+        // What comes back to an object in its constructor would wait for it, and it for that.
+        guest.with_context(|context| context.refuse_cycles(cx));
         if let Poll::Ready(failure) = guest.with_context(|context| context.poll_section_limit(cx)) {
             return Poll::Ready(Err(failure));
         }

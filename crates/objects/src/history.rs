@@ -30,6 +30,11 @@ impl History {
         Self { key, epoch, sequence, chain, time, checkpointed: sequence }
     }
 
+    /// Which instance it is.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Newest commit that was handed to the log.
     pub fn sequence(&self) -> Sequence {
         self.sequence

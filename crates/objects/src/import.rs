@@ -5,6 +5,7 @@
 //! asked for (T8).
 
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 
 use durabo_changelog::mutation::{Mutation, is_planted};
 
@@ -16,18 +17,23 @@ use crate::unfinished::ImportUnderWay;
 pub struct Import {
     gate: InputGate,
     asked: AskedAt,
-    _under_way: ImportUnderWay,
+    under_way: Arc<ImportUnderWay>,
 }
 
 impl Import {
     pub(crate) fn new(gate: InputGate, under_way: ImportUnderWay) -> Self {
         let asked = gate.now();
-        Self { gate, asked, _under_way: under_way }
+        Self { gate, asked, under_way: Arc::new(under_way) }
     }
 
     /// When it was asked for.
     pub fn asked_at(&self) -> AskedAt {
         self.asked
+    }
+
+    /// What keeps it under way, for something of it that outlives the wait.
+    pub(crate) fn under_way(&self) -> Arc<ImportUnderWay> {
+        self.under_way.clone()
     }
 
     /// Waits for `what`, and then until its result may come back into the object.

@@ -6,13 +6,18 @@
 
 mod blocking;
 mod lendable;
-pub mod event;
-pub mod output_gate;
 pub mod unfinished;
 pub mod input_gate;
 pub mod import;
+mod event_id;
+pub mod address;
+pub mod call_chain;
+pub mod event;
+pub mod output_gate;
 pub mod mailbox;
+pub mod life;
 pub mod control;
+pub mod outbound;
 pub mod committer;
 pub mod upkeep;
 pub mod node;

@@ -10,6 +10,7 @@ use durabo_changelog::disk::Disk;
 use durabo_changelog::segment::Durability;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::object::ObjectKey;
+use durabo_model::random::Random;
 use durabo_model::sequence::Epoch;
 use durabo_model::time::Clock;
 
@@ -32,6 +33,8 @@ pub struct Node {
     pub durability: Durability,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
+    /// Where unique ids come from.
+    pub random: Arc<dyn Random>,
     /// Where database files lie.
     pub disk: Arc<dyn Disk>,
     /// Path of an object's file.

@@ -11,11 +11,12 @@ use durabo_model::failure::Failure;
 use durabo_model::object::ObjectIdentity;
 use tracing::{error, info};
 
-use crate::context::{ObjectContext, Waited};
+use crate::context::{ObjectContext, ResetOf, Waited};
 use crate::control::Control;
 use crate::guest::{GuestExit, GuestLoader};
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
+use crate::outbound::Post;
 use crate::registry::Registration;
 
 /// What the task of an object starts with.
@@ -25,15 +26,16 @@ pub(crate) struct ObjectTask {
     pub identity: ObjectIdentity,
     pub mailbox: MailboxReceiver,
     pub control: Arc<Control>,
+    pub post: Arc<dyn Post>,
     pub registration: Registration,
 }
 
 impl ObjectTask {
     /// Runs until the object leaves memory.
     pub(crate) async fn run(self) {
-        let Self { node, loader, identity, mailbox, control, registration } = self;
+        let Self { node, loader, identity, mailbox, control, post, registration } = self;
         let id = identity.key.id;
-        match ObjectContext::open(node, identity, mailbox, control) {
+        match ObjectContext::open(node, identity, mailbox, control, post) {
             Ok(context) => live(context, &*loader, &registration).await,
             Err(refused) => {
                 let (mut mailbox, failure) = *refused;
@@ -65,7 +67,7 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
             }
             Waited::Sql => match context.serve_sql() {
                 Ok(()) => Ok(false),
-                Err(failure) => context.reset(failure).await.map(|()| false),
+                Err(failure) => context.reset(ResetOf::Sql, failure).await.map(|()| false),
             },
             Waited::Idle => context.settle().await.map(|()| true),
             Waited::Stopping => {
@@ -90,23 +92,23 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
     }
 }
 
-/// Resets the object. An instance that could not even start fails the event that asked for it (LC-3);
-/// else it would be started again for that event without end.
+/// Resets the object. An instance that could not even start fails the event that asked for it (LC-3).
 async fn reset(context: &mut ObjectContext, failure: Failure) -> Result<(), Failure> {
     info!(object = %context.identity().key.id, %failure, "object was reset");
-    if !context.has_delivered() {
-        context.fail_next(failure.clone());
-    }
-    context.reset(failure).await
+    context.reset(ResetOf::Instance, failure).await
 }
 
 /// Makes an instance and runs it until it stops. A guest that cannot be made fails the event that
 /// asked for it; the next one tries again.
 async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (ObjectContext, GuestExit) {
+    let gate = context.input_gate();
     match loader.load(context) {
         Ok(mut guest) => {
             let exit = guest.run().await;
-            let context = guest.into_context();
+            // Dropping the guest leaves its sections.
+            let is_in_section = gate.is_closed();
+            let mut context = guest.into_context();
+            context.set_ended_in_section(is_in_section);
             assert!(context.has_database(), "BUG: a guest ended without the object's database");
             (context, exit)
         }

@@ -12,9 +12,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::sequence::Sequence;
@@ -90,6 +91,8 @@ struct State {
     held: VecDeque<(Sequence, Effect)>,
     /// Bytes of what is held.
     held_bytes: usize,
+    /// Somebody lets effects out at this moment; whatever comes now goes behind them.
+    is_releasing: bool,
     waiting: Option<Waker>,
 }
 
@@ -97,7 +100,14 @@ impl OutputGate {
     /// A gate of an object whose commits up to `durable` are on disk. What it holds is counted in
     /// `node_bytes` too.
     pub fn new(durable: Sequence, node_bytes: HeldBytes) -> Self {
-        let state = State { durable, broken: None, held: VecDeque::new(), held_bytes: 0, waiting: None };
+        let state = State {
+            durable,
+            broken: None,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            is_releasing: false,
+            waiting: None,
+        };
         Self { state: Mutex::new(state), node_bytes }
     }
 
@@ -107,9 +117,11 @@ impl OutputGate {
         if let Some(failure) = state.broken.clone() {
             drop(state);
             effect.fail(failure);
-        } else if position <= state.durable && state.held.is_empty() {
+        } else if position <= state.durable && state.held.is_empty() && !state.is_releasing {
+            state.is_releasing = true;
             drop(state);
             effect.release();
+            self.release_durable();
         } else {
             debug_assert!(state.held.back().is_none_or(|(last, _)| *last <= position), "BUG: positions fall");
             let bytes = effect.bytes();
@@ -125,14 +137,37 @@ impl OutputGate {
         let mut state = self.lock();
         assert!(through > state.durable, "BUG: commit {through:?} became durable after {:?}", state.durable);
         state.durable = through;
-        let ready = state.held.iter().take_while(|(position, _)| *position <= through).count();
-        let released: Vec<_> = state.held.drain(..ready).collect();
-        self.count_left(&mut state, &released);
         let waiting = state.waiting.take();
+        let is_mine = !std::mem::replace(&mut state.is_releasing, true);
         drop(state);
-        released.into_iter().for_each(|(_, effect)| effect.release());
+        if is_mine {
+            self.release_durable();
+        }
         if let Some(waker) = waiting {
             waker.wake();
+        }
+    }
+
+    /// Lets out what may leave, one after the other: two threads at once would change the order of what
+    /// they let out (ST-2). To be called by whoever has set `is_releasing`, which this takes back.
+    fn release_durable(&self) {
+        loop {
+            let mut state = self.lock();
+            let durable = state.durable;
+            let ready = state.held.iter().take_while(|(position, _)| *position <= durable).count();
+            if ready == 0 {
+                state.is_releasing = false;
+                return;
+            }
+            let released: Vec<_> = state.held.drain(..ready).collect();
+            self.count_left(&mut state, &released);
+            // Who waits for room may have looked while another thread was letting these out.
+            let waiting = state.waiting.take();
+            drop(state);
+            released.into_iter().for_each(|(_, effect)| effect.release());
+            if let Some(waker) = waiting {
+                waker.wake();
+            }
         }
     }
 
@@ -152,6 +187,9 @@ impl OutputGate {
 
     /// Fails what was asked for in a turn that is discarded: everything behind `position` (OG-6).
     pub fn discard_after(&self, position: Sequence, failure: &Failure) {
+        if is_planted(Mutation::KeepDiscardedEffects) {
+            return;
+        }
         let mut state = self.lock();
         let kept = state.held.iter().take_while(|(held, _)| *held <= position).count();
         let discarded: Vec<_> = state.held.drain(kept..).collect();
@@ -212,7 +250,9 @@ impl OutputGate {
 impl Drop for OutputGate {
     fn drop(&mut self) {
         // What is held when its node ends never leaves.
-        let held_bytes = self.lock().held_bytes;
+        // A second panic on the way out of one would end the node.
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let held_bytes = state.held_bytes;
         self.node_bytes.0.fetch_sub(held_bytes, Ordering::Relaxed);
     }
 }
@@ -290,6 +330,31 @@ mod tests {
         assert!(sent.try_recv().is_err());
         gate.advance(Sequence(1));
         assert_eq!(sent.try_recv().expect("has left"), (true, Ok(())));
+    }
+
+    #[test]
+    fn st_2_what_comes_while_others_are_let_out_goes_behind_them() {
+        let gate = Arc::new(gate(0));
+        let (sender, order) = std::sync::mpsc::channel();
+        let send = |name: &'static str| {
+            let sender = sender.clone();
+            Effect::Send(Box::new(move |leave| {
+                leave.expect("leaves");
+                sender.send(name).expect("listening");
+            }))
+        };
+        let (inner, late) = (gate.clone(), send("third"));
+        let first = send("first");
+        gate.release_after(
+            Sequence(1),
+            Effect::Send(Box::new(move |_| {
+                first.release();
+                inner.release_after(Sequence(1), late);
+            })),
+        );
+        gate.release_after(Sequence(1), send("second"));
+        gate.advance(Sequence(1));
+        assert_eq!(order.try_iter().collect::<Vec<_>>(), ["first", "second", "third"]);
     }
 
     #[test]

@@ -17,12 +17,17 @@ pub(crate) struct UnfinishedImports(Arc<Counted>);
 #[derive(Debug, Default)]
 struct Counted {
     count: AtomicUsize,
+    call_bytes: AtomicUsize,
     waker: AtomicWaker,
 }
 
 /// One import under way; it has finished when this is dropped, however it ended.
 #[derive(Debug)]
 pub struct ImportUnderWay(Arc<Counted>);
+
+/// Bytes of a call that waits for leave; they count until this is dropped.
+#[derive(Debug)]
+pub struct CallBytes(Arc<Counted>, usize);
 
 impl UnfinishedImports {
     /// Begins one, unless `max` are under way.
@@ -33,6 +38,15 @@ impl UnfinishedImports {
         }
         self.0.count.fetch_add(1, Ordering::Relaxed);
         Some(ImportUnderWay(self.0.clone()))
+    }
+
+    /// Counts the bytes of a call that is about to wait, unless those that wait would be over `max`.
+    pub(crate) fn hold_call(&self, bytes: usize, max: usize) -> Option<CallBytes> {
+        if self.0.call_bytes.load(Ordering::Relaxed) + bytes > max {
+            return None;
+        }
+        self.0.call_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Some(CallBytes(self.0.clone(), bytes))
     }
 
     /// How many are under way.
@@ -55,6 +69,12 @@ impl Drop for ImportUnderWay {
     fn drop(&mut self) {
         self.0.count.fetch_sub(1, Ordering::Release);
         self.0.waker.wake();
+    }
+}
+
+impl Drop for CallBytes {
+    fn drop(&mut self) {
+        self.0.call_bytes.fetch_sub(self.1, Ordering::Relaxed);
     }
 }
 
@@ -82,6 +102,16 @@ mod tests {
         assert!(imports.begin(2).is_none());
         drop(first);
         assert!(imports.begin(2).is_some());
+    }
+
+    #[test]
+    fn bytes_of_calls_that_wait_are_bounded_together() {
+        let imports = UnfinishedImports::default();
+        let first = imports.hold_call(6, 10).expect("room");
+        assert!(imports.hold_call(5, 10).is_none());
+        let _second = imports.hold_call(4, 10).expect("room");
+        drop(first);
+        assert!(imports.hold_call(6, 10).is_some());
     }
 
     #[test]

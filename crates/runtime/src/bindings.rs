@@ -12,6 +12,7 @@
 use std::convert::Infallible;
 
 pub use durabo_objects::input_gate::Section;
+pub use durabo_objects::outbound::Stub;
 use durabo_storage::database::CursorId;
 
 use crate::statement_costs::TextKey;
@@ -48,7 +49,7 @@ wasmtime::component::bindgen!({
         "durabo:object/storage.savepoint": Unserved,
         "durabo:object/storage.transaction": Unserved,
         "durabo:object/http.upgrade": Unserved,
-        "durabo:object/stub.stub": Unserved,
+        "durabo:object/stub.stub": Stub,
     },
 });
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use durabo_model::description::Handler;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_model::limits;
+use durabo_model::{limits, rpc};
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event::{Event, EventId, HttpRequest, Outcome, Reply};
 use durabo_objects::event_loop::GuestCalls;
@@ -145,10 +145,7 @@ impl<'a> InstanceCalls<'a> {
         let answer = self.run(Some(id), handler.func_call(), (method, args.into())).await;
         let result = answer.map_err(failure_record::of_guest)?;
         if result.len() > limits::RPC_BYTES_MAX {
-            let text = format!(
-                "Serialized RPC arguments or return values are limited to 32MiB, but the size of this value was: {} bytes.",
-                result.len()
-            );
+            let text = rpc::too_large(result.len());
             return Err(Failure::new(ErrorCode::LimitExceeded, text));
         }
         Ok(Reply::Rpc(Bytes::from(result)))

@@ -3,9 +3,24 @@
 //! Fixed while a deployment runs, and the same for every object of it.
 
 use durabo_model::name::{AppName, ClassName};
+use durabo_model::object::NamespaceNumber;
+use durabo_model::object_id::NamespaceKey;
+
+/// A class whose objects can be reached.
+#[derive(Debug, Clone)]
+pub struct NamespaceBinding {
+    /// Its name.
+    pub class: ClassName,
+    /// App that owns it; `None` for this one.
+    pub app: Option<AppName>,
+    /// Namespace of its objects.
+    pub number: NamespaceNumber,
+    /// Makes and checks their ids.
+    pub key: NamespaceKey,
+}
 
 /// One named thing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum EnvBinding {
     /// Text; also an environment variable of WASI.
     Text(String),
@@ -14,16 +29,11 @@ pub enum EnvBinding {
     /// A secret, or its placeholder.
     Secret(String),
     /// A class whose objects can be reached.
-    Namespace {
-        /// Its name.
-        class: ClassName,
-        /// App that owns it; `None` for this one.
-        app: Option<AppName>,
-    },
+    Namespace(NamespaceBinding),
 }
 
 /// All of a deployment, by name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct EnvBindings(Vec<(String, EnvBinding)>);
 
 impl EnvBindings {
@@ -37,6 +47,14 @@ impl EnvBindings {
     pub fn get(&self, name: &str) -> Option<&EnvBinding> {
         let at = self.0.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
         Some(&self.0[at].1)
+    }
+
+    /// The namespace that is bound to that name.
+    pub fn namespace(&self, name: &str) -> Option<&NamespaceBinding> {
+        match self.get(name)? {
+            EnvBinding::Namespace(namespace) => Some(namespace),
+            _ => None,
+        }
     }
 
     /// All, by name.
@@ -53,9 +71,9 @@ mod tests {
     fn a_binding_is_found_by_its_exact_name() {
         let text = |value: &str| EnvBinding::Text(value.to_owned());
         let bindings = EnvBindings::new([("b".to_owned(), text("2")), ("B".to_owned(), text("1"))]);
-        assert_eq!(bindings.get("b"), Some(&text("2")));
-        assert_eq!(bindings.get("B"), Some(&text("1")));
-        assert_eq!(bindings.get("c"), None);
+        assert!(matches!(bindings.get("b"), Some(EnvBinding::Text(text)) if text == "2"));
+        assert!(matches!(bindings.get("B"), Some(EnvBinding::Text(text)) if text == "1"));
+        assert!(bindings.get("c").is_none());
         assert_eq!(bindings.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["B", "b"]);
     }
 }

@@ -47,7 +47,7 @@ impl GuestLoader for WasmLoader {
             Err(failure) => return Err(Box::new((context, failure))),
         };
         if !class.component.facts().suspends {
-            context.set_events_in_flight_max(1);
+            context.set_blocking();
         }
         let state =
             GuestState::new(context, &self.engine, class.component.costs.clone(), class.bindings.clone());

@@ -12,7 +12,7 @@ use crate::failure_record::unsupported;
 
 /// The request as the guest gets it. Bodies are handed over whole.
 pub fn request_to_guest(request: HttpRequest) -> Request {
-    let body = if request.body.is_empty() { Body::Empty } else { Body::Bytes(request.body.into()) };
+    let body = body_to_guest(request.body);
     let headers = request.headers.into_iter().map(|(name, value)| (name, to_latin1(&value))).collect();
     Request { method: request.method, url: request.url, headers, body }
 }
@@ -26,12 +26,8 @@ pub fn response_of_guest(response: Response) -> Result<HttpResponse, Failure> {
     if !(200..=599).contains(&status) {
         return Err(invalid(format!("status {status} is not in 200 to 599")));
     }
-    let headers = headers_of_guest(headers)?;
-    let body = match body {
-        Body::Empty => Bytes::new(),
-        Body::Bytes(bytes) => Bytes::from(bytes),
-        Body::Chunks(_) => return Err(unsupported("a response body in chunks")),
-    };
+    let headers = headers_of_guest(headers).map_err(invalid)?;
+    let body = whole_body(body).ok_or_else(|| unsupported("a response body in chunks"))?;
     if body.len() > limits::BODY_BYTES_MAX {
         let max = limits::BODY_BYTES_MAX;
         return Err(invalid(format!("the body is {} bytes, the limit is {max}", body.len())));
@@ -39,25 +35,68 @@ pub fn response_of_guest(response: Response) -> Result<HttpResponse, Failure> {
     Ok(HttpResponse { status, headers, body })
 }
 
-fn headers_of_guest(headers: Vec<(String, String)>) -> Result<Headers, Failure> {
+/// A response that another object gave, as the guest gets it.
+pub fn response_to_guest(response: HttpResponse) -> Response {
+    let HttpResponse { status, headers, body } = response;
+    let headers = headers.into_iter().map(|(name, value)| (name, to_latin1(&value))).collect();
+    Response { status, headers, body: body_to_guest(body), upgrade: None }
+}
+
+/// The guest's request to another object, unchanged (ST-13), or why it is none.
+pub fn request_of_guest(request: Request) -> Result<HttpRequest, Failure> {
+    let Request { method, url, headers, body } = request;
+    let refused =
+        |reason| Failure::new(ErrorCode::InvalidArgument, format!("the request is not valid: {reason}"));
+    if method.is_empty() || !method.bytes().all(is_token) {
+        return Err(refused(format!("{method:?} is not a method")));
+    }
+    if url.len() > limits::TARGET_BYTES_MAX {
+        let max = limits::TARGET_BYTES_MAX;
+        return Err(refused(format!("the URL is {} bytes, the limit is {max}", url.len())));
+    }
+    let is_absolute = url.split_once("://").is_some_and(|(scheme, rest)| {
+        matches!(scheme, "http" | "https") && !rest.is_empty() && !rest.starts_with('/')
+    });
+    if !is_absolute || url.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
+        return Err(refused(format!("{url:?} is not an absolute URL such as `https://do/path`")));
+    }
+    let headers = headers_of_guest(headers).map_err(refused)?;
+    let body = whole_body(body).ok_or_else(|| unsupported("a request body in chunks"))?;
+    Ok(HttpRequest { method, url, headers, body })
+}
+
+fn body_to_guest(body: Bytes) -> Body {
+    if body.is_empty() { Body::Empty } else { Body::Bytes(body.into()) }
+}
+
+/// A body that is there as a whole; `None` for one in pieces.
+fn whole_body(body: Body) -> Option<Bytes> {
+    match body {
+        Body::Empty => Some(Bytes::new()),
+        Body::Bytes(bytes) => Some(Bytes::from(bytes)),
+        Body::Chunks(_) => None,
+    }
+}
+
+fn headers_of_guest(headers: Vec<(String, String)>) -> Result<Headers, String> {
     let bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > limits::HEADERS_BYTES_MAX {
         let max = limits::HEADERS_BYTES_MAX;
-        return Err(invalid(format!("the headers are {bytes} bytes, the limit is {max}")));
+        return Err(format!("the headers are {bytes} bytes, the limit is {max}"));
     }
     headers.into_iter().map(header_of_guest).collect()
 }
 
-fn header_of_guest((name, value): (String, String)) -> Result<(String, Vec<u8>), Failure> {
+fn header_of_guest((name, value): (String, String)) -> Result<(String, Vec<u8>), String> {
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(invalid(format!("{name:?} is not the name of a header")));
+        return Err(format!("{name:?} is not the name of a header"));
     }
     let bytes = of_latin1(&value).filter(|bytes| !bytes.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n')));
     match bytes {
         Some(bytes) => Ok((name, bytes)),
-        None => Err(invalid(format!(
+        None => Err(format!(
             "the value of header `{name}` has a line break, a NUL, or a character beyond U+00FF; encode it"
-        ))),
+        )),
     }
 }
 
@@ -101,6 +140,43 @@ mod tests {
         assert!(matches!(request.body, Body::Empty));
         let response = response_of_guest(response(204, &[("a", "xä")], Body::Empty)).expect("good");
         assert_eq!(response.headers, [("a".to_owned(), vec![b'x', 0xe4])]);
+    }
+
+    #[test]
+    fn a_request_of_a_guest_passes_unchanged_or_is_refused_as_an_argument() {
+        let request = |method: &str, url: &str, header: (&str, &str)| Request {
+            method: method.to_owned(),
+            url: url.to_owned(),
+            headers: vec![(header.0.to_owned(), header.1.to_owned())],
+            body: Body::Bytes(vec![0, 255]),
+        };
+        let sent =
+            request_of_guest(request("PURGE", "https://do/items?x=1#z", ("x-k", "\u{e4}"))).expect("good");
+        assert_eq!((sent.method.as_str(), sent.url.as_str()), ("PURGE", "https://do/items?x=1#z"));
+        assert_eq!(sent.headers, [("x-k".to_owned(), vec![0xe4])]);
+        assert_eq!(sent.body[..], [0, 255]);
+        let long = format!("http://do/{}", "x".repeat(limits::TARGET_BYTES_MAX));
+        for bad in [
+            request("GE T", "http://do/", ("a", "b")),
+            request("", "http://do/", ("a", "b")),
+            request("GET", "/items", ("a", "b")),
+            request("GET", "http:///items", ("a", "b")),
+            request("GET", "http://do/\n", ("a", "b")),
+            request("GET", &long, ("a", "b")),
+            request("GET", "http://do/", ("a", "b\r\nc: d")),
+        ] {
+            assert_eq!(request_of_guest(bad).expect_err("refused").code, "invalid-argument");
+        }
+    }
+
+    #[test]
+    fn a_response_of_another_object_passes_unchanged() {
+        let headers = vec![("set-cookie".to_owned(), b"a=1".to_vec()), ("set-cookie".to_owned(), vec![0xe4])];
+        let response =
+            response_to_guest(HttpResponse { status: 418, headers, body: Bytes::from_static(b"tea") });
+        let expected = [("set-cookie", "a=1"), ("set-cookie", "\u{e4}")];
+        assert_eq!(response.headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert!(response.status == 418 && matches!(response.body, Body::Bytes(body) if body == b"tea"));
     }
 
     #[test]

@@ -3,21 +3,25 @@
 //! Asked on the thread of an object each time it starts, so it answers from memory: every deployed
 //! component is loaded when the node starts or when it is uploaded.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
-use durabo_catalog::Catalog;
+use durabo_catalog::{Catalog, DeployedApp};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use durabo_model::name::AppName;
 use durabo_model::object::NamespaceNumber;
 use durabo_runtime::component_cache::ComponentCache;
 use durabo_runtime::deployed::{DeployedClass, DeployedClasses};
-use durabo_runtime::env_bindings::EnvBindings;
+use durabo_runtime::env_bindings::{EnvBinding, EnvBindings, NamespaceBinding};
 use tracing::error;
 
 /// Code by namespace.
 pub struct DeployedCode {
     catalog: Arc<Catalog>,
     cache: Arc<ComponentCache>,
+    /// Of each app, for the deployment with this number.
+    bindings: Mutex<HashMap<AppName, (u32, Arc<EnvBindings>)>>,
 }
 
 impl DeployedCode {
@@ -30,7 +34,19 @@ impl DeployedCode {
                 error!(app = %app.name, component = %app.digest, %failure, "component cannot be loaded");
             }
         }
-        Self { catalog, cache }
+        Self { catalog, cache, bindings: Mutex::default() }
+    }
+
+    fn bindings(&self, app: &DeployedApp) -> Arc<EnvBindings> {
+        let mut known = self.bindings.lock().expect("BUG: the lock is never held over a panic");
+        match known.get(&app.name) {
+            Some((deployment, bindings)) if *deployment == app.deployment => bindings.clone(),
+            _ => {
+                let bindings = Arc::new(default_bindings(app));
+                known.insert(app.name.clone(), (app.deployment, bindings.clone()));
+                bindings
+            }
+        }
     }
 }
 
@@ -42,6 +58,9 @@ impl DeployedClasses for DeployedCode {
                 "the class of this object is not deployed any more; deploy a component that exports it";
             return Err(Failure::new(ErrorCode::ClassNotFound, text));
         };
+        let app = snapshot
+            .app(target.app.as_str())
+            .map_err(|error| Failure::new(ErrorCode::AppNotFound, error.to_string()))?;
         let Some(component) = self.cache.loaded(target.digest) else {
             let text =
                 format!("component {} is not loaded; see the node's log, upload it again", target.digest);
@@ -51,7 +70,20 @@ impl DeployedClasses for DeployedCode {
             class: target.class.clone(),
             deployment: u64::from(target.deployment),
             component,
-            bindings: Arc::new(EnvBindings::default()),
+            bindings: self.bindings(app),
         })
     }
+}
+
+/// What an app's guests get without a manifest: every class of the app as a namespace under its own name.
+fn default_bindings(app: &DeployedApp) -> EnvBindings {
+    EnvBindings::new(app.classes().map(|target| {
+        let namespace = NamespaceBinding {
+            class: target.class.clone(),
+            app: None,
+            number: target.namespace,
+            key: target.key.clone(),
+        };
+        (target.class.as_str().to_owned(), EnvBinding::Namespace(namespace))
+    }))
 }

@@ -93,7 +93,8 @@ impl Node {
         let pins = LogPins::new(opened.log.durable());
         let (folder, index, start_number) =
             (opened.folder.clone(), opened.index.clone(), opened.start_number);
-        let (directory, log) = start_objects(&config, opened, &pins, clock.clone(), loader, &objects)?;
+        let (directory, log) =
+            start_objects(&config, opened, &pins, (clock.clone(), random.clone()), loader, &objects)?;
         let readiness = Readiness::default();
         let uploads =
             Uploads { catalog: catalog.clone(), cache, clock: clock.clone(), turn: Default::default() };
@@ -212,7 +213,7 @@ fn start_objects(
     config: &NodeConfig,
     opened: OpenedFolder,
     pins: &LogPins,
-    clock: Arc<dyn Clock>,
+    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
     loader: WasmLoader,
     objects: &Runtime,
 ) -> anyhow::Result<(Directory, LogThreads)> {
@@ -222,6 +223,7 @@ fn start_objects(
         limits: config.limits.clone(),
         durability: config.durability,
         clock,
+        random,
         disk,
         object_path: Box::new({
             let folder = folder.clone();

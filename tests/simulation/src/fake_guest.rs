@@ -1,15 +1,14 @@
 //! A guest without WebAssembly: its code is a short list of acts, run against the real context.
 //!
-//! Acts between two waits belong to one turn, as in a real guest. What it keeps in its database lets
-//! a test see holes and halves: `a` and `b` get the same numbers in one turn, `total` their sum, and
-//! the place in `a` grows by one with each turn that wrote.
+//! What it keeps in its database lets a test see holes and halves: `a` and `b` get the same numbers in
+//! one turn, `total` their sum, and the place in `a` grows by one with each turn that wrote. Objects from
+//! number [`BLOCKING`] on cannot suspend.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use durabo_changelog::seeded::Seeded;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
@@ -17,182 +16,60 @@ use durabo_objects::context::ObjectContext;
 use durabo_objects::event::{Event, EventId, Outcome, Reply};
 use durabo_objects::event_loop::{GuestCalls, run_events};
 use durabo_objects::guest::{BoxFuture, Guest, GuestExit, GuestLoader};
+use durabo_objects::input_gate::Section;
+use durabo_objects::outbound::Stub;
 use durabo_storage::value::Value;
-use futures::future::{Either, select};
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
-/// One act of a handler.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
-    /// Writes a number, with so many bytes beside it.
-    Write(u64, usize),
-    /// Waits once for something outside: ends the turn.
-    Wait,
-    /// Ends the handler with an error.
-    Fail,
-    /// Traps.
-    Trap,
-    /// Makes the host panic in the object's task.
-    Panic,
-}
+use crate::act::{Act, acts, event};
+use crate::address::address;
+use crate::fake_engine::{Asked, Engine};
 
-/// The event that makes the fake guest perform `acts` and then answer with all numbers it holds.
-pub fn event(acts: &[Act]) -> Event {
-    let mut args = Vec::new();
-    for act in acts {
-        let (code, number, bytes) = match act {
-            Act::Write(number, bytes) => (0u8, *number, *bytes as u64),
-            Act::Wait => (1, 0, 0),
-            Act::Fail => (2, 0, 0),
-            Act::Trap => (3, 0, 0),
-            Act::Panic => (4, 0, 0),
-        };
-        args.push(code);
-        args.extend_from_slice(&number.to_le_bytes());
-        args.extend_from_slice(&bytes.to_le_bytes());
-    }
-    Event::Rpc { method: "perform".to_owned(), args: Bytes::from(args) }
-}
-
-/// The numbers in an answer.
-pub fn numbers(reply: &Reply) -> Vec<u64> {
-    let Reply::Rpc(bytes) = reply else { panic!("no RPC reply: {reply:?}") };
-    let number = |eight: &[u8]| u64::from_le_bytes(eight.try_into().expect("eight bytes"));
-    bytes.chunks_exact(8).map(number).collect()
-}
-
-fn acts(event: &Event) -> VecDeque<Act> {
-    let Event::Rpc { args, .. } = event else { panic!("no RPC event: {event:?}") };
-    let number = |eight: &[u8]| u64::from_le_bytes(eight.try_into().expect("eight bytes"));
-    let act = |bytes: &[u8]| match bytes[0] {
-        0 => Act::Write(number(&bytes[1..9]), number(&bytes[9..17]) as usize),
-        1 => Act::Wait,
-        2 => Act::Fail,
-        3 => Act::Trap,
-        _ => Act::Panic,
-    };
-    args.chunks_exact(17).map(act).collect()
-}
+/// The first of the objects whose guest cannot suspend.
+pub const BLOCKING: u64 = 1000;
 
 /// Makes fake guests.
 #[derive(Debug, Default)]
 pub struct FakeLoader;
 
 impl GuestLoader for FakeLoader {
-    fn load(&self, context: ObjectContext) -> Result<Box<dyn Guest>, Box<(ObjectContext, Failure)>> {
-        Ok(Box::new(FakeGuest(Arc::new(Instance {
-            context: Mutex::new(Some(context)),
-            trap: Mutex::default(),
-        }))))
+    fn load(&self, mut context: ObjectContext) -> Result<Box<dyn Guest>, Box<(ObjectContext, Failure)>> {
+        let name = context.identity().name.as_deref().unwrap_or_default();
+        let number = name.rsplit('-').next().and_then(|number| number.parse().ok());
+        if number.is_some_and(|number: u64| number >= BLOCKING) {
+            context.set_blocking();
+        }
+        Ok(Box::new(FakeGuest(Arc::new(Engine::new(context)))))
     }
 }
 
-struct FakeGuest(Arc<Instance>);
-
-struct Instance {
-    /// Taken out only when the instance is dropped.
-    context: Mutex<Option<ObjectContext>>,
-    trap: Mutex<(bool, Option<Waker>)>,
-}
+struct FakeGuest(Arc<Engine>);
 
 impl Guest for FakeGuest {
     fn run(&mut self) -> BoxFuture<'_, GuestExit> {
-        Box::pin(async {
-            let trapped = poll_fn(|cx| self.0.poll_trapped(cx));
-            match select(Box::pin(run_events(&*self.0)), trapped).await {
-                Either::Left((exit, _)) => exit,
-                Either::Right(((), _)) => GuestExit::Reset(Failure::new(ErrorCode::GuestTrapped, "trapped")),
-            }
+        let engine = self.0.clone();
+        Box::pin(async move {
+            let calls = FakeCalls(&engine);
+            engine.run(run_events(&calls)).await
         })
     }
 
     fn into_context(self: Box<Self>) -> ObjectContext {
-        self.0.context.lock().expect("unpoisoned").take().expect("one owner")
+        self.0.into_context()
     }
 }
 
-impl Instance {
-    fn poll_trapped(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut trap = self.trap.lock().expect("unpoisoned");
-        trap.1 = Some(cx.waker().clone());
-        if trap.0 { Poll::Ready(()) } else { Poll::Pending }
-    }
+struct FakeCalls<'a>(&'a Arc<Engine>);
 
-    async fn trap<T>(&self) -> T {
-        self.spring();
-        pending().await
-    }
-
-    fn spring(&self) {
-        let mut trap = self.trap.lock().expect("unpoisoned");
-        trap.0 = true;
-        if let Some(waker) = trap.1.take() {
-            waker.wake();
-        }
-    }
-
-    fn exec(&self, query: &str, bindings: &[Value]) -> Result<Vec<Value>, Failure> {
-        self.with_context(|context| context.database().exec(query, bindings, u32::MAX))
-            .map(|result| result.rows)
-            .map_err(|error| Failure::new(ErrorCode::StorageFailed, error.message))
-    }
-
-    fn write(&self, number: u64, bytes: usize) -> Result<(), Failure> {
-        let value = Value::Integer(number as i64);
-        // Bytes that cannot be packed, so that the log grows by them.
-        let mut random = Seeded::new(number);
-        let fill = Value::Blob(std::iter::repeat_with(|| random.draw() as u8).take(bytes).collect());
-        self.exec("INSERT INTO a(n, fill) VALUES (?, ?)", &[value.clone(), fill])?;
-        self.exec("INSERT INTO b(n) VALUES (?)", std::slice::from_ref(&value))?;
-        self.exec("UPDATE total SET sum = sum + ?", &[value])?;
-        Ok(())
-    }
-
-    /// Everything the object holds, checked for halves: the numbers in the order of their writing.
-    fn read(&self) -> Result<Reply, Failure> {
-        let broken = |text: String| Failure {
-            kind: FailureKind::Application,
-            ..Failure::new(ErrorCode::Internal, text)
-        };
-        let integers = |values: Vec<Value>| -> Vec<i64> {
-            values.iter().map(|v| if let Value::Integer(i) = v { *i } else { i64::MIN }).collect()
-        };
-        let a = integers(self.exec("SELECT n FROM a ORDER BY place", &[])?);
-        let places = integers(self.exec("SELECT place FROM a ORDER BY place", &[])?);
-        let b = integers(self.exec("SELECT n FROM b ORDER BY place", &[])?);
-        let sum = integers(self.exec("SELECT sum FROM total", &[])?);
-        let check = self.exec("PRAGMA quick_check", &[])?;
-        if a != b || sum != [a.iter().sum::<i64>()] {
-            return Err(broken(format!("HALF: a {a:?} b {b:?} sum {sum:?}")));
-        }
-        if places.iter().enumerate().any(|(index, place)| *place != index as i64 + 1) {
-            return Err(broken(format!("HOLE: places {places:?}")));
-        }
-        if check != [Value::Text("ok".to_owned())] {
-            return Err(broken(format!("DAMAGED: {check:?}")));
-        }
-        Ok(Reply::Rpc(a.iter().flat_map(|n| (*n as u64).to_le_bytes()).collect::<Vec<u8>>().into()))
-    }
-}
-
-/// Waits exactly once, as for a timer that is due at once.
-fn wait_once() -> impl Future<Output = ()> {
-    let mut waited = false;
-    poll_fn(move |cx| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-}
-
-impl GuestCalls for Instance {
+impl GuestCalls for FakeCalls<'_> {
     fn with_context<R>(&self, f: impl FnOnce(&mut ObjectContext) -> R) -> R {
-        f(self.context.lock().expect("unpoisoned").as_mut().expect("lives"))
+        self.0.with_context(f)
     }
 
     async fn construct(&self) -> Result<(), Failure> {
-        self.exec(
+        exec(
+            self.0,
             "CREATE TABLE IF NOT EXISTS a(place INTEGER PRIMARY KEY, n INTEGER UNIQUE, fill BLOB);
              CREATE TABLE IF NOT EXISTS b(place INTEGER PRIMARY KEY, n INTEGER UNIQUE);
              CREATE TABLE IF NOT EXISTS total(id INTEGER PRIMARY KEY, sum INTEGER);
@@ -200,32 +77,201 @@ impl GuestCalls for Instance {
             &[],
         )?;
         // An operator tells it so.
-        let refusals = self.exec("SELECT count(*) FROM sqlite_schema WHERE name = 'no_start'", &[])?;
+        let refusals = exec(self.0, "SELECT count(*) FROM sqlite_schema WHERE name = 'no_start'", &[])?;
         match refusals[..] {
             [Value::Integer(0)] => Ok(()),
             _ => Err(Failure::new(ErrorCode::Internal, "told not to start")),
         }
     }
 
-    async fn call(&self, _id: EventId, event: Event) -> Outcome {
-        for act in acts(&event) {
+    async fn call(&self, id: EventId, event: Event) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        let handler = Handler {
+            engine: Arc::downgrade(self.0),
+            event: id,
+            reply: Some(reply),
+            stubs: HashMap::new(),
+            calls: Vec::new(),
+            sections: Vec::new(),
+        };
+        self.0.spawn(handler.perform(acts(&event)));
+        match outcome.await {
+            Ok(outcome) => outcome,
+            // It trapped; the loop ends by itself.
+            Err(_) => pending().await,
+        }
+    }
+
+    fn poll_quiet(&self, _cx: &mut Context<'_>) -> Poll<()> {
+        if self.0.is_quiet() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// The code of one event.
+struct Handler {
+    engine: Weak<Engine>,
+    event: EventId,
+    reply: Option<oneshot::Sender<Outcome>>,
+    stubs: HashMap<u64, Stub>,
+    calls: Vec<Asked<Outcome>>,
+    sections: Vec<Section>,
+}
+
+impl Handler {
+    async fn perform(mut self, acts: Vec<Act>) {
+        let outcome = self.run(acts).await.and_then(|()| read(&self.engine()));
+        self.answer(outcome);
+    }
+
+    fn answer(&mut self, outcome: Outcome) {
+        if let Some(reply) = self.reply.take() {
+            // Nobody listens if the instance is being dropped.
+            drop(reply.send(outcome));
+        }
+    }
+
+    async fn run(&mut self, acts: Vec<Act>) -> Result<(), Failure> {
+        for act in acts {
+            let engine = self.engine();
             match act {
-                Act::Write(number, bytes) => self.write(number, bytes)?,
-                Act::Wait => wait_once().await,
+                Act::Write(number, bytes) => write(&engine, number, bytes)?,
+                Act::Wait => self.wait(wait_once()).await,
+                Act::Pause(rounds) => self.wait(rounds_of_tasks(rounds)).await,
+                Act::Suspend => engine.stop_in_midst().await,
                 Act::Fail => {
                     return Err(Failure {
                         kind: FailureKind::Application,
                         ..Failure::new(ErrorCode::Internal, "failed as told")
                     });
                 }
-                Act::Trap => self.trap().await,
+                Act::Trap => end(&engine, Failure::new(ErrorCode::GuestTrapped, "trapped")).await,
+                Act::Abort => end(&engine, Failure::new(ErrorCode::ObjectAborted, "aborted as told")).await,
                 Act::Panic => panic!("the host is told to panic"),
+                Act::Call(object, acts) => self.call(object, &acts)?,
+                Act::GiveUp => self.calls.clear(),
+                Act::Await => drop(self.outcomes().await),
+                Act::Expect => {
+                    for outcome in self.outcomes().await {
+                        outcome?;
+                    }
+                }
+                Act::NewStubs => self.stubs.clear(),
+                Act::Enter => self.enter().await?,
+                Act::Leave => drop(self.sections.pop()),
+                Act::Reply => {
+                    let numbers = read(&engine);
+                    self.answer(numbers);
+                }
             }
         }
-        self.read()
+        Ok(())
     }
 
-    fn poll_quiet(&self, _cx: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+    /// Waits by an import.
+    async fn wait<T: Send + 'static>(&self, what: impl Future<Output = T> + Send + 'static) -> T {
+        let engine = self.engine();
+        let import = engine.with_context(|context| context.begin_import()).expect("few are under way");
+        engine.import(import.wait_for(what)).await
     }
+
+    fn call(&mut self, object: u64, acts: &[Act]) -> Result<(), Failure> {
+        let engine = self.engine();
+        let call = engine.with_context(|context| {
+            let stub = self.stubs.entry(object).or_insert_with(|| context.stub(address(object)));
+            let import = context.begin_import()?;
+            context.call(stub, import, Some(self.event), event(acts))
+        })?;
+        self.calls.push(engine.import(call.outcome()));
+        Ok(())
+    }
+
+    /// Ends the turn also if all outcomes are there.
+    async fn outcomes(&mut self) -> Vec<Outcome> {
+        self.wait(wait_once()).await;
+        let mut outcomes = Vec::new();
+        for call in std::mem::take(&mut self.calls) {
+            outcomes.push(call.await);
+        }
+        outcomes
+    }
+
+    async fn enter(&mut self) -> Result<(), Failure> {
+        let engine = self.engine();
+        let entry = engine.with_context(|context| context.ask_for_section(self.sections.last()))?;
+        let section = engine.import(entry.open()).await?;
+        self.sections.push(section);
+        Ok(())
+    }
+
+    fn engine(&self) -> Arc<Engine> {
+        self.engine.upgrade().expect("guest code runs in its instance")
+    }
+}
+
+async fn end(engine: &Engine, failure: Failure) {
+    engine.end(failure);
+    pending().await
+}
+
+fn exec(engine: &Engine, query: &str, bindings: &[Value]) -> Result<Vec<Value>, Failure> {
+    engine
+        .with_context(|context| context.database().exec(query, bindings, u32::MAX))
+        .map(|result| result.rows)
+        .map_err(|error| Failure::new(ErrorCode::StorageFailed, error.message))
+}
+
+fn write(engine: &Engine, number: u64, bytes: usize) -> Result<(), Failure> {
+    let value = Value::Integer(number as i64);
+    // Bytes that cannot be packed, so that the log grows by them.
+    let mut random = Seeded::new(number);
+    let fill = Value::Blob(std::iter::repeat_with(|| random.draw() as u8).take(bytes).collect());
+    exec(engine, "INSERT INTO a(n, fill) VALUES (?, ?)", &[value.clone(), fill])?;
+    exec(engine, "INSERT INTO b(n) VALUES (?)", std::slice::from_ref(&value))?;
+    exec(engine, "UPDATE total SET sum = sum + ?", &[value])?;
+    Ok(())
+}
+
+/// Everything the object holds, checked for halves: the numbers in the order of their writing.
+fn read(engine: &Engine) -> Result<Reply, Failure> {
+    let broken =
+        |text: String| Failure { kind: FailureKind::Application, ..Failure::new(ErrorCode::Internal, text) };
+    let integers = |values: Vec<Value>| -> Vec<i64> {
+        values.iter().map(|v| if let Value::Integer(i) = v { *i } else { i64::MIN }).collect()
+    };
+    let a = integers(exec(engine, "SELECT n FROM a ORDER BY place", &[])?);
+    let places = integers(exec(engine, "SELECT place FROM a ORDER BY place", &[])?);
+    let b = integers(exec(engine, "SELECT n FROM b ORDER BY place", &[])?);
+    let sum = integers(exec(engine, "SELECT sum FROM total", &[])?);
+    let check = exec(engine, "PRAGMA quick_check", &[])?;
+    if a != b || sum != [a.iter().sum::<i64>()] {
+        return Err(broken(format!("HALF: a {a:?} b {b:?} sum {sum:?}")));
+    }
+    if places.iter().enumerate().any(|(index, place)| *place != index as i64 + 1) {
+        return Err(broken(format!("HOLE: places {places:?}")));
+    }
+    if check != [Value::Text("ok".to_owned())] {
+        return Err(broken(format!("DAMAGED: {check:?}")));
+    }
+    Ok(Reply::Rpc(a.iter().flat_map(|n| (*n as u64).to_le_bytes()).collect::<Vec<u8>>().into()))
+}
+
+/// Waits while all tasks may run so many times.
+async fn rounds_of_tasks(rounds: u64) {
+    for _ in 0..=rounds {
+        yield_now().await;
+    }
+}
+
+/// Waits once, as for a timer that is due at once, and is pending when it is asked for.
+async fn wait_once() {
+    let mut polls = 0;
+    poll_fn(move |cx| {
+        polls += 1;
+        if polls > 1 {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

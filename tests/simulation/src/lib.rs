@@ -6,8 +6,12 @@
 //! failure; what one file promises is tested in that file.
 
 pub mod clock;
+pub mod act;
+pub mod address;
+pub mod fake_engine;
 pub mod fake_guest;
 pub mod world;
 pub mod model;
+pub mod program;
 pub mod stage;
 pub mod scenario;

@@ -1,4 +1,5 @@
-//! What must be true of each object: a plain list of numbers that were seen to be there.
+//! What must be true of each object: a plain list of numbers that were seen to be there, and what some of
+//! them say of others.
 //!
 //! A number is *kept* once an answer that shows it was let out, and *forbidden* if the turn that wrote
 //! it was discarded. Whatever is read later must hold all that is kept, in the same order, and nothing
@@ -12,6 +13,10 @@ pub struct Model {
     kept: BTreeMap<u64, Vec<u64>>,
     attempted: BTreeMap<u64, BTreeSet<u64>>,
     forbidden: BTreeSet<u64>,
+    /// The first is there only if the second is.
+    shown: Vec<((u64, u64), (u64, u64))>,
+    /// Written in this order with nothing in between.
+    together: BTreeMap<u64, Vec<Vec<u64>>>,
 }
 
 impl Model {
@@ -25,6 +30,40 @@ impl Model {
         self.forbidden.insert(number);
     }
 
+    /// Notes that a call which writes `shown` was asked for after `by` had been written: whatever got out
+    /// shows that `by` is durable. Both are an object and a number of it.
+    pub fn shows(&mut self, shown: (u64, u64), by: (u64, u64)) {
+        self.shown.push((shown, by));
+    }
+
+    /// Notes numbers that `object` writes within one critical section.
+    pub fn together(&mut self, object: u64, numbers: Vec<u64>) {
+        self.together.entry(object).or_default().push(numbers);
+    }
+
+    /// Checks what all objects hold at one moment: nothing got out ahead of what it depended on.
+    pub fn verify_shown(&self, held: &BTreeMap<u64, Vec<u64>>) -> Result<(), String> {
+        let holds = |(object, number): &(u64, u64)| held.get(object).is_some_and(|all| all.contains(number));
+        match self.shown.iter().find(|(shown, by)| holds(shown) && !holds(by)) {
+            Some((shown, by)) => {
+                Err(format!("{shown:?} got out, but {by:?}, on which it depends, is not there"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What was written within a section stands together; of one that was broken only the beginning is there.
+    fn verify_together(&self, object: u64, seen: &[u64]) -> Result<(), String> {
+        for section in self.together.get(&object).into_iter().flatten() {
+            let Some(at) = seen.iter().position(|number| section.contains(number)) else { continue };
+            let there = section.iter().filter(|number| seen.contains(number)).count();
+            if seen[at..].iter().take(there).ne(section.iter().take(there)) {
+                return Err(format!("object {object}: section {section:?} was entered by others: {seen:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks an answer that was let out: it shows all numbers of the object. Answers may come late,
     /// so a shorter one than the newest is fine if it is its beginning.
     pub fn observe(&mut self, object: u64, seen: &[u64]) -> Result<(), String> {
@@ -34,13 +73,14 @@ impl Model {
             return Err(format!("object {object} answered {seen:?}, but had shown {kept:?}"));
         }
         let attempted = self.attempted.entry(object).or_default();
-        if let Some(number) = seen.iter().find(|n| !attempted.contains(n) || self.forbidden.contains(n)) {
+        let stray = seen.iter().find(|n| !attempted.contains(n) || self.forbidden.contains(n));
+        if let Some(number) = stray {
             return Err(format!("object {object} holds {number}, which was never written or was undone"));
         }
         if seen.len() > kept.len() {
             *kept = seen.to_vec();
         }
-        Ok(())
+        self.verify_together(object, seen)
     }
 
     /// The power failed under relaxed durability: the newest of what an object showed may be gone,
@@ -96,6 +136,28 @@ mod tests {
         model.attempt(1, 5);
         model.verify(1, &[]).expect("nobody was told that it is there");
         assert!(model.observe(1, &[5]).is_err());
+    }
+
+    #[test]
+    fn what_got_out_ahead_of_its_cause_is_noticed() {
+        let mut model = Model::default();
+        model.shows((2, 7), (1, 5));
+        let held = |one: &[u64]| BTreeMap::from([(1, one.to_vec()), (2, vec![7])]);
+        assert!(model.verify_shown(&held(&[5])).is_ok());
+        assert!(model.verify_shown(&held(&[])).is_err());
+    }
+
+    #[test]
+    fn a_section_that_others_entered_is_noticed_and_one_that_broke_off_is_not() {
+        let mut model = Model::default();
+        (5..9).for_each(|number| model.attempt(1, number));
+        model.together(1, vec![5, 6]);
+        assert!(model.observe(1, &[7, 5, 6, 8]).is_ok());
+        let mut model = Model::default();
+        (5..9).for_each(|number| model.attempt(1, number));
+        model.together(1, vec![5, 6]);
+        assert!(model.observe(1, &[5, 8]).is_ok());
+        assert!(model.observe(1, &[5, 8, 6]).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One seeded run: work, an accident, recovery (with an accident of its own), and the check that
 //! nothing acknowledged is lost and nothing half-written or undone is seen; then once more.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,13 +17,13 @@ use durabo_objects::event::Outcome;
 use futures::FutureExt;
 use tokio::task::yield_now;
 
+use crate::act::{Act, event, numbers};
+use crate::address::address;
 use crate::clock::SimulatedClock;
-use crate::fake_guest::{Act, event, numbers};
 use crate::model::Model;
-use crate::world::{LogThread, World, address};
+use crate::program::{OBJECTS, Programs};
+use crate::world::{LogThread, World};
 
-/// Objects of a run.
-const OBJECTS: u64 = 4;
 /// Lives of the node in a run: each ends with an accident.
 const LIVES: u64 = 4;
 /// Steps of one life at most.
@@ -49,6 +50,15 @@ pub struct Happened {
     pub operations: u64,
 }
 
+/// What the events of a run do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// Write and wait.
+    Write,
+    /// Call, hold sections, and more.
+    CallAndHold,
+}
+
 struct Run {
     random: Seeded,
     disk: SimulatedDisk,
@@ -59,11 +69,13 @@ struct Run {
     model: Model,
     next_number: u64,
     pending: Vec<(u64, Answer)>,
+    events: Events,
     happened: Happened,
 }
 
-/// Runs `seed` with a fault planted or none. An error says what was lost, half-written or undone.
-pub fn run(seed: u64, planted: Option<Mutation>) -> Result<Happened, String> {
+/// Runs `seed` with a fault planted or none. An error says what was lost, half-written or undone, what got
+/// out too early, or who entered a section.
+pub fn run(seed: u64, events: Events, planted: Option<Mutation>) -> Result<Happened, String> {
     mutation::plant(planted);
     let run = std::panic::catch_unwind(|| {
         let relaxed = seed % 5 == 4;
@@ -76,6 +88,7 @@ pub fn run(seed: u64, planted: Option<Mutation>) -> Result<Happened, String> {
             model: Model::default(),
             next_number: 1,
             pending: Vec::new(),
+            events,
             happened: Happened { lives: LIVES, relaxed, ..Happened::default() },
         };
         (0..LIVES)
@@ -154,7 +167,8 @@ impl Run {
 
     async fn verify(&mut self, world: &World) -> Result<(), String> {
         let may_lose = std::mem::take(&mut self.power_failed) && self.durability == Durability::Relaxed;
-        for object in 0..OBJECTS {
+        let mut held = BTreeMap::new();
+        for object in OBJECTS {
             self.send(world, object, &[]);
             let (_, mut answer) = self.pending.pop().expect("just sent");
             let outcome = self.settle(world, &mut answer).await?;
@@ -164,8 +178,9 @@ impl Run {
             } else {
                 self.model.verify(object, &seen)?;
             }
+            held.insert(object, seen);
         }
-        Ok(())
+        self.model.verify_shown(&held)
     }
 
     async fn settle(&mut self, world: &World, answer: &mut Answer) -> Result<Outcome, String> {
@@ -215,7 +230,7 @@ impl Run {
             9 if self.random.chance(30) => tokio::time::advance(Duration::from_secs(11)).await,
             10 => self.move_clock(),
             11 if self.random.chance(10) => world.directory.retire(&[NamespaceNumber(1)]),
-            11 => world.directory.request_checkpoint(address(self.random.below(OBJECTS)).key),
+            11 => world.directory.request_checkpoint(address(self.some_object()).key),
             _ => {}
         }
         true
@@ -303,7 +318,15 @@ impl Run {
     }
 
     fn write(&mut self, world: &World) {
-        let object = self.random.below(OBJECTS);
+        let object = self.some_object();
+        if self.events == Events::CallAndHold {
+            for _ in 0..=self.random.below(4) {
+                let Self { random, model, next_number, .. } = self;
+                let acts = Programs { random, model, next_number }.next(object);
+                self.send(world, object, &acts);
+            }
+            return;
+        }
         let mut acts = Vec::new();
         for _ in 0..self.random.below(3) + 1 {
             let number = self.new_number(object);
@@ -331,6 +354,10 @@ impl Run {
             }
         }
         self.send(world, object, &acts);
+    }
+
+    fn some_object(&mut self) -> u64 {
+        OBJECTS[self.random.below(OBJECTS.len() as u64) as usize]
     }
 
     fn new_number(&mut self, object: u64) -> u64 {

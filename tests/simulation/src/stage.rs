@@ -13,9 +13,10 @@ use durabo_objects::event::{Outcome, SqlAnswer, SqlRequest};
 use futures::FutureExt;
 use tokio::task::{JoinHandle, yield_now};
 
+use crate::act::{Act, event, numbers};
+use crate::address::address;
 use crate::clock::SimulatedClock;
-use crate::fake_guest::{Act, event, numbers};
-use crate::world::{World, address, limits};
+use crate::world::{World, limits};
 
 /// A node on a disk of its own.
 pub struct Stage {

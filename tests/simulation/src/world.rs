@@ -11,11 +11,10 @@ use durabo_changelog::segment::{Durability, LogOptions};
 use durabo_changelog::simulated_disk::SimulatedDisk;
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
-use durabo_model::name::ClassName;
-use durabo_model::object::{NamespaceNumber, ObjectKey};
-use durabo_model::object_id::NamespaceKey;
+use durabo_model::object::ObjectKey;
+use durabo_model::random::Random;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
-use durabo_objects::directory::{Directory, ObjectAddress};
+use durabo_objects::directory::Directory;
 use durabo_objects::node::{Counters, Node};
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
@@ -29,6 +28,15 @@ use crate::fake_guest::FakeLoader;
 
 /// Small, so that a run of a hundred events goes through many of them; the largest turn just fits.
 const SEGMENT_BYTES: u64 = 32 * 1024;
+
+/// Simulated objects are known by their names and make no unique ids.
+struct NoIds;
+
+impl Random for NoIds {
+    fn fill(&self, _bytes: &mut [u8]) {
+        panic!("nobody makes a unique id here");
+    }
+}
 
 /// A running node.
 pub struct World {
@@ -69,14 +77,6 @@ pub fn limits() -> ObjectLimits {
     ObjectLimits { wal_bytes_max: 48 * 1024, outputs_held_max: 100, ..ObjectLimits::default() }
 }
 
-/// The address of the simulated object with this number.
-pub fn address(number: u64) -> ObjectAddress {
-    let name = format!("object-{number}");
-    let key =
-        ObjectKey { namespace: NamespaceNumber(1), id: NamespaceKey::new("simulation").id_from_name(&name) };
-    ObjectAddress { key, class: ClassName::new("Fake").expect("a good name"), name: Some(name) }
-}
-
 fn object_path(key: &ObjectKey) -> PathBuf {
     Path::new("/data/objects").join(key.namespace.to_string()).join(format!("{}.sqlite", key.id))
 }
@@ -105,6 +105,7 @@ impl World {
             limits: limits(),
             durability,
             clock,
+            random: Arc::new(NoIds),
             disk,
             object_path: Box::new(object_path),
             commits: commits.clone(),

@@ -11,9 +11,10 @@ use std::time::Duration;
 use durabo_changelog::mutation::{self, Mutation};
 use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::Fault;
-use durabo_simulation::fake_guest::{Act, numbers};
+use durabo_simulation::act::{Act, numbers};
+use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, taken};
-use durabo_simulation::world::{address, limits};
+use durabo_simulation::world::limits;
 use durabo_storage::object_file::ObjectFile;
 
 /// Power losses tried: each keeps another part of what was not synced.

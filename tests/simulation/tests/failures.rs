@@ -6,9 +6,10 @@ use std::path::Path;
 
 use durabo_changelog::disk::Disk;
 use durabo_changelog::simulated_disk::Fault;
-use durabo_simulation::fake_guest::Act;
+use durabo_objects::event::SqlRequest;
+use durabo_simulation::act::Act;
+use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, seen, taken};
-use durabo_simulation::world::address;
 
 fn file_of(object: u64) -> String {
     format!("/data/objects/1/{}.sqlite", address(object).key.id)
@@ -49,6 +50,22 @@ async fn an_operators_sql_whose_commit_fails_resets_the_object_and_nothing_more(
     assert!(failed.message.contains("FOREIGN KEY constraint failed"), "{failed}");
     assert_eq!(stage.held(1).await, [1]);
     assert!(stage.sql(1, "SELECT * FROM c").await.is_err(), "all of the turn is undone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_behind_an_operators_sql_that_resets_the_object_is_served() {
+    let stage = Stage::start();
+    assert_eq!(seen(stage.answer(1, &[Act::Write(1, 10)]).await), [1]);
+    stage.leave().await;
+    let orphan = "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p);
+                  PRAGMA defer_foreign_keys=ON; INSERT INTO c VALUES (1)";
+    let directory = stage.world.directory.clone();
+    let request = SqlRequest { query: orphan.to_owned(), bindings: Vec::new(), may_write: true };
+    let sql = tokio::spawn(async move { directory.sql(address(1), request).await });
+    let event = stage.send(1, &[]);
+    stage.run_all().await;
+    assert!(sql.await.expect("no panic").is_err());
+    assert_eq!(seen(taken(event)), [1]);
 }
 
 #[tokio::test(start_paused = true)]

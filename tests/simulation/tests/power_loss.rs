@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use durabo_changelog::mutation::Mutation;
-use durabo_simulation::scenario::run;
+use durabo_simulation::scenario::{Events, run};
 
 const SEEDS: u64 = 300;
 /// Seeds tried before a planted fault counts as unseen; the hardest one needs less than half of them.
@@ -27,7 +27,7 @@ fn report(line: &str) {
 fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
     let (mut lives, mut recoveries_cut, mut relaxed) = (0, 0, 0);
     for seed in 0..seeds() {
-        match run(seed, None) {
+        match run(seed, Events::Write, None) {
             Ok(happened) => {
                 lives += happened.lives;
                 recoveries_cut += happened.recoveries_cut;
@@ -46,7 +46,7 @@ fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..20 {
-        assert_eq!(run(seed, None), run(seed, None), "seed {seed}");
+        assert_eq!(run(seed, Events::Write, None), run(seed, Events::Write, None), "seed {seed}");
     }
 }
 
@@ -54,8 +54,8 @@ fn the_same_seed_gives_the_same_run() {
 fn every_planted_fault_is_found_by_a_seed() {
     let mut unseen = Vec::new();
     for mutation in Mutation::ALL.iter().filter(|mutation| !FOUND_IN_CHECKPOINTS.contains(mutation)) {
-        let found =
-            (0..SEEDS_TO_FIND).find_map(|seed| run(seed, Some(*mutation)).err().map(|why| (seed, why)));
+        let found = (0..SEEDS_TO_FIND)
+            .find_map(|seed| run(seed, Events::Write, Some(*mutation)).err().map(|why| (seed, why)));
         match found {
             Some((seed, why)) => {
                 report(&format!("{mutation:?}: seed {seed}: {}", why.chars().take(160).collect::<String>()));

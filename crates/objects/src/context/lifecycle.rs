@@ -24,8 +24,18 @@ use crate::input_gate::InputGate;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
+use crate::outbound::Post;
 use crate::output_gate::{Effect, OutputGate};
 use crate::unfinished::UnfinishedImports;
+
+/// Whose failure resets an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResetOf {
+    /// An instance's.
+    Instance,
+    /// That of an operator's SQL, which needed none.
+    Sql,
+}
 
 /// What a context without an instance waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +58,14 @@ impl ObjectContext {
         identity: ObjectIdentity,
         mailbox: MailboxReceiver,
         control: Arc<Control>,
+        post: Arc<dyn Post>,
     ) -> Result<Self, Box<(MailboxReceiver, Failure)>> {
         match open_storage(&node, identity) {
             Ok((identity, file, database, row)) => {
                 let history = History::new(identity.key, node.counters.next_epoch(), row.as_ref());
                 let gate = Arc::new(OutputGate::new(history.sequence(), node.held_bytes.clone()));
-                let parts = ContextParts { identity, node, file, database, history, gate, mailbox, control };
+                let parts =
+                    ContextParts { identity, node, file, database, history, gate, mailbox, control, post };
                 Ok(Self::new(parts))
             }
             Err(failure) => Err(Box::new((mailbox, failure))),
@@ -73,7 +85,7 @@ impl ObjectContext {
                 None => {}
             }
             if self.mailbox.poll_waiting(cx).is_ready() && self.has_output_room(cx) {
-                let is_sql = matches!(self.mailbox.first(), Some(Work::Sql(_)));
+                let is_sql = self.mailbox.first().is_some_and(|first| matches!(first.work, Work::Sql(_)));
                 return Poll::Ready(if is_sql { Waited::Sql } else { Waited::Event });
             }
             if self.control.is_room_wanted() {
@@ -82,11 +94,6 @@ impl ObjectContext {
             idle.as_mut().poll(cx).map(|()| Waited::Idle)
         })
         .await
-    }
-
-    /// Whether the instance that ran last was given an event.
-    pub(crate) fn has_delivered(&self) -> bool {
-        self.has_delivered
     }
 
     /// Whether an event waits.
@@ -110,13 +117,18 @@ impl ObjectContext {
 
     /// After an instance was dropped for `failure`: discards its open turn, fails its events, and
     /// makes the context fit for the next instance, which sees the last committed state (LC-8).
-    pub(crate) async fn reset(&mut self, failure: Failure) -> Result<(), Failure> {
+    pub(crate) async fn reset(&mut self, of: ResetOf, failure: Failure) -> Result<(), Failure> {
         let failure = failure.of_object(self.identity.key.id);
+        // Before anyone is told: whoever was must find the stub broken.
+        self.control.end_life(failure.clone());
         let discarded = self.database.discard_turn();
         let position = self.history.sequence();
         self.gate.discard_after(position, &failure);
         if self.is_broken_by(&failure) {
             self.fail_waiting(&failure);
+        } else if of == ResetOf::Instance && !self.has_delivered {
+            // The instance could not even start: it would be started again for this event without end.
+            self.fail_next(failure.clone());
         }
         for (_, event) in self.in_flight.drain() {
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
@@ -140,7 +152,10 @@ impl ObjectContext {
         self.imports = UnfinishedImports::default();
         self.input = InputGate::default();
         self.section_limit = None;
+        self.has_ended_in_section = false;
         self.has_delivered = false;
+        self.has_started = false;
+        self.suspends = true;
         self.drain = None;
         self.events_in_flight_max = self.node.limits.events_in_flight_max;
         Ok(())

@@ -6,13 +6,14 @@
 use std::future::Future;
 use std::task::{Context, Poll, ready};
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use tokio::time::sleep_until;
 
 use super::ObjectContext;
 use crate::import::Import;
-use crate::input_gate::{Entry, Section};
+use crate::input_gate::{Entry, InputGate, Section};
 
 impl ObjectContext {
     /// Begins an import that does not answer at once; it is under way until what is returned is dropped.
@@ -27,6 +28,15 @@ impl ObjectContext {
             return Err(Failure::new(ErrorCode::ImportLimitExceeded, text));
         };
         Ok(Import::new(self.input.clone(), under_way))
+    }
+
+    /// Whether events may be delivered, looked at now (T7).
+    pub(super) fn is_gate_open(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_open = self.input.is_open(cx.waker());
+        if is_planted(Mutation::ReadGateEarly) {
+            return std::mem::replace(&mut self.was_gate_open, is_open);
+        }
+        is_open
     }
 
     /// Asks for a critical section, which opens when its turn has come (IG-5, IG-6). Events wait from now
@@ -64,9 +74,19 @@ impl ObjectContext {
         Poll::Ready(failure)
     }
 
-    /// Whether a section of the instance that was just dropped held events back: they fail with it (IG-8).
+    /// The gate of the present instance.
+    pub(crate) fn input_gate(&self) -> InputGate {
+        self.input.clone()
+    }
+
+    /// Says whether a section was open when the instance ended.
+    pub(crate) fn set_ended_in_section(&mut self, is_in_section: bool) {
+        self.has_ended_in_section = is_in_section;
+    }
+
+    /// Whether a section that the failure has broken held events back: they fail with it (IG-8).
     pub(super) fn is_broken_by(&self, failure: &Failure) -> bool {
         let goes_on = [ErrorCode::CodeUpdated, ErrorCode::Stopping];
-        self.input.is_closed() && failure.listed_code().is_none_or(|code| !goes_on.contains(&code))
+        self.has_ended_in_section && failure.listed_code().is_none_or(|code| !goes_on.contains(&code))
     }
 }

@@ -64,6 +64,8 @@ async fn a_section_does_not_open_while_guest_code_is_stopped_in_its_midst() {
     let gate = InputGate::default();
     let mut opening = pin!(gate.ask(None).expect("asked").open());
     assert!(opening.as_mut().now_or_never().is_none());
+    turn_over().await;
+    assert!(opening.as_mut().now_or_never().is_none());
     gate.note_suspension();
     turn_over().await;
     assert!(opening.as_mut().now_or_never().is_none(), "what stood behind that code may not have run");

@@ -21,9 +21,9 @@ fn to_guest(binding: &EnvBinding) -> Binding {
         EnvBinding::Text(text) => Binding::Text(text.clone()),
         EnvBinding::Json(text) => Binding::Json(text.clone()),
         EnvBinding::Secret(text) => Binding::Secret(text.clone()),
-        EnvBinding::Namespace { class, app } => Binding::Namespace(Namespace {
-            class_name: class.as_str().to_owned(),
-            app: app.as_ref().map(|app| app.as_str().to_owned()),
+        EnvBinding::Namespace(namespace) => Binding::Namespace(Namespace {
+            class_name: namespace.class.as_str().to_owned(),
+            app: namespace.app.as_ref().map(|app| app.as_str().to_owned()),
         }),
     }
 }
