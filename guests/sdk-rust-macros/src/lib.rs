@@ -5,6 +5,7 @@
 mod schema;
 mod class;
 mod describe;
+mod stub;
 mod expand;
 
 use proc_macro::TokenStream;
@@ -21,6 +22,10 @@ use proc_macro::TokenStream;
 /// While an `async` method waits, other events of the object run. So a class is one of two kinds:
 /// either all its methods are plain, then they may take `&mut self`; or some are `async`, then all take
 /// `&self` and what changes lives in a `State`. The macro refuses a mixture.
+///
+/// `#[durabo::object(stub = CounterStub)]` also makes a type of that name, with one method per RPC method,
+/// through which other objects of the app call those of the class. Types of arguments and results must then
+/// be readable and writable by serde in both directions.
 ///
 /// ```
 /// use durabo::{Context, Failure};
@@ -58,12 +63,16 @@ pub fn object(arguments: TokenStream, item: TokenStream) -> TokenStream {
             return syn::Error::new(error.span(), hint).to_compile_error().into();
         }
     };
-    if !arguments.is_empty() {
-        let error = syn::Error::new(proc_macro2::Span::call_site(), "`#[durabo::object]` takes no arguments");
-        return error.to_compile_error().into();
-    }
+    let options = match syn::parse::<stub::Options>(arguments) {
+        Ok(options) => options,
+        Err(error) => return expand::refuse(&block, &[error]).into(),
+    };
     match class::Class::read(&block) {
-        Ok(class) => expand::expand(&block, &class).into(),
+        Ok(class) => {
+            let stub = options.stub.map(|name| stub::stub(&class, &name));
+            let class = expand::expand(&block, &class);
+            quote::quote!(#class #stub).into()
+        }
         Err(errors) => expand::refuse(&block, &errors).into(),
     }
 }

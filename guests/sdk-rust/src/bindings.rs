@@ -16,6 +16,7 @@ wit_bindgen::generate!({
             import durabo:object/timer@0.1.0;
             import durabo:object/sql@0.1.0;
             import durabo:object/http@0.1.0;
+            import durabo:object/stub@0.1.0;
             export durabo:object/lifecycle@0.1.0;
             export durabo:object/http-handler@0.1.0;
             export durabo:object/rpc-handler@0.1.0;

@@ -1,4 +1,4 @@
-//! The running object: who it is, its database, its end.
+//! The running object: who it is, its database, its critical sections, its end.
 //!
 //! The constructor gets a [`Context`] and keeps it in a field; it costs a pointer to clone.
 
@@ -40,6 +40,48 @@ impl Context {
         Sql { _by_context: () }
     }
 
+    /// Runs `work` as a critical section: while it runs, no other event of the object is delivered, and what
+    /// others wait for does not come back to them (IG-5). Sections run one after the other (IG-6).
+    ///
+    /// ```
+    /// # use durabo::{Context, Failure, timer};
+    /// # async fn example(ctx: Context) -> Result<(), Failure> {
+    /// let seats = ctx
+    ///     .critical_section(async |_section| {
+    ///         timer::sleep(std::time::Duration::from_millis(10)).await;
+    ///         Ok(7)
+    ///     })
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// An error of `work` resets the object and does not return here: every event fails with it (IG-8). To
+    /// keep the object, return it inside of `Ok`, or use [`enter_section`](Self::enter_section). A section
+    /// that takes more than 30 s resets the object (IG-9). Inside of `work` use [`Section::nested`] and never
+    /// this: it would wait for itself. Fails if the section cannot be entered.
+    pub async fn critical_section<T>(
+        &self,
+        work: impl AsyncFnOnce(&Section) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.run_in(self.enter_section().await?, work).await
+    }
+
+    /// Enters a critical section; it is left when what is returned is dropped.
+    pub async fn enter_section(&self) -> Result<Section, Failure> {
+        enter(None, self).await
+    }
+
+    async fn run_in<T>(
+        &self,
+        section: Section,
+        work: impl AsyncFnOnce(&Section) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match work(&section).await {
+            Ok(value) => Ok(value),
+            Err(failure) => self.abort(failure),
+        }
+    }
+
     /// Resets this object at once and does not return (LC-7): writes not yet committed are lost, every
     /// event of the instance fails with `reason` (without one, with a text that says so), committed data
     /// stays, the next event starts a fresh instance. Give a [`Failure`] or `None`.
@@ -60,4 +102,39 @@ impl Context {
         };
         Some(Self { identity: Rc::new(identity) })
     }
+}
+
+/// An open critical section; dropping it leaves it.
+#[derive(Debug)]
+#[must_use = "the section is left when this is dropped"]
+pub struct Section {
+    handle: wit::CriticalSection,
+    ctx: Context,
+}
+
+impl Section {
+    /// Runs `work` as a section within this one, at once; 64 deep at most (`limit-exceeded`, IG-7). It holds
+    /// back what else this section has under way. As [`Context::critical_section`] otherwise.
+    pub async fn nested<T>(
+        &self,
+        work: impl AsyncFnOnce(&Section) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let ctx = self.ctx.clone();
+        ctx.run_in(self.enter().await?, work).await
+    }
+
+    /// Enters a section within this one.
+    pub async fn enter(&self) -> Result<Section, Failure> {
+        enter(Some(&self.handle), &self.ctx).await
+    }
+
+    /// Leaves the section now; the same as dropping it.
+    pub fn leave(self) {
+        self.handle.leave();
+    }
+}
+
+async fn enter(parent: Option<&wit::CriticalSection>, ctx: &Context) -> Result<Section, Failure> {
+    let handle = wit::CriticalSection::enter(parent).await.map_err(Failure::from_host)?;
+    Ok(Section { handle, ctx: ctx.clone() })
 }

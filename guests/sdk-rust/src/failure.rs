@@ -55,6 +55,12 @@ impl Failure {
         self
     }
 
+    /// Says that a caller may try again.
+    pub fn with_retryable(mut self) -> Self {
+        self.record.flags |= wit::FailureFlags::RETRYABLE;
+        self
+    }
+
     /// With data of the guest's own, 64 KiB at most when encoded as CBOR. Fails if the value cannot be
     /// encoded.
     pub fn with_details(mut self, details: &impl Serialize) -> Result<Self, Failure> {
@@ -82,6 +88,31 @@ impl Failure {
     /// What went wrong, in classes that never change.
     pub fn kind(&self) -> FailureKind {
         self.record.kind
+    }
+
+    /// Whether it was raised by another object's own code, and not by the platform.
+    pub fn is_remote(&self) -> bool {
+        self.record.flags.contains(wit::FailureFlags::REMOTE)
+    }
+
+    /// Whether a retry through a new stub may succeed.
+    pub fn is_retryable(&self) -> bool {
+        self.record.flags.contains(wit::FailureFlags::RETRYABLE)
+    }
+
+    /// Whether the object has too much work: never retry at once.
+    pub fn is_overloaded(&self) -> bool {
+        self.record.flags.contains(wit::FailureFlags::OVERLOADED)
+    }
+
+    /// Whether the other object was reset; the stub stays broken (ST-3).
+    pub fn is_object_reset(&self) -> bool {
+        self.record.flags.contains(wit::FailureFlags::OBJECT_RESET)
+    }
+
+    /// Id of the object that failed, if it was another one.
+    pub fn object(&self) -> Option<&str> {
+        self.record.object.as_deref()
     }
 
     /// The data of [`with_details`](Self::with_details), if there is some and it is a `T`.

@@ -20,6 +20,28 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request to another object, without body. The URL is absolute; its host part is free text.
+    pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
+        let (method, url) = (method.into(), url.into());
+        Self { inner: wit::Request { method, url, headers: Vec::new(), body: wit::Body::Empty } }
+    }
+
+    /// With one more header. Each character of the value is one byte, up to U+00FF.
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.inner.headers.push((name.to_ascii_lowercase(), value.into()));
+        self
+    }
+
+    /// With another body.
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.inner.body = wit::Body::Bytes(body.into());
+        self
+    }
+
+    pub(crate) fn into_host(self) -> wit::Request {
+        self.inner
+    }
+
     /// The method as sent: `GET`, `POST`…
     pub fn method(&self) -> &str {
         &self.inner.method
@@ -129,6 +151,34 @@ impl Response {
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// All headers in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The whole body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// A response of another object. Waits for a body that is still arriving.
+    pub(crate) async fn from_host(response: wit::Response) -> Result<Self, Failure> {
+        let wit::Response { status, headers, body, upgrade: _ } = response;
+        let body = match body {
+            wit::Body::Empty => Vec::new(),
+            wit::Body::Bytes(bytes) => bytes,
+            chunks @ wit::Body::Chunks(_) => {
+                wit::collect(chunks, BODY_BYTES_MAX).await.map_err(Failure::from_host)?
+            }
+        };
+        Ok(Self { status, headers, body })
     }
 
     pub(crate) fn into_host(self) -> wit::Response {

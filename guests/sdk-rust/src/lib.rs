@@ -4,7 +4,7 @@
 //! One module per capability, named as in the contract (`wit/`). Modules stand bottom-up: each uses only
 //! those above it.
 //!
-//! What the node does not serve yet (keys and values, alarms, sockets, stubs, transactions) is not here.
+//! What the node does not serve yet (keys and values, alarms, sockets, transactions) is not here.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -25,12 +25,14 @@ pub mod sql;
 pub mod context;
 mod argument;
 pub mod rpc;
+pub mod stub;
 pub mod lifecycle;
 
 pub use bytes::Bytes;
-pub use context::Context;
+pub use context::{Context, Section};
 pub use durabo_macros::object;
 pub use failure::Failure;
 pub use http::{Request, Response};
 pub use sql::{Cursor, Sql, SqlError};
 pub use state::State;
+pub use stub::{Namespace, Stub};

@@ -12,30 +12,46 @@ pub struct Guest {
     pub app: &'static str,
     /// The component's file.
     pub path: &'static str,
+    /// A description for a component that has none.
+    pub description: &'static str,
 }
 
 /// Statements as data.
-pub const SQL: Guest = Guest { app: "sql", path: env!("GUEST_CONFORMANCE_SQL") };
+pub const SQL: Guest = Guest { app: "sql", path: env!("GUEST_CONFORMANCE_SQL"), description: "" };
 /// Start, memory, errors, traps, `abort`.
-pub const LIFECYCLE: Guest = Guest { app: "lifecycle", path: env!("GUEST_CONFORMANCE_LIFECYCLE") };
+pub const LIFECYCLE: Guest =
+    Guest { app: "lifecycle", path: env!("GUEST_CONFORMANCE_LIFECYCLE"), description: "" };
 /// Every way of going wrong.
-pub const FAULTS: Guest = Guest { app: "faults", path: env!("GUEST_CONFORMANCE_FAULTS") };
+pub const FAULTS: Guest = Guest { app: "faults", path: env!("GUEST_CONFORMANCE_FAULTS"), description: "" };
 /// Writes and waits at chosen places.
-pub const GATES: Guest = Guest { app: "gates", path: env!("GUEST_CONFORMANCE_GATES") };
+pub const GATES: Guest = Guest { app: "gates", path: env!("GUEST_CONFORMANCE_GATES"), description: "" };
+/// Objects that call one another.
+pub const STUB: Guest = Guest { app: "stub", path: env!("GUEST_CONFORMANCE_STUB"), description: "" };
+/// A guest that cannot suspend.
+pub const BLOCKING: Guest = Guest {
+    app: "blocking",
+    path: env!("GUEST_CONFORMANCE_BLOCKING"),
+    description: r#"{"durabo":1,"class":"Blocking","handlers":["rpc"]}"#,
+};
 /// The example `counter`.
-pub const COUNTER: Guest = Guest { app: "counter", path: env!("GUEST_EXAMPLE_COUNTER") };
+pub const COUNTER: Guest = Guest { app: "counter", path: env!("GUEST_EXAMPLE_COUNTER"), description: "" };
 /// The example `todo`.
-pub const TODO: Guest = Guest { app: "todo", path: env!("GUEST_EXAMPLE_TODO") };
+pub const TODO: Guest = Guest { app: "todo", path: env!("GUEST_EXAMPLE_TODO"), description: "" };
 /// The example `bank`.
-pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK") };
+pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK"), description: "" };
 
 /// What a prepared node has deployed.
-pub const ALL: [Guest; 7] = [SQL, LIFECYCLE, FAULTS, GATES, COUNTER, TODO, BANK];
+pub const ALL: [Guest; 9] = [SQL, LIFECYCLE, FAULTS, GATES, STUB, BLOCKING, COUNTER, TODO, BANK];
 
 impl Guest {
     /// The component.
     pub fn bytes(self) -> Vec<u8> {
-        fs::read(self.path).unwrap_or_else(|error| panic!("reading the guest `{}`: {error}", self.path))
+        let bytes = fs::read(self.path);
+        let mut bytes = bytes.unwrap_or_else(|error| panic!("reading the guest `{}`: {error}", self.path));
+        if !self.description.is_empty() {
+            append_section(&mut bytes, b"durabo.describe", self.description.as_bytes());
+        }
+        bytes
     }
 
     /// The same component with another text in its data: other code with the same classes. Both texts
@@ -58,10 +74,17 @@ impl Guest {
 
     /// The same component with a custom section at its end: other bytes with the same code.
     pub fn bytes_marked(self, mark: u8) -> Vec<u8> {
-        const CUSTOM_SECTION: u8 = 0;
         let mut bytes = self.bytes();
-        // Size of the section, size of its name, name, contents.
-        bytes.extend([CUSTOM_SECTION, 6, 4, b'm', b'a', b'r', b'k', mark]);
+        append_section(&mut bytes, b"mark", &[mark]);
         bytes
     }
+}
+
+/// Appends a custom section: its size, the size of its name, the name, the contents.
+fn append_section(bytes: &mut Vec<u8>, name: &[u8], contents: &[u8]) {
+    const CUSTOM_SECTION: u8 = 0;
+    let small = |size: usize| u8::try_from(size).ok().filter(|size| *size < 0x80).expect("a short section");
+    bytes.extend([CUSTOM_SECTION, small(1 + name.len() + contents.len()), small(name.len())]);
+    bytes.extend(name);
+    bytes.extend(contents);
 }

@@ -56,8 +56,36 @@ impl Suspending {
     }
 }
 
-durabo::export!(Plain, Suspending);
+pub struct Called;
+
+#[durabo::object(stub = CalledStub)]
+impl Called {
+    pub fn new(_ctx: Context) -> Self {
+        Self
+    }
+    pub fn nothing(&self) {}
+    pub fn add(&self, a: i64, b: Option<i64>) -> Result<i64, Failure> {
+        Ok(a + b.unwrap_or_default())
+    }
+    pub async fn list(&self, (from, to): (u8, u8)) -> Vec<u8> {
+        (from..to).collect()
+    }
+    /// Calls others, in sections too.
+    pub async fn sum(&self, ctx: bool) -> Result<i64, Failure> {
+        let other = CalledStub::named("other")?;
+        let (first, second) = (other.add(1, None), other.add(2, Some(3)));
+        other.nothing().await?;
+        let listed: Vec<u8> = other.list((1, 5)).await?;
+        Ok(first.await? + second.await? + listed.len() as i64 + i64::from(ctx))
+    }
+}
+
+async fn sections(ctx: Context) -> Result<u8, Failure> {
+    ctx.critical_section(async |outer| outer.nested(async |_| Ok(1)).await).await
+}
+
+durabo::export!(Plain, Suspending, Called);
 
 fn main() {
-    let _ = (Plain::free(), Plain::generic::<u8>);
+    let _ = (Plain::free(), Plain::generic::<u8>, sections);
 }
