@@ -148,6 +148,13 @@ pub struct ObjectLimits {
     pub operator_sql_time_max: Duration,
     /// A constructor that takes longer resets the object, as a critical section would (IG-9).
     pub start_timeout: Duration,
+    /// Resets in a row, of instances that answered nothing, after which the next instance starts without a
+    /// wait. Stops an object that always breaks from taking the node's time with its starts.
+    pub resets_free: u32,
+    /// The first wait after that; each further one is twice as long.
+    pub reset_wait: Duration,
+    /// The longest such wait.
+    pub reset_wait_max: Duration,
     /// A critical section that is open for longer resets the object (IG-9). Stops one that waits for what
     /// never comes from holding all other events for ever.
     pub section_timeout: Duration,
@@ -176,6 +183,9 @@ impl Default for ObjectLimits {
             database_pages_max: 2_621_440, // 10 GiB, as the hosted service
             operator_sql_time_max: Duration::from_secs(10),
             start_timeout: Duration::from_secs(30),
+            resets_free: 5,
+            reset_wait: Duration::from_millis(10),
+            reset_wait_max: Duration::from_secs(1),
             section_timeout: Duration::from_secs(30),
         }
     }

@@ -91,6 +91,8 @@ pub struct ObjectContext {
     aborted: Option<Failure>,
     /// Whether the present instance was given an event.
     has_delivered: bool,
+    /// Whether an event of the present instance has come to its end.
+    has_answered: bool,
     checkpoint_asked: bool,
     checkpoint: Option<oneshot::Receiver<()>>,
     /// Asked for when the newest commit was this one.
@@ -136,6 +138,7 @@ impl ObjectContext {
             was_gate_open: true,
             aborted: None,
             has_delivered: false,
+            has_answered: false,
             checkpoint_asked: false,
             checkpoint: None,
             barrier: None,
@@ -342,6 +345,7 @@ impl ObjectContext {
 
     /// Says that an event's handler has returned. The outcome leaves through the gate.
     pub fn finish(&mut self, id: EventId, outcome: Outcome) {
+        self.has_answered = true;
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
             self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));

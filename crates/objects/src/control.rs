@@ -26,6 +26,7 @@ struct State {
     checkpoint: bool,
     make_room: bool,
     life: Arc<Life>,
+    resets: u64,
     waker: Option<Waker>,
 }
 
@@ -52,7 +53,16 @@ impl Control {
 
     /// Ends the present life and begins another: stubs that reached this one are broken (ST-3).
     pub fn end_life(&self, failure: Failure) {
-        std::mem::take(&mut self.lock().life).end(failure);
+        let mut state = self.lock();
+        state.resets += 1;
+        let life = std::mem::take(&mut state.life);
+        drop(state);
+        life.end(failure);
+    }
+
+    /// How often the object was reset since it is in memory.
+    pub fn resets(&self) -> u64 {
+        self.lock().resets
     }
 
     /// Asks for a checkpoint, since the log is held back.

@@ -94,7 +94,9 @@ impl Directory {
     /// The objects in memory, in no order.
     pub fn live_objects(&self) -> Vec<LiveObject> {
         let mut objects = Vec::new();
-        self.inner.registry.for_each(|live| objects.push(live.object.clone()));
+        self.inner.registry.for_each(|live| {
+            objects.push(LiveObject { resets: live.control.resets(), ..live.object.clone() });
+        });
         objects
     }
 
@@ -192,7 +194,7 @@ impl Directory {
             post: Arc::new(self.clone()),
             registration: Registration::new(self.inner.registry.clone(), to.key),
         };
-        let object = LiveObject { key: to.key, class: to.class.clone(), name };
+        let object = LiveObject { key: to.key, class: to.class.clone(), name, resets: 0 };
         (Live { object, mailbox, control, has_fallen: false, used: 0 }, task)
     }
 }

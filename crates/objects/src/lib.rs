@@ -22,6 +22,7 @@ pub mod committer;
 pub mod upkeep;
 pub mod node;
 mod history;
+mod back_off;
 pub mod context;
 pub mod guest;
 pub mod event_loop;

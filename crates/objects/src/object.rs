@@ -11,6 +11,7 @@ use durabo_model::failure::Failure;
 use durabo_model::object::ObjectIdentity;
 use tracing::{error, info};
 
+use crate::back_off::BackOff;
 use crate::context::{ObjectContext, ResetOf, Waited};
 use crate::control::Control;
 use crate::guest::{GuestExit, GuestLoader};
@@ -54,11 +55,20 @@ impl ObjectTask {
 }
 
 async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration: &Registration) {
+    let mut back_off = BackOff::default();
     loop {
         let settled = match context.wait_for_event().await {
             Waited::Event => {
+                let wait = back_off.wait(context.limits());
+                if !wait.is_zero() {
+                    context.wait_out(wait).await;
+                }
                 let (back, exit) = run_instance(context, loader).await;
                 context = back;
+                match exit {
+                    GuestExit::Reset(_) => back_off.broke(context.has_answered()),
+                    GuestExit::Idle | GuestExit::Retired => back_off.went_well(),
+                }
                 match exit {
                     GuestExit::Idle => context.settle().await.map(|()| true),
                     GuestExit::Retired => context.reload().await.map(|()| false),

@@ -34,6 +34,8 @@ pub struct LiveObject {
     pub class: ClassName,
     /// The name it was started by.
     pub name: Option<String>,
+    /// How often it was reset since it is in memory.
+    pub resets: u64,
 }
 
 /// An entry: the object and the ways to its task.

@@ -78,6 +78,7 @@ impl ControlPlane for NodeControl {
                 if live.key.namespace == namespace && page.after.is_none_or(|after| id > after) {
                     let report = objects.entry(id).or_insert_with(|| new_report(id.to_string()));
                     report.live = true;
+                    report.resets = Some(live.resets);
                     report.name = report.name.take().or(live.name);
                 }
             }
@@ -149,7 +150,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn new_report(id: String) -> ObjectReport {
-    ObjectReport { id, name: None, live: false, size_bytes: None, last_commit_ms: None }
+    ObjectReport { id, name: None, live: false, resets: None, size_bytes: None, last_commit_ms: None }
 }
 
 fn stored_report(row: ObjectRow) -> ObjectReport {

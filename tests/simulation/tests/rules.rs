@@ -197,3 +197,30 @@ async fn a_stopped_node_has_everything_in_the_objects_files() {
     let file = format!("/data/objects/1/{}.sqlite", address(1).key.id);
     assert!(test.disk.exists(Path::new(&file)).expect("a working disk"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn d_9_an_object_that_breaks_again_and_again_starts_later_and_later() {
+    let test = Stage::start();
+    for _ in 0..limits().resets_free {
+        assert!(test.answer(1, &[Act::Trap]).await.is_err());
+    }
+    let live = test.world.directory.live_objects();
+    assert_eq!(live[0].resets, u64::from(limits().resets_free));
+    let waiting = test.send(1, &[Act::Trap]);
+    test.run_all().await;
+    assert!(!waiting.is_finished(), "the next instance waits");
+    let step = limits().reset_wait + Duration::from_millis(1);
+    tokio::time::advance(step).await;
+    test.run_all().await;
+    assert!(taken(waiting).is_err());
+    let well = test.send(1, &[Act::Write(1, 10)]);
+    test.run_all().await;
+    tokio::time::advance(step).await;
+    test.run_all().await;
+    assert!(!well.is_finished(), "twice as long");
+    tokio::time::advance(step).await;
+    test.run_all().await;
+    assert_eq!(seen(taken(well)), [1]);
+    assert!(test.answer(1, &[Act::Trap]).await.is_err(), "one that has answered ends the waits");
+    assert_eq!(test.held(1).await, [1]);
+}

@@ -179,6 +179,9 @@ pub struct ObjectReport {
     pub name: Option<String>,
     /// Whether it is in memory.
     pub live: bool,
+    /// How often it was reset since it is in memory; absent if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resets: Option<u64>,
     /// Bytes of its database file; null while it has none.
     pub size_bytes: Option<u64>,
     /// Its newest commit, in ms since 1970, if the node knows it.

@@ -325,8 +325,14 @@ mod tests {
         ) -> BoxFuture<'_, Result<ObjectsReport, Failure>> {
             self.note(format!("objects {namespace} {:?} {}", page.after, page.limit));
             let id = ObjectId::from_bytes([1; 32]).to_string();
-            let object =
-                ObjectReport { id, name: None, live: true, size_bytes: Some(4096), last_commit_ms: None };
+            let object = ObjectReport {
+                id,
+                name: None,
+                live: true,
+                resets: Some(2),
+                size_bytes: Some(4096),
+                last_commit_ms: None,
+            };
             Box::pin(async { Ok(ObjectsReport { objects: vec![object], more: false }) })
         }
 

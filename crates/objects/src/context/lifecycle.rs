@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
@@ -96,6 +97,24 @@ impl ObjectContext {
         .await
     }
 
+    /// Whether an event of the instance that ended had come to its end.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    /// Waits without an instance, for less if the node stops.
+    pub(crate) async fn wait_out(&mut self, wait: Duration) {
+        let mut over = std::pin::pin!(sleep_until(Instant::now() + wait));
+        poll_fn(|cx| {
+            self.control.register(cx.waker());
+            match self.control.ending() {
+                Some((Ending::Stopping, _)) => Poll::Ready(()),
+                _ => over.as_mut().poll(cx),
+            }
+        })
+        .await;
+    }
+
     /// Whether an event waits.
     pub(crate) fn has_event(&self) -> bool {
         !self.mailbox.is_empty()
@@ -154,6 +173,7 @@ impl ObjectContext {
         self.section_limit = None;
         self.has_ended_in_section = false;
         self.has_delivered = false;
+        self.has_answered = false;
         self.has_started = false;
         self.suspends = true;
         self.drain = None;
