@@ -68,15 +68,20 @@ impl EncodedRecord {
         })
     }
 
+    /// Bytes of each of its frames, in order.
+    pub(crate) fn frame_sizes(&self) -> impl Iterator<Item = usize> {
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let rest = self.bytes.get(at..).filter(|rest| !rest.is_empty())?;
+            let bytes = own_frame_bytes(rest);
+            at += bytes;
+            Some(bytes)
+        })
+    }
+
     /// Bytes of its largest frame.
     pub(crate) fn frame_bytes_max(&self) -> usize {
-        let (mut at, mut most) = (0, 0);
-        while at < self.bytes.len() {
-            let bytes = own_frame_bytes(&self.bytes[at..]);
-            most = most.max(bytes);
-            at += bytes;
-        }
-        most
+        self.frame_sizes().max().unwrap_or(0)
     }
 
     /// The bytes as they stand in the log from `position` on, if no segment ends between.

@@ -21,6 +21,20 @@ pub enum OpenMode {
     CreateNew,
 }
 
+/// Room on a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still use.
+    pub free: u64,
+    /// Size of the whole.
+    pub total: u64,
+}
+
+/// Whether an operation failed because the file system, or this user's share of it, is full.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// A file system, as far as durabo needs one. Paths are absolute or relative to the process.
 pub trait Disk: Send + Sync + Debug + 'static {
     /// Opens a file for reading and writing.
@@ -37,6 +51,8 @@ pub trait Disk: Send + Sync + Debug + 'static {
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
     /// Whether a file or folder is there.
     fn exists(&self, path: &Path) -> io::Result<bool>;
+    /// Room on the file system that holds this file or folder.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 }
 
 /// An open file.
@@ -103,6 +119,12 @@ impl Disk for RealDisk {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         fs::exists(path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
     }
 }
 

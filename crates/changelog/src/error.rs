@@ -11,6 +11,7 @@ use durabo_model::sequence::LogPosition;
 use thiserror::Error;
 
 use crate::codec_error::CodecError;
+use crate::disk;
 
 /// Why the change log did not do what it was asked.
 #[derive(Debug, Error)]
@@ -24,6 +25,19 @@ pub enum LogError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// There is no space for one more segment besides the reserve.
+    #[error(
+        "the disk of `{}` is full: {free} bytes are free, a segment of {segment} bytes and the reserve are \
+         needed; remove files, or give it more space", path.display()
+    )]
+    NoSpace {
+        /// The folder of the log.
+        path: PathBuf,
+        /// Bytes that are free; 0 if they were not measured.
+        free: u64,
+        /// Bytes of a segment.
+        segment: u64,
     },
     /// A write or sync of the log failed before; the log takes nothing more (invariant 5).
     #[error("the change log failed and takes no more commits: {0}; restart the node when the disk is well")]
@@ -99,6 +113,13 @@ pub enum LogError {
         /// What is wrong.
         source: CodecError,
     },
+}
+
+impl LogError {
+    /// Whether an operation of the disk failed for lack of space.
+    pub(crate) fn is_full(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if disk::is_full(source))
+    }
 }
 
 /// Turns what the system said into an error that says what was being done.

@@ -26,6 +26,7 @@ pub mod codec;
 mod samples;
 pub mod error;
 pub mod segment;
+mod room;
 pub mod segment_pool;
 pub mod segment_log;
 pub mod pins;

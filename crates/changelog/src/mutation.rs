@@ -43,6 +43,16 @@ pub enum Mutation {
     SkipCheckpointRecordSync,
     /// Recovery does not sync the object files it wrote before it moves the control position.
     SkipRecoverySync,
+    /// Commits go into the log although no segment is prepared for them.
+    CommitBeyondRoom,
+    /// Commits are acknowledged although the segment for them could not be prepared.
+    AcknowledgeUnprepared,
+    /// A copy of the WAL that found no space counts as done.
+    TakeFullForCopied,
+    /// A transaction of the object index that found no space counts as done.
+    TakeFullForIndexed,
+    /// A disk that was full counts as full for ever.
+    StayShort,
     /// The mailbox's branch looks at the input gate before the turn end and not when it is polled (T7).
     ReadGateEarly,
     /// What leaves takes the position of the newest commit although a turn is open (T5).
@@ -63,6 +73,15 @@ impl Mutation {
         Mutation::KeepDiscardedEffects,
         Mutation::SkipSectionAfterWait,
         Mutation::OpenSectionEarly,
+    ];
+
+    /// Every fault that shows only while the disk is full.
+    pub const OF_FULL_DISK: &'static [Mutation] = &[
+        Mutation::CommitBeyondRoom,
+        Mutation::AcknowledgeUnprepared,
+        Mutation::TakeFullForCopied,
+        Mutation::TakeFullForIndexed,
+        Mutation::StayShort,
     ];
 
     /// Every fault of durability.

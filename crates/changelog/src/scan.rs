@@ -477,7 +477,7 @@ mod tests {
         let started = start(&disk);
         assert_eq!(started.start_number, 2);
         assert!(started.log.position() > starts[99] && started.control.recover_from() > starts[99]);
-        assert_eq!(started.pool.ready(), 2);
+        assert_eq!(started.pool.ready(), 3);
         let names = disk.list(Path::new(DIR)).expect("list");
         assert!(!names.iter().any(|name| base_of(name).is_some()), "{names:?}");
         assert_eq!(sequences(&try_open(&disk).expect("sound")), []);

@@ -7,6 +7,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use durabo_model::limits::DISK_RESERVE_BYTES;
+
 use crate::disk::{Disk, DiskFile};
 use crate::error::{LogError, disk_error};
 
@@ -29,15 +31,23 @@ pub enum Durability {
 pub struct LogOptions {
     /// Size of a segment in bytes.
     pub segment_bytes: u64,
-    /// Spare segments to keep ready. Two: while one is being filled, another can be made.
+    /// Spare segments to keep ready. Three: while one is being filled, another can be made; the third is
+    /// left to the records of checkpoints.
     pub segments_ready: usize,
     /// When commits count as durable.
     pub durability: Durability,
+    /// Bytes of the file system that new segments leave free, for checkpoints of objects' files.
+    pub reserve_bytes: u64,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { segment_bytes: 8 * 1024 * 1024, segments_ready: 2, durability: Durability::Strict }
+        Self {
+            segment_bytes: 8 * 1024 * 1024,
+            segments_ready: 3,
+            durability: Durability::Strict,
+            reserve_bytes: DISK_RESERVE_BYTES,
+        }
     }
 }
 

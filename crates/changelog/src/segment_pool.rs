@@ -1,18 +1,29 @@
-//! Spare segments: made and filled with zeros before the log needs them.
+//! Spare segments: made and filled with zeros before the log needs them, and the room in them.
 //!
 //! Filling a segment takes long on a busy disk, so it happens ahead of time, on another thread than
-//! the one that commits: an upkeep thread calls `prepare`, the committer's `SegmentLog` takes. Given-up
-//! segments come back without being zeroed. The lock inside is never held while the disk works.
+//! the one that commits: an upkeep thread calls `prepare`, the committer's `SegmentLog` takes. A commit
+//! holds its room by a [`Claim`] before anything is promised; if none is left, one more segment is made
+//! for it, and if the disk does not give that, the pool is short of space and no turn may write.
+//! Given-up segments come back without being zeroed. The lock inside is never held while the disk works.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
-use crate::disk::{Disk, DiskFile, OpenMode};
+use durabo_model::sequence::LogPosition;
+
+use crate::codec::EncodedRecord;
+use crate::disk::{Disk, DiskFile, OpenMode, Space};
 use crate::error::{LogError, disk_error};
 use crate::mutation::{Mutation, is_planted};
+use crate::room::Room;
 use crate::segment::{LogOptions, fill_with_zeros, segment_name, spare_name, spare_number};
+
+const MAKER_PANICKED: &str = "BUG: a thread panicked while it made a segment";
+
+/// On a small file system the reserve is at most this part of it.
+const RESERVE_PART: u64 = 8;
 
 /// The spare segments of a log.
 #[derive(Debug)]
@@ -21,18 +32,29 @@ pub struct SegmentPool {
     dir: PathBuf,
     segment_bytes: u64,
     ready_target: usize,
+    reserve_bytes: u64,
     spares: Mutex<Spares>,
+    /// Held while a segment is made, so that those who need one do not all make one.
+    making: Mutex<()>,
+    is_short: AtomicBool,
+    /// Where the segment begins that is written now.
+    current_base: AtomicU64,
     unprepared: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Spares {
     ready: VecDeque<String>,
-    preparing: usize,
     next_number: u64,
+    room: Room,
 }
 
 impl Spares {
+    /// Ready segments that no record of the queue will take.
+    fn free(&self) -> usize {
+        self.ready.len().saturating_sub(self.room.owed() as usize)
+    }
+
     fn new_name(&mut self) -> String {
         self.next_number += 1;
         spare_name(self.next_number)
@@ -43,7 +65,8 @@ impl SegmentPool {
     /// Finds the spare segments that an earlier start left; removes half-made ones and those of
     /// another size.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: &LogOptions) -> Result<Self, LogError> {
-        let mut spares = Spares::default();
+        let room = Room::new(options.segment_bytes);
+        let mut spares = Spares { ready: VecDeque::new(), next_number: 0, room };
         for name in disk.list(dir).map_err(disk_error("listing the change log", dir))? {
             let Some(number) = spare_number(&name) else { continue };
             spares.next_number = spares.next_number.max(number);
@@ -61,7 +84,11 @@ impl SegmentPool {
             dir: dir.to_owned(),
             segment_bytes: options.segment_bytes,
             ready_target: options.segments_ready,
+            reserve_bytes: options.reserve_bytes,
             spares: Mutex::new(spares),
+            making: Mutex::default(),
+            is_short: AtomicBool::new(false),
+            current_base: AtomicU64::new(0),
             unprepared: AtomicU64::new(0),
         })
     }
@@ -70,20 +97,32 @@ impl SegmentPool {
     /// long as the disk needs to write a whole segment. After an error the log goes on with the spare
     /// segments that it has; call again when there is space.
     pub fn prepare(&self) -> Result<bool, LogError> {
-        let name = {
-            let mut spares = self.spares();
-            if spares.ready.len() + spares.preparing >= self.ready_target {
-                return Ok(false);
-            }
-            spares.preparing += 1;
-            spares.new_name()
+        let _making = match self.making.try_lock() {
+            Ok(making) => making,
+            // A commit makes one for itself; the next call sees what is still wanted.
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Poisoned(_)) => panic!("{MAKER_PANICKED}"),
         };
-        let made = self.make(&name);
-        let mut spares = self.spares();
-        spares.preparing -= 1;
-        made?;
-        spares.ready.push_back(name);
-        Ok(true)
+        if self.spares().free() >= self.ready_target {
+            return Ok(false);
+        }
+        self.make_one().map(|()| true)
+    }
+
+    /// Makes all the spare segments that are wanted, and says whether there is space for writes: all of
+    /// them are ready, and the reserve is free. Until it is called again with another answer,
+    /// [`SegmentPool::is_short`] says the same. What large commits have left in spare segments is given to
+    /// the reserve if it needs it.
+    pub fn look_for_space(&self) -> Result<(), LogError> {
+        let looked = self.make_all().and_then(|()| self.free_reserve());
+        let stays = is_planted(Mutation::StayShort) && self.is_short();
+        self.is_short.store(looked.is_err() || stays, Ordering::Relaxed);
+        looked
+    }
+
+    /// Whether the disk is too full for a turn that would begin to write now. Cheap.
+    pub fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed)
     }
 
     /// Spare segments that are ready.
@@ -96,10 +135,21 @@ impl SegmentPool {
         self.unprepared.load(Ordering::Relaxed)
     }
 
+    /// Room of a checkpoint's record, which becomes the next of the queue. The segment that commits
+    /// leave alone is for it. `false`: it does not fit at present.
+    pub fn queue_checkpoint(&self, record: &EncodedRecord) -> bool {
+        let spares = &mut *self.spares();
+        spares.room.queue_checkpoint(record, spares.ready.len() as u64)
+    }
+
     /// Turns a spare segment into the one at `base`; makes one first if none is ready. Its name is
     /// durable when this returns.
     pub(crate) fn take(&self, base: u64) -> Result<Arc<dyn DiskFile>, LogError> {
-        let ready = self.spares().ready.pop_front();
+        let ready = {
+            let mut spares = self.spares();
+            spares.room.taken();
+            spares.ready.pop_front()
+        };
         let name = match ready {
             Some(name) => name,
             None => {
@@ -116,6 +166,7 @@ impl SegmentPool {
         if !is_planted(Mutation::SkipSegmentDirSync) {
             self.disk.sync_dir(&self.dir).map_err(disk_error("syncing the folder", &self.dir))?;
         }
+        self.current_base.store(base, Ordering::Relaxed);
         Ok(file)
     }
 
@@ -125,7 +176,7 @@ impl SegmentPool {
         let path = self.dir.join(name);
         let spare = {
             let mut spares = self.spares();
-            let wanted = len == self.segment_bytes && spares.ready.len() < self.ready_target;
+            let wanted = len == self.segment_bytes && spares.free() < self.ready_target;
             wanted.then(|| spares.new_name())
         };
         let Some(spare) = spare else {
@@ -134,12 +185,108 @@ impl SegmentPool {
         self.disk
             .rename(&path, &self.dir.join(&spare))
             .map_err(disk_error("recycling the segment", &path))?;
-        self.spares().ready.push_back(spare);
+        // First, while the system still has it in memory.
+        self.spares().ready.push_front(spare);
         Ok(())
+    }
+
+    /// Whether whoever needs the log from `position` on holds back a segment that is full.
+    pub fn holds_back(&self, position: LogPosition) -> bool {
+        position.0 < self.current_base.load(Ordering::Relaxed)
     }
 
     pub(crate) fn segment_bytes(&self) -> u64 {
         self.segment_bytes
+    }
+
+    fn make_all(&self) -> Result<(), LogError> {
+        while self.prepare()? {}
+        Ok(())
+    }
+
+    /// Room for `more` bytes of a commit that holds `held`; what it holds then.
+    fn hold(&self, held: u64, more: u64) -> Result<u64, LogError> {
+        loop {
+            let known = {
+                let spares = &mut *self.spares();
+                let ready = spares.ready.len() as u64;
+                // As many as can be needed: whoever commits beyond what is prepared.
+                let is_beyond =
+                    is_planted(Mutation::CommitBeyondRoom) || is_planted(Mutation::AcknowledgeUnprepared);
+                let ready = if is_beyond { u64::MAX } else { ready };
+                if let Some(after) = spares.room.hold(held, more, ready) {
+                    return Ok(after);
+                }
+                spares.next_number
+            };
+            if self.is_short() {
+                self.check_space(self.segment_bytes)?;
+                return Err(self.no_space(0));
+            }
+            let _making = self.making();
+            if self.spares().next_number == known {
+                self.make_one().inspect_err(|_| {
+                    // A commit that is too large for the disk says nothing of others.
+                    if self.spares().free() < self.ready_target {
+                        self.is_short.store(true, Ordering::Relaxed);
+                    }
+                })?;
+            }
+        }
+    }
+
+    fn free_reserve(&self) -> Result<(), LogError> {
+        match self.check_space(0) {
+            Err(LogError::NoSpace { .. }) => {
+                self.remove_surplus()?;
+                self.check_space(0)
+            }
+            checked => checked,
+        }
+    }
+
+    /// Removes spare segments that nobody needs.
+    fn remove_surplus(&self) -> Result<(), LogError> {
+        loop {
+            let surplus = {
+                let spares = &mut *self.spares();
+                let wanted = spares.room.owed() + self.ready_target as u64;
+                let is_surplus = spares.ready.len() as u64 > wanted.max(spares.room.spoken_for());
+                if is_surplus { spares.ready.pop_back() } else { None }
+            };
+            let Some(name) = surplus else { return Ok(()) };
+            let path = self.dir.join(name);
+            self.disk.remove(&path).map_err(disk_error("removing the segment", &path))?;
+        }
+    }
+
+    /// Checks that the reserve stays free when `bytes` more are used.
+    fn check_space(&self, bytes: u64) -> Result<(), LogError> {
+        let space = self.space()?;
+        let reserve = self.reserve_bytes.min(space.total / RESERVE_PART);
+        if space.free >= reserve.saturating_add(bytes) { Ok(()) } else { Err(self.no_space(space.free)) }
+    }
+
+    fn space(&self) -> Result<Space, LogError> {
+        self.disk.space(&self.dir).map_err(disk_error("measuring the file system of", &self.dir))
+    }
+
+    fn no_space(&self, free: u64) -> LogError {
+        LogError::NoSpace { path: self.dir.clone(), free, segment: self.segment_bytes }
+    }
+
+    /// Only while [`SegmentPool::making`] is held.
+    fn make_one(&self) -> Result<(), LogError> {
+        self.check_space(self.segment_bytes)?;
+        let name = self.spares().new_name();
+        match self.make(&name) {
+            Ok(()) => {}
+            // Somebody else took it meanwhile.
+            Err(error) if error.is_full() => return Err(self.no_space(self.space()?.free)),
+            Err(error) => return Err(error),
+        }
+        self.spares().ready.push_back(name);
+        Ok(())
     }
 
     fn make(&self, name: &str) -> Result<(), LogError> {
@@ -155,8 +302,54 @@ impl SegmentPool {
         })
     }
 
+    fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().expect(MAKER_PANICKED)
+    }
+
     fn spares(&self) -> MutexGuard<'_, Spares> {
         self.spares.lock().expect("BUG: a thread panicked while it counted spare segments")
+    }
+}
+
+/// Room that one commit holds in prepared segments; given back when dropped.
+#[derive(Debug)]
+pub struct Claim {
+    pool: Arc<SegmentPool>,
+    held: u64,
+}
+
+impl Claim {
+    /// A claim to nothing yet.
+    pub fn new(pool: Arc<SegmentPool>) -> Self {
+        Self { pool, held: 0 }
+    }
+
+    /// Adds room for `bytes` more of WAL, and makes a segment for it if need be, which may take as long
+    /// as the disk needs. An error says that there is no space; what is held stays held.
+    pub fn grow(&mut self, bytes: u64) -> Result<(), LogError> {
+        self.held = self.pool.hold(self.held, bytes)?;
+        Ok(())
+    }
+
+    /// The commit is undone.
+    pub fn give_back(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        if held > 0 {
+            self.pool.spares().room.give_back(held);
+        }
+    }
+
+    /// The commit has its record, which becomes the next of the queue. Whoever calls must see to it that
+    /// the log gets records in the order of these calls.
+    pub fn queue(&mut self, record: &EncodedRecord) {
+        let held = std::mem::take(&mut self.held);
+        self.pool.spares().room.queue_commit(held, record);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -176,10 +369,10 @@ mod tests {
         let disk = SimulatedDisk::new(1);
         let first = pool(&disk);
         while first.prepare().expect("space") {}
-        assert_eq!(first.ready(), 2);
+        assert_eq!(first.ready(), 3);
         disk.process_kill();
         let second = pool(&disk);
-        assert_eq!((second.ready(), second.prepare().expect("nothing to do")), (2, false));
+        assert_eq!((second.ready(), second.prepare().expect("nothing to do")), (3, false));
     }
 
     #[test]
@@ -214,12 +407,99 @@ mod tests {
     fn given_up_segments_become_spares_until_there_are_enough() {
         let disk = SimulatedDisk::new(1);
         let pool = pool(&disk);
-        for base in 0..3 {
+        for base in 0..4 {
             pool.take(base * 16 * 1024).expect("space");
         }
-        for base in 0..3 {
+        for base in 0..4 {
             pool.give(&segment_name(base * 16 * 1024), 16 * 1024).expect("renamed or removed");
         }
-        assert_eq!((pool.ready(), disk.list(Path::new("/log")).expect("list").len()), (2, 2));
+        assert_eq!((pool.ready(), disk.list(Path::new("/log")).expect("list").len()), (3, 3));
+    }
+
+    #[test]
+    fn a_claim_makes_the_segments_that_it_needs_and_gives_them_back() {
+        let disk = SimulatedDisk::new(1);
+        let pool = Arc::new(pool(&disk));
+        let mut claim = Claim::new(pool.clone());
+        claim.grow(4000).expect("space");
+        assert_eq!(pool.ready(), 2, "one for the commit, one for checkpoints");
+        claim.grow(40_000).expect("space");
+        let ready = pool.ready();
+        assert!(ready > 3, "{ready}");
+        drop(claim);
+        Claim::new(pool.clone()).grow(40_000).expect("space");
+        assert_eq!(pool.ready(), ready, "what was made is still there");
+    }
+
+    #[test]
+    fn a_full_disk_refuses_claims_beyond_what_is_prepared_until_there_is_space() {
+        let disk = SimulatedDisk::new(1);
+        let pool = Arc::new(pool(&disk));
+        pool.look_for_space().expect("space");
+        disk.fill_at(disk.growths() + 1);
+        let (mut small, mut large) = (Claim::new(pool.clone()), Claim::new(pool.clone()));
+        small.grow(4000).expect("prepared");
+        let error = large.grow(40_000).expect_err("not prepared");
+        assert!(matches!(error, LogError::NoSpace { .. }), "{error}");
+        assert!(!pool.is_short(), "others have room");
+        assert!(pool.look_for_space().is_err() && pool.is_short());
+        disk.make_space();
+        pool.look_for_space().expect("space again");
+        assert!(!pool.is_short());
+        large.grow(40_000).expect("space again");
+    }
+
+    #[test]
+    fn a_claim_that_finds_nothing_prepared_and_no_space_closes_the_log_to_others() {
+        let disk = SimulatedDisk::new(1);
+        let pool = Arc::new(pool(&disk));
+        disk.fill_at(disk.growths() + 1);
+        Claim::new(pool.clone()).grow(1).expect_err("no space");
+        assert!(pool.is_short());
+    }
+
+    #[test]
+    fn a_commit_that_is_too_large_for_the_disk_leaves_others_their_room_and_the_reserve_its_space() {
+        let disk = SimulatedDisk::new(1);
+        let pool = Arc::new(pool(&disk));
+        pool.look_for_space().expect("space");
+        disk.set_capacity(Some((disk.used() + 200_000) * 8 / 7));
+        let mut large = Claim::new(pool.clone());
+        while large.grow(4000).is_ok() {}
+        assert!(!pool.is_short() && pool.ready() > 10, "{} are ready", pool.ready());
+        Claim::new(pool.clone()).grow(4000).expect_err("all room is held");
+        drop(large);
+        Claim::new(pool.clone()).grow(4000).expect("room");
+        // The reserve lacks space, and there are segments that nobody needs.
+        disk.set_capacity(Some(disk.used() + 20_000));
+        pool.look_for_space().expect("they were given up");
+        assert_eq!(pool.ready(), 3);
+    }
+
+    #[test]
+    fn segments_that_a_commit_holds_are_not_given_up() {
+        let disk = SimulatedDisk::new(1);
+        let pool = Arc::new(pool(&disk));
+        let mut claim = Claim::new(pool.clone());
+        claim.grow(100_000).expect("space");
+        let ready = pool.ready();
+        disk.set_capacity(Some(disk.used()));
+        pool.look_for_space().expect_err("no space for the reserve");
+        assert_eq!(pool.ready(), ready);
+    }
+
+    #[test]
+    fn a_reserve_stays_free_and_is_no_larger_than_a_part_of_the_file_system() {
+        let disk = SimulatedDisk::new(1);
+        disk.create_dir_all(Path::new("/log")).expect("folder");
+        let options =
+            LogOptions { segment_bytes: 16 * 1024, reserve_bytes: 1 << 40, ..LogOptions::default() };
+        let pool = SegmentPool::open(Arc::new(disk.clone()), Path::new("/log"), &options).expect("pool");
+        disk.set_capacity(Some(80 * 1024));
+        pool.look_for_space().expect("an eighth and three segments fit");
+        disk.set_capacity(Some(60 * 1024));
+        pool.look_for_space().expect("an eighth is free");
+        disk.set_capacity(Some(50 * 1024));
+        assert!(matches!(pool.look_for_space(), Err(LogError::NoSpace { .. })));
     }
 }

@@ -11,13 +11,15 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::disk::{Disk, DiskFile, OpenMode};
+use crate::disk::{Disk, DiskFile, OpenMode, Space};
 use crate::seeded::Seeded;
 use crate::simulated_file::FileState;
 use crate::simulated_folder::{FileNumber, Folder};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+/// What a new file needs before it holds anything.
+const NEW_FILE_BYTES: u64 = 4096;
 
 /// What goes wrong at an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,10 @@ struct State {
     operations: u64,
     faults: BTreeMap<u64, Fault>,
     interlude: Option<(u64, Interlude)>,
+    capacity: Option<u64>,
+    growths: u64,
+    /// The first growing operation that finds no space.
+    full_from: Option<u64>,
     off: bool,
     /// Grows whenever all open files die.
     life: u64,
@@ -60,6 +66,9 @@ impl SimulatedDisk {
             operations: 0,
             faults: BTreeMap::new(),
             interlude: None,
+            capacity: None,
+            growths: 0,
+            full_from: None,
             off: false,
             life: 0,
             next_file: 1,
@@ -76,6 +85,33 @@ impl SimulatedDisk {
     /// Lets `fault` strike at the changing operation with this number; the first one ever is 1.
     pub fn fail_at(&self, operation: u64, fault: Fault) {
         self.state().faults.insert(operation, fault);
+    }
+
+    /// Sets how many bytes all files together may have; `None`: any number. What they have already stays.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.state().capacity = bytes;
+    }
+
+    /// Bytes of all files that have a name.
+    pub fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// Operations so far that needed space: new files and folders, and writes beyond a file's end.
+    pub fn growths(&self) -> u64 {
+        self.state().growths
+    }
+
+    /// From the growing operation with this number on (the first one ever is 1) each fails for lack of
+    /// space, whatever is removed, until [`make_space`](Self::make_space). The first one comes as a surprise:
+    /// before, there seems to be space, as if another program took it the moment after.
+    pub fn fill_at(&self, growth: u64) {
+        self.state().full_from = Some(growth);
+    }
+
+    /// Takes [`fill_at`](Self::fill_at) back.
+    pub fn make_space(&self) {
+        self.state().full_from = None;
     }
 
     /// Runs `other` right before the changing operation with this number, as if another thread came in
@@ -189,6 +225,22 @@ impl State {
         }
     }
 
+    fn used(&self) -> u64 {
+        let named: BTreeSet<_> = self.folders.values().flat_map(Folder::named).collect();
+        named.iter().filter_map(|number| self.files.get(number)).map(FileState::len).sum()
+    }
+
+    fn is_full(&self) -> bool {
+        self.full_from.is_some_and(|first| self.growths >= first)
+    }
+
+    /// Counts an operation that needs so many bytes more, and refuses it if they are not there.
+    fn grow(&mut self, bytes: u64) -> io::Result<()> {
+        self.growths += 1;
+        let is_over = self.capacity.is_some_and(|capacity| self.used() + bytes > capacity);
+        if self.is_full() || is_over { Err(io::Error::from_raw_os_error(ENOSPC)) } else { Ok(()) }
+    }
+
     fn folder(&mut self, path: &Path) -> io::Result<&mut Folder> {
         self.folders.get_mut(path).ok_or_else(|| not_found(path))
     }
@@ -225,6 +277,7 @@ impl Disk for SimulatedDisk {
             (None, OpenMode::Existing) => return Err(not_found(path)),
             (None, _) => {
                 state.count_simple()?;
+                state.grow(NEW_FILE_BYTES)?;
                 let number = state.next_file;
                 state.next_file += 1;
                 state.files.insert(number, FileState::default());
@@ -239,6 +292,9 @@ impl Disk for SimulatedDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let state = &mut *self.changing();
         state.count_simple()?;
+        if !state.folders.contains_key(path) {
+            state.grow(0)?;
+        }
         for folder in path.ancestors() {
             state.folders.entry(folder.to_owned()).or_default();
         }
@@ -290,6 +346,14 @@ impl Disk for SimulatedDisk {
         state.check_power()?;
         Ok(state.folders.contains_key(path) || state.number(path).is_ok())
     }
+
+    fn space(&self, _path: &Path) -> io::Result<Space> {
+        let state = &*self.state();
+        state.check_power()?;
+        let total = state.capacity.unwrap_or(u64::MAX / 2);
+        let free = if state.is_full() { 0 } else { total.saturating_sub(state.used()) };
+        Ok(Space { free, total })
+    }
 }
 
 struct SimulatedFile {
@@ -339,6 +403,18 @@ impl DiskFile for SimulatedFile {
                 (bytes.len(), Some(EIO))
             }
         };
+        let end = offset + written as u64;
+        let len = state.file(self.number)?.len();
+        if end > len
+            && let Err(error) = state.grow(end - len)
+        {
+            // What overwrites needs no space.
+            let within = len.saturating_sub(offset) as usize;
+            if within > 0 {
+                state.file(self.number)?.write(&bytes[..within], offset);
+            }
+            return Err(error);
+        }
         if written > 0 {
             state.file(self.number)?.write(&bytes[..written], offset);
         }
@@ -348,6 +424,10 @@ impl DiskFile for SimulatedFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let state = &mut *self.changing()?;
         state.count_simple()?;
+        let before = state.file(self.number)?.len();
+        if len > before {
+            state.grow(len - before)?;
+        }
         state.file(self.number)?.set_len(len);
         state.check_power()
     }
@@ -447,5 +527,35 @@ mod tests {
         assert!(disk.list(Path::new("/d")).is_err() && disk.is_off());
         disk.restart();
         assert!(disk.list(Path::new("/d")).is_ok());
+    }
+
+    #[test]
+    fn a_full_disk_refuses_growth_until_there_is_space_and_nothing_else() {
+        let disk = disk(1);
+        let file = put(&disk, "a", b"hello").expect("write");
+        disk.set_capacity(Some(disk.used() + NEW_FILE_BYTES));
+        assert_eq!(disk.space(Path::new("/d")).expect("look").free, NEW_FILE_BYTES);
+        file.write_all_at(&[7; 5000], 2).expect_err("beyond the capacity");
+        let mut bytes = [0; 5];
+        assert_eq!(file.read_at(&mut bytes, 0).expect("read"), 5);
+        assert_eq!(bytes, [b'h', b'e', 7, 7, 7]);
+        file.write_all_at(&[7; 100], 0).expect("there is room for this");
+        put(&disk, "b", b"x").expect_err("no room for one more");
+        disk.remove(Path::new("/d/a")).expect("needs no space");
+        put(&disk, "b", b"x").expect("room again");
+    }
+
+    #[test]
+    fn a_disk_filled_at_an_operation_stays_full_until_space_is_made() {
+        let disk = disk(1);
+        disk.fill_at(disk.growths() + 2);
+        let file = disk.open(Path::new("/d/a"), OpenMode::Create).expect("the first");
+        assert!(disk.space(Path::new("/d")).expect("look").free > 0);
+        assert_eq!(file.write_all_at(b"x", 0).expect_err("full").raw_os_error(), Some(ENOSPC));
+        assert_eq!(disk.space(Path::new("/d")).expect("look").free, 0);
+        disk.remove(Path::new("/d/a")).expect("needs no space");
+        assert!(disk.create_dir_all(Path::new("/d/e")).is_err());
+        disk.make_space();
+        put(&disk, "b", b"x").expect("space");
     }
 }

@@ -58,6 +58,11 @@ impl Folder {
         self.current.keys()
     }
 
+    /// Files that have a name now.
+    pub(crate) fn named(&self) -> impl Iterator<Item = FileNumber> {
+        self.current.values().copied()
+    }
+
     /// Files that have a name now, or may have one after a power loss.
     pub(crate) fn files(&self) -> impl Iterator<Item = FileNumber> {
         let named = self.unsynced.iter().filter_map(|change| match change {

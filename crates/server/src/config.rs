@@ -6,13 +6,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use durabo_changelog::segment::Durability;
-use durabo_model::limits::{CompileLimits, ObjectLimits};
+use durabo_model::limits::{CompileLimits, DISK_RESERVE_BYTES, ObjectLimits};
 
 /// Port of the data plane unless another is set.
 pub const LISTEN_PORT: u16 = 7610;
 /// Port of the control plane unless another is set.
 pub const CONTROL_PORT: u16 = 7611;
-/// Bytes of one log segment unless set. Three of them exist from the start, filled with zeros.
+/// Bytes of one log segment unless set. Four of them exist from the start, filled with zeros.
 pub const LOG_SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Least size of a segment: a part of a large transaction is up to 1 MiB and must fit.
@@ -46,6 +46,9 @@ pub struct NodeConfig {
     pub limits: ObjectLimits,
     /// Bytes of one segment of the change log.
     pub log_segment_bytes: u64,
+    /// Bytes of the disk that the change log leaves free, at most an eighth of the file system. Turns may
+    /// not write while less is free.
+    pub disk_reserve_bytes: u64,
     /// Who compiles components.
     pub compiler: CompilerChoice,
     /// What compiling one component may take, if a child process does it.
@@ -64,6 +67,7 @@ impl NodeConfig {
             hosts: Vec::new(),
             limits: ObjectLimits::default(),
             log_segment_bytes: LOG_SEGMENT_BYTES,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
             compiler: CompilerChoice::InProcess,
             compile_limits: CompileLimits::default(),
         }
