@@ -68,8 +68,30 @@ unsafe impl Sync for Connection {}
 impl Connection {
     /// Opens a connection with a cache of `cache_bytes` and a database of at most `pages_max` pages.
     pub(crate) fn open(file: &ObjectFile, cache_bytes: usize, pages_max: u32) -> Result<Self, SqlError> {
+        Self::open_over(file, Arc::default(), cache_bytes, pages_max)
+    }
+
+    /// Opens a connection beside this one, over the same file and WAL, which takes this one's place.
+    pub(crate) fn successor(
+        &self,
+        file: &ObjectFile,
+        cache_bytes: usize,
+        pages_max: u32,
+    ) -> Result<Self, SqlError> {
+        let mut next = Self::open_over(file, self.wal.clone(), cache_bytes, pages_max)?;
+        // Reads the WAL anew: SQLite must find in it what this connection has committed.
+        next.query::<i64>("SELECT count(*) FROM sqlite_schema")?;
+        next.frames.store(self.frames(), Ordering::Relaxed);
+        Ok(next)
+    }
+
+    fn open_over(
+        file: &ObjectFile,
+        wal: Arc<MemoryFile>,
+        cache_bytes: usize,
+        pages_max: u32,
+    ) -> Result<Self, SqlError> {
         vfs::register().map_err(|code| SqlError::sqlite(code, "the VFS cannot be registered", None))?;
-        let wal = Arc::new(MemoryFile::default());
         let journal = Arc::default();
         let files = FileSetGuard::new(FileSet::Object { file: file.clone(), wal: wal.clone(), journal });
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE

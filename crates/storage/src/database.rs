@@ -4,6 +4,7 @@
 //! the database (OG-10, SQ-32): every later call fails with the same error until it is opened anew.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use durabo_model::limits::{CURSORS_KEPT_BYTES_MAX, ObjectLimits, ROWS_BATCH_BYTES_MAX};
 use rusqlite::ffi;
@@ -18,6 +19,7 @@ use crate::statement::Counts;
 use crate::statement_cache::StatementCache;
 use crate::value::Value;
 use crate::wal_frames::WalFrames;
+use crate::write_room::WriteRoom;
 
 pub use crate::connection::InterruptHandle;
 pub use crate::cursor::CursorId;
@@ -63,6 +65,10 @@ pub struct Database {
     pub(crate) next_cursor: u32,
     pub(crate) cost: u64,
     pub(crate) turn_open: bool,
+    /// Whether the turn began to write while it might.
+    pub(crate) turn_wrote: bool,
+    /// Set while the object's file cannot take what the WAL holds.
+    pub(crate) is_closed: bool,
     pub(crate) poison: Option<SqlError>,
     pub(crate) frames: WalFrames,
     pub(crate) options: DatabaseOptions,
@@ -83,19 +89,56 @@ impl Database {
     pub fn open(file: &ObjectFile, options: &DatabaseOptions) -> Result<Self, StorageError> {
         let connection = Connection::open(file, cache_bytes(options), options.pages_max)
             .map_err(sql_failed("opening an object's database"))?;
-        Ok(Self {
+        Ok(Self::over(connection, options))
+    }
+
+    /// Opens the connection of the next instance over the same file and the same WAL, for when the file
+    /// cannot take what the WAL holds. Between turns only. After an error this one is as it was.
+    pub fn successor(&mut self, file: &ObjectFile, options: &DatabaseOptions) -> Result<Self, StorageError> {
+        assert!(!self.turn_open, "BUG: another connection within a turn");
+        let connection = self.connection.successor(file, cache_bytes(options), options.pages_max);
+        let connection = connection.map_err(sql_failed("opening an object's database over its WAL"))?;
+        let frames = std::mem::take(&mut self.frames);
+        Ok(Self { frames, is_closed: self.is_closed, ..Self::over(connection, options) })
+    }
+
+    fn over(connection: Connection, options: &DatabaseOptions) -> Self {
+        Self {
             cursors: HashMap::new(),
             cache: StatementCache::default(),
             connection,
             next_cursor: 0,
             cost: 0,
             turn_open: false,
+            turn_wrote: false,
+            is_closed: false,
             poison: None,
             frames: WalFrames::default(),
             name_settled: options.name.is_none(),
             options: options.clone(),
             memory_used: 0,
-        })
+        }
+    }
+
+    /// Lets turns write only where `room` lets them. Only once for a database and its successors.
+    pub fn write_within(&mut self, room: Arc<dyn WriteRoom>) {
+        self.connection.wal().write_within(room);
+    }
+
+    /// Refuses the writes of turns that have not begun to, or allows them again.
+    pub fn set_closed(&mut self, is_closed: bool) {
+        self.is_closed = is_closed;
+    }
+
+    /// Whether it is poisoned for lack of space, and there is none still. What hit a limit of its own
+    /// does not count.
+    pub fn lacked_space(&self) -> bool {
+        self.poison.as_ref().is_some_and(SqlError::is_full) && self.refuses_writes()
+    }
+
+    /// Whether a turn that has not written yet may not begin to.
+    pub(crate) fn refuses_writes(&self) -> bool {
+        self.is_closed || !self.connection.wal().is_open()
     }
 
     /// Whether the turn's transaction is open: something was written, or tried to be (OG-1).
@@ -287,7 +330,11 @@ impl Database {
             }
         }
         self.turn_open = false;
-        self.connection.wal().set_size_max(u64::MAX);
+        self.turn_wrote = false;
+        let wal = self.connection.wal();
+        wal.set_size_max(u64::MAX);
+        wal.hold_from(u64::MAX);
+        wal.give_back_room();
     }
 }
 

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use durabo_changelog::disk;
 use durabo_changelog::error::LogError;
 use thiserror::Error;
 
@@ -78,6 +79,17 @@ pub enum StorageError {
         /// What does not fit.
         reason: String,
     },
+}
+
+impl StorageError {
+    /// Whether it happened for lack of space, so that it may succeed when there is some.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Disk { source, .. } => disk::is_full(source),
+            Self::Sql { source, .. } => source.is_full(),
+            _ => false,
+        }
+    }
 }
 
 /// Turns what the system said into an error that says what was being done.

@@ -183,6 +183,9 @@ impl Database {
         rows_bytes_max: Option<usize>,
     ) -> Result<Finished, SqlError> {
         statement.clear_counters();
+        let is_first_write = self.turn_open && !self.turn_wrote;
+        let schema =
+            if is_first_write && self.refuses_writes() { Some(self.schema_version()?) } else { None };
         let changes = self.connection.total_changes();
         let (mut rows, mut bytes, mut returned) = (Vec::new(), 0, 0);
         let outcome = loop {
@@ -210,10 +213,22 @@ impl Database {
         statement.reset();
         outcome.map_err(|error| self.noticed(error))?;
         let counts = Counts { rows_read, rows_written: self.connection.total_changes() - changes };
+        if let Some(schema) = schema {
+            // What changes nothing, such as `CREATE TABLE IF NOT EXISTS`, needs no space.
+            if counts.rows_written > 0 || self.schema_version()? != schema {
+                return Err(self.noticed(SqlError::full()));
+            }
+        } else {
+            self.turn_wrote = self.turn_open;
+        }
         if self.turn_open && self.connection.is_autocommit() {
             let text = "the statement ended the turn's transaction";
             return Err(self.noticed(SqlError::sqlite(rusqlite::ffi::SQLITE_ABORT, text, None)));
         }
         Ok(Finished { columns, rows, counts })
+    }
+
+    fn schema_version(&mut self) -> Result<i64, SqlError> {
+        self.host_query("PRAGMA schema_version")
     }
 }

@@ -5,6 +5,7 @@
 //! uses only those above it.
 
 pub mod sql_error;
+pub mod write_room;
 pub mod error;
 pub mod value;
 pub mod folder;

@@ -78,6 +78,15 @@ impl SqlError {
         self.primary() == rusqlite::ffi::SQLITE_NOMEM
     }
 
+    pub(crate) fn full() -> Self {
+        Self::sqlite(rusqlite::ffi::SQLITE_FULL, "database or disk is full", None)
+    }
+
+    /// Whether there was no space: on the disk, or in what the database may have.
+    pub fn is_full(&self) -> bool {
+        self.primary() == rusqlite::ffi::SQLITE_FULL
+    }
+
     /// The primary result code of SQLite.
     pub(crate) fn primary(&self) -> i32 {
         self.code & 0xff

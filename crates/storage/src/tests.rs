@@ -18,6 +18,7 @@ use crate::value::Value;
 mod counts;
 mod cursors;
 mod durability;
+mod full_disk;
 mod limits;
 mod refusals;
 mod statements;

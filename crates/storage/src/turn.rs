@@ -9,6 +9,7 @@ use rusqlite::ffi;
 use crate::database::{Database, NAME_ROW, cache_bytes};
 use crate::error::StorageError;
 use crate::sql_error::SqlError;
+use crate::wal_frames::end_of;
 
 /// What a turn changed, for a commit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ impl Database {
         let spill_max = self.options.transaction_bytes_max.saturating_sub(cache_bytes(&self.options));
         let wal = self.connection.wal();
         wal.set_size_max(wal.size() + spill_max as u64);
+        // Frames of turns that were undone may stand behind; they are written over.
+        wal.hold_from(end_of(self.connection.frames()));
         self.host_run("BEGIN")?;
         self.turn_open = true;
         Ok(())
@@ -55,9 +58,15 @@ impl Database {
             return Err(self.commit_failed(error));
         }
         self.turn_open = false;
+        self.turn_wrote = false;
+        self.connection.wal().hold_from(u64::MAX);
         self.name_settled |= name.is_some();
         let end = self.connection.frames();
         let captured = self.frames.capture(&self.connection.wal().bytes(), end);
+        if captured.is_none() {
+            // Nothing comes into the log, so nobody else gives back what spilled pages were held for.
+            self.connection.wal().give_back_room();
+        }
         Ok(captured.map(|(database_pages, pages)| TurnCommit {
             database_pages,
             alarm: AlarmChange::Unchanged,
@@ -104,6 +113,10 @@ impl Database {
     /// Stores the object's name within the turn, if it is not stored yet.
     fn store_name(&mut self) -> Result<Option<String>, SqlError> {
         let Some(name) = self.options.name.clone().filter(|_| !self.name_settled) else { return Ok(None) };
+        if !self.turn_wrote && self.refuses_writes() {
+            // A turn that changes nothing may go on without space.
+            return Ok(None);
+        }
         if self.stored_name()?.is_some() {
             self.name_settled = true;
             return Ok(None);

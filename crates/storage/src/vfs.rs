@@ -155,7 +155,7 @@ unsafe extern "C" fn open(
             }
             ffi::SQLITE_OK
         }
-        Err(_) => ffi::SQLITE_CANTOPEN,
+        Err(error) => code_of(&error, ffi::SQLITE_CANTOPEN),
     }
 }
 
@@ -300,7 +300,11 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, size: i64) -> c_int 
 
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _flags: c_int) -> c_int {
     // SAFETY: an open file.
-    outcome(unsafe { file_of(file) }.sync(), ffi::SQLITE_IOERR_FSYNC)
+    match unsafe { file_of(file) }.sync() {
+        Ok(()) => ffi::SQLITE_OK,
+        // Also for lack of space: what a failed sync has lost no later one brings back.
+        Err(_) => ffi::SQLITE_IOERR_FSYNC,
+    }
 }
 
 unsafe extern "C" fn file_size(file: *mut ffi::sqlite3_file, out: *mut i64) -> c_int {

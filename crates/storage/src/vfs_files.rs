@@ -8,23 +8,36 @@ use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use durabo_changelog::disk::{Disk, DiskFile, OpenMode};
 use durabo_changelog::mutation::{Mutation, is_planted};
 
 use crate::object_file::ObjectFile;
+use crate::write_room::WriteRoom;
 
-/// A file in memory, with a bound on its size beyond which writes fail for lack of space.
+/// Room is held in steps of this: a few pages with the headers of their frames.
+const HOLD_STEP_BYTES: u64 = 4 * (4096 + 24);
+
+/// A file in memory, with a bound on its size beyond which writes fail for lack of space, and a place to
+/// ask for room before it grows.
 #[derive(Debug)]
 pub(crate) struct MemoryFile {
     bytes: Mutex<Vec<u8>>,
     size_max: AtomicU64,
+    room: OnceLock<Arc<dyn WriteRoom>>,
+    /// End of what room was held for.
+    held_to: AtomicU64,
 }
 
 impl Default for MemoryFile {
     fn default() -> Self {
-        Self { bytes: Mutex::default(), size_max: AtomicU64::new(u64::MAX) }
+        Self {
+            bytes: Mutex::default(),
+            size_max: AtomicU64::new(u64::MAX),
+            room: OnceLock::new(),
+            held_to: AtomicU64::new(u64::MAX),
+        }
     }
 }
 
@@ -41,6 +54,39 @@ impl MemoryFile {
         self.size_max.store(size_max, Ordering::Relaxed);
     }
 
+    /// Asks `room` before it grows from now on. Only once.
+    pub(crate) fn write_within(&self, room: Arc<dyn WriteRoom>) {
+        self.room.set(room).expect("BUG: a WAL was given room twice");
+    }
+
+    /// Whether a turn that has not written yet may begin to.
+    pub(crate) fn is_open(&self) -> bool {
+        self.room.get().is_none_or(|room| room.is_open())
+    }
+
+    /// Gives back what was held for the present turn.
+    pub(crate) fn give_back_room(&self) {
+        if let Some(room) = self.room.get() {
+            room.give_back();
+        }
+    }
+
+    /// Lets what comes behind `end` be written only where there is room for it.
+    pub(crate) fn hold_from(&self, end: u64) {
+        self.held_to.store(end, Ordering::Relaxed);
+    }
+
+    fn has_room(&self, end: u64) -> bool {
+        let held_to = self.held_to.load(Ordering::Relaxed);
+        let Some(room) = self.room.get().filter(|_| end > held_to) else { return true };
+        let more = (end - held_to).next_multiple_of(HOLD_STEP_BYTES);
+        let has_room = room.hold(more);
+        if has_room {
+            self.held_to.store(held_to + more, Ordering::Relaxed);
+        }
+        has_room
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> usize {
         let bytes = self.bytes();
         let from = bytes.get(offset as usize..).unwrap_or_default();
@@ -51,7 +97,7 @@ impl MemoryFile {
 
     fn write_at(&self, new: &[u8], offset: u64) -> io::Result<()> {
         let end = offset + new.len() as u64;
-        if end > self.size_max.load(Ordering::Relaxed) {
+        if end > self.size_max.load(Ordering::Relaxed) || !self.has_room(end) {
             return Err(ErrorKind::StorageFull.into());
         }
         let mut bytes = self.bytes();

@@ -74,6 +74,11 @@ fn frame_start(frame: u32) -> usize {
     WAL_HEADER_BYTES + (frame as usize - 1) * (FRAME_HEADER_BYTES + PAGE_BYTES)
 }
 
+/// Where the frame behind `frame` begins, of which there may be none.
+pub(crate) fn end_of(frame: u32) -> u64 {
+    if frame == 0 { 0 } else { frame_start(frame + 1) as u64 }
+}
+
 fn header_field(wal: &[u8], frame: u32, offset: usize) -> u32 {
     let start = frame_start(frame) + offset;
     let bytes = wal[start..start + 4].try_into().expect("BUG: four bytes");
