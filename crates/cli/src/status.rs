@@ -35,6 +35,7 @@ struct Status {
 struct Log {
     durable_position: u64,
     recovery_bytes: u64,
+    takes_writes: bool,
 }
 
 /// Runs the command.
@@ -46,6 +47,7 @@ pub fn run(args: &StatusArgs, output: Output) -> anyhow::Result<()> {
         return Ok(output.text(&answer.body)?);
     }
     let ready = if status.ready { "yes" } else { "no" };
+    let writes = if status.log.takes_writes { "taken" } else { "refused, the disk is full" };
     let live_objects = match status.live_objects_max {
         Some(max) => format!("{} of at most {max}", status.live_objects),
         None => status.live_objects.to_string(),
@@ -57,6 +59,7 @@ pub fn run(args: &StatusArgs, output: Output) -> anyhow::Result<()> {
         ("started", format!("{}, start {} of this data folder", utc(status.started_ms), status.start)),
         ("apps", status.apps.to_string()),
         ("live objects", live_objects),
+        ("writes", writes.to_owned()),
         ("change log", format!("{} durable", size(status.log.durable_position))),
         ("recovery", format!("{} to read at a restart", size(status.log.recovery_bytes))),
     ];

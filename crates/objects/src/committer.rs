@@ -14,16 +14,18 @@ use durabo_changelog::error::LogError;
 use durabo_changelog::mutation::{self, Mutation};
 use durabo_changelog::pins::Pins;
 use durabo_changelog::segment_log::SegmentLog;
+use durabo_changelog::segment_pool::SegmentPool;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::sequence::LogPosition;
 use tokio::sync::oneshot;
 
 use crate::output_gate::OutputGate;
+use crate::room::ObjectRoom;
 
 /// A record on its way into the log.
 #[derive(Debug)]
-pub enum Append {
+enum Append {
     /// A turn's changes; the gate advances to the record's sequence when it is durable.
     Commit(EncodedRecord, Arc<OutputGate>),
     /// The object's file holds everything up to the record's sequence.
@@ -47,19 +49,49 @@ pub struct CommitQueue {
 }
 
 impl CommitQueue {
-    /// Queues a record. Order is kept. Fails once the log has failed.
-    pub fn push(&self, append: Append) -> Result<(), Failure> {
-        let mut state = self.lock();
-        if let Some(failure) = &state.failed {
-            return Err(failure.clone());
+    /// Queues a commit's record, for which `room` holds room. Order is kept. Fails once the log has failed.
+    pub fn push_commit(
+        &self,
+        record: EncodedRecord,
+        gate: Arc<OutputGate>,
+        room: &ObjectRoom,
+    ) -> Result<(), Failure> {
+        let state = self.open()?;
+        // Under the lock: places are given in the order of the queue.
+        room.queue(&record);
+        self.put(state, Append::Commit(record, gate));
+        Ok(())
+    }
+
+    /// Queues a checkpoint's record, if there is room for it in prepared segments; says whether it did.
+    /// Fails once the log has failed.
+    pub fn push_checkpoint(&self, record: &EncodedRecord, pool: &SegmentPool) -> Result<bool, Failure> {
+        let state = self.open()?;
+        let fits = pool.queue_checkpoint(record);
+        if fits {
+            self.put(state, Append::Checkpoint(record.clone()));
         }
+        Ok(fits)
+    }
+
+    /// Asks to be told when all that is queued is on the disk itself. Fails once the log has failed.
+    pub fn push_barrier(&self, passed: oneshot::Sender<()>) -> Result<(), Failure> {
+        self.put(self.open()?, Append::Barrier(passed));
+        Ok(())
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, QueueState>, Failure> {
+        let state = self.lock();
+        state.failed.clone().map_or(Ok(state), Err)
+    }
+
+    fn put(&self, mut state: MutexGuard<'_, QueueState>, append: Append) {
         let was_empty = state.waiting.is_empty();
         state.waiting.push_back(append);
         drop(state);
         if was_empty {
             self.shared.1.notify_one();
         }
-        Ok(())
     }
 
     /// Lets the committer end once everything queued is durable.
@@ -186,6 +218,10 @@ impl Committer {
             || has_checkpoint && !mutation::is_planted(Mutation::SkipCheckpointRecordSync);
         let positions = match self.write(&mut records, strictly) {
             Ok(positions) => positions,
+            Err(_) if mutation::is_planted(Mutation::AcknowledgeUnprepared) => {
+                self.acknowledge(&records, &gates);
+                return Ok(count);
+            }
             Err(error) => return Err(self.stop(&error.to_string(), gates)),
         };
         self.pins.with(|pins, head| {

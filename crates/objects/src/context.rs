@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::segment::Durability;
@@ -23,10 +24,10 @@ use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
 use tokio::sync::oneshot::{self, error::RecvError};
 use tokio::time::{Sleep, sleep_until};
+use tracing::{info, warn};
 
 use crate::blocking::blocking;
 use crate::call_chain::CallChain;
-use crate::committer::Append;
 use crate::control::{Control, Ending};
 use crate::event::{Delivery, Event, EventId, Outcome, TraceContext, Work};
 use crate::history::History;
@@ -36,6 +37,8 @@ use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::outbound::Post;
 use crate::output_gate::{Effect, OutputGate};
+use crate::retry::Retry;
+use crate::room::ObjectRoom;
 use crate::unfinished::UnfinishedImports;
 use crate::upkeep::CheckpointJob;
 
@@ -46,6 +49,9 @@ mod sections;
 
 pub use calls::Call;
 pub(crate) use lifecycle::{ResetOf, Waited};
+
+/// Longest pause before a copy of the WAL that found no space is tried again.
+const COPY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What the loop of an instance does next.
 #[derive(Debug)]
@@ -73,6 +79,7 @@ pub struct ObjectContext {
     database: Lendable<Database>,
     history: History,
     gate: Arc<OutputGate>,
+    room: Arc<ObjectRoom>,
     mailbox: MailboxReceiver,
     control: Arc<Control>,
     in_flight: HashMap<EventId, InFlight>,
@@ -95,6 +102,8 @@ pub struct ObjectContext {
     has_answered: bool,
     checkpoint_asked: bool,
     checkpoint: Option<oneshot::Receiver<()>>,
+    /// Copies of the WAL that found no space.
+    copying: Retry,
     /// Asked for when the newest commit was this one.
     barrier: Option<(Sequence, oneshot::Receiver<()>)>,
     drain: Option<Pin<Box<Sleep>>>,
@@ -108,6 +117,7 @@ pub(crate) struct ContextParts {
     pub database: Database,
     pub history: History,
     pub gate: Arc<OutputGate>,
+    pub room: Arc<ObjectRoom>,
     pub mailbox: MailboxReceiver,
     pub control: Arc<Control>,
     pub post: Arc<dyn Post>,
@@ -115,7 +125,8 @@ pub(crate) struct ContextParts {
 
 impl ObjectContext {
     pub(crate) fn new(parts: ContextParts) -> Self {
-        let ContextParts { identity, node, file, database, history, gate, mailbox, control, post } = parts;
+        let ContextParts { identity, node, file, database, history, gate, room, mailbox, control, post } =
+            parts;
         let events_in_flight_max = node.limits.events_in_flight_max;
         Self {
             identity,
@@ -124,6 +135,7 @@ impl ObjectContext {
             database: Lendable::new(database),
             history,
             gate,
+            room,
             mailbox,
             control,
             in_flight: HashMap::new(),
@@ -141,6 +153,7 @@ impl ObjectContext {
             has_answered: false,
             checkpoint_asked: false,
             checkpoint: None,
+            copying: Retry::new(COPY_PAUSE_MAX),
             barrier: None,
             drain: None,
         }
@@ -218,7 +231,8 @@ impl ObjectContext {
             return Ok(());
         };
         let record = self.history.commit(commit, self.node.clock.now());
-        self.push(Append::Commit(record, self.gate.clone()))
+        let pushed = self.node.commits.push_commit(record, self.gate.clone(), &self.room);
+        self.gate_failure(pushed)
     }
 
     /// Ready when the turn's first write may go on: a guest that writes faster than the disk takes it
@@ -233,7 +247,8 @@ impl ObjectContext {
             self.note_suspension();
             return Poll::Pending;
         }
-        Poll::Ready(self.copy_wal())
+        // If the file has no space for it, the write will fail for that.
+        Poll::Ready(self.copy_wal().map(drop))
     }
 
     /// Ready with the failure for which an instance that waits as a whole must not go on waiting. To be
@@ -268,9 +283,9 @@ impl ObjectContext {
         }
     }
 
-    fn push(&self, append: Append) -> Result<(), Failure> {
-        // What waits for a commit that never was in the log must not wait for ever.
-        self.node.commits.push(append).inspect_err(|failure| self.gate.break_with(failure.clone()))
+    /// What waits for a commit that never was in the log must not wait for ever.
+    fn gate_failure(&self, pushed: Result<(), Failure>) -> Result<(), Failure> {
+        pushed.inspect_err(|failure| self.gate.break_with(failure.clone()))
     }
 
     /// Whether an object without work is to leave at once, since others want its place.
@@ -423,7 +438,8 @@ impl ObjectContext {
         }
         self.checkpoint_asked |= self.control.take_checkpoint_request();
         let is_large = self.database.wal_bytes() > self.node.limits.wal_bytes_max;
-        if !(is_large || self.checkpoint_asked && self.history.is_ahead_of_file()) {
+        let is_wanted = self.checkpoint_asked || self.copying.is_due();
+        if !(is_large || is_wanted && self.history.is_ahead_of_file()) {
             self.checkpoint_asked = false;
             return Poll::Ready(Ok(()));
         }
@@ -432,7 +448,7 @@ impl ObjectContext {
         }
         ready!(self.poll_on_disk(cx))?;
         self.checkpoint_asked = false;
-        Poll::Ready(self.begin_checkpoint())
+        Poll::Ready(self.begin_checkpoint().map(drop))
     }
 
     /// Ready when every commit is on the disk itself, also under relaxed durability: only then may
@@ -452,7 +468,7 @@ impl ObjectContext {
             Some((_, barrier)) => barrier,
             None => {
                 let (passed, barrier) = oneshot::channel();
-                self.push(Append::Barrier(passed))?;
+                self.gate_failure(self.node.commits.push_barrier(passed))?;
                 &mut self.barrier.insert((newest, barrier)).1
             }
         };
@@ -462,15 +478,18 @@ impl ObjectContext {
         Poll::Ready(passed.map_err(stopped))
     }
 
-    /// Copies the WAL to the file and lets upkeep make that durable.
-    fn begin_checkpoint(&mut self) -> Result<(), Failure> {
-        self.copy_wal()?;
+    /// Copies the WAL to the file and lets upkeep make that durable. `false`: the file has no space for it
+    /// at present.
+    fn begin_checkpoint(&mut self) -> Result<bool, Failure> {
+        if !self.copy_wal()? {
+            return Ok(false);
+        }
         let mark = self.file.mark().map_err(|error| self.storage_failed(error))?;
         let (record, row) = self.history.checkpoint(mark, self.identity.name.clone());
         let (done, receiver) = oneshot::channel();
         self.node.upkeep.push(CheckpointJob { file: self.file.clone(), row, record, done });
         self.checkpoint = Some(receiver);
-        Ok(())
+        Ok(true)
     }
 
     /// Takes the answer of upkeep. None means that it failed and the node stops: the file and its index
@@ -485,9 +504,32 @@ impl ObjectContext {
         })
     }
 
-    fn copy_wal(&mut self) -> Result<(), Failure> {
+    /// Copies the WAL to the file. `false`: there is no space for it, or there was none a moment ago. Then
+    /// it stays in memory and in the log, and turns that write are refused until it is copied.
+    fn copy_wal(&mut self) -> Result<bool, Failure> {
+        if self.copying.is_waiting() {
+            return Ok(false);
+        }
         let (durable, committed) = (self.gate.durable(), self.history.sequence());
-        self.database.copy_wal_to_file(durable, committed).map_err(|error| self.storage_failed(error))
+        match self.database.copy_wal_to_file(durable, committed) {
+            Ok(()) => {
+                if self.copying.succeeded() {
+                    info!(object = %self.identity.key.id, "the object's file has space again");
+                    self.database.set_closed(false);
+                }
+                Ok(true)
+            }
+            Err(error) if error.is_full() => {
+                if !self.copying.has_failed() {
+                    let id = self.identity.key.id;
+                    warn!(object = %id, %error, "the object cannot write until its file has space");
+                }
+                self.database.set_closed(true);
+                self.copying.failed();
+                Ok(false)
+            }
+            Err(error) => Err(self.storage_failed(error)),
+        }
     }
 
     fn storage_failed(&self, error: StorageError) -> Failure {

@@ -6,6 +6,8 @@
 
 mod blocking;
 mod lendable;
+mod retry;
+pub mod room;
 pub mod unfinished;
 pub mod input_gate;
 pub mod import;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use durabo_changelog::disk::Disk;
 use durabo_changelog::segment::Durability;
+use durabo_changelog::segment_pool::SegmentPool;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::object::ObjectKey;
 use durabo_model::random::Random;
@@ -41,6 +42,8 @@ pub struct Node {
     pub object_path: ObjectPath,
     /// Way into the change log.
     pub commits: CommitQueue,
+    /// Room in the change log.
+    pub pool: Arc<SegmentPool>,
     /// Way to durable checkpoints.
     pub upkeep: UpkeepQueue,
     /// Who needs what of the log.

@@ -5,6 +5,7 @@
 //! stops; everything committed is in the object's file by then.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
@@ -19,6 +20,10 @@ use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::outbound::Post;
 use crate::registry::Registration;
+use crate::retry::Retry;
+
+/// Longest pause before an object that is out of service is tried again.
+const SERVICE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What the task of an object starts with.
 pub(crate) struct ObjectTask {
@@ -66,11 +71,13 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                 let (back, exit) = run_instance(context, loader).await;
                 context = back;
                 match exit {
+                    // Reads must not wait for the disk, and there may be one behind each write.
+                    GuestExit::Reset(_) if context.lacked_space() => {}
                     GuestExit::Reset(_) => back_off.broke(context.has_answered()),
                     GuestExit::Idle | GuestExit::Retired => back_off.went_well(),
                 }
                 match exit {
-                    GuestExit::Idle => context.settle().await.map(|()| true),
+                    GuestExit::Idle => leave_or_reload(&mut context).await,
                     GuestExit::Retired => context.reload().await.map(|()| false),
                     GuestExit::Reset(failure) => reset(&mut context, failure).await.map(|()| false),
                 }
@@ -79,10 +86,14 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                 Ok(()) => Ok(false),
                 Err(failure) => context.reset(ResetOf::Sql, failure).await.map(|()| false),
             },
-            Waited::Idle => context.settle().await.map(|()| true),
+            Waited::Idle => context.settle().await,
             Waited::Stopping => {
                 context.fail_waiting(&stopping());
-                context.settle().await.map(|()| true)
+                match context.settle().await {
+                    // The change log has all of it; the next start applies it.
+                    Ok(false) if !context.has_event() => return,
+                    settled => settled,
+                }
             }
         };
         let done = match settled {
@@ -97,9 +108,21 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
             Err(failure) => Err(failure),
         };
         if let Err(failure) = done {
-            return refuse_events(context, failure, registration).await;
+            match return_to_service(context, failure, registration).await {
+                Some(back) => context = back,
+                None => return,
+            }
         }
     }
+}
+
+/// After an instance that has become idle: true if the object may leave memory.
+async fn leave_or_reload(context: &mut ObjectContext) -> Result<bool, Failure> {
+    let may_leave = context.settle().await?;
+    if !may_leave {
+        context.reload().await?;
+    }
+    Ok(may_leave)
 }
 
 /// Resets the object. An instance that could not even start fails the event that asked for it (LC-3).
@@ -130,22 +153,37 @@ async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (Obje
     }
 }
 
-/// Stays in memory only to refuse events: what is committed could not be brought into the file, so a
-/// new start would see an old state. The change log has it all, and the node's next start applies it.
-async fn refuse_events(mut context: ObjectContext, failure: Failure, registration: &Registration) {
+/// Refuses events while what is committed cannot be brought into the file, since a new start would see an
+/// old state, and tries that again and again. Gives the context back once it can serve; `None` if it has
+/// left because the node stops. The change log has it all, and the node's next start applies it.
+async fn return_to_service(
+    mut context: ObjectContext,
+    mut failure: Failure,
+    registration: &Registration,
+) -> Option<ObjectContext> {
     let id = context.identity().key.id;
-    error!(object = %id, %failure, "object is out of service until the node is started again");
-    let text = format!("{}; the object is out of service until the node is started again", failure.message);
-    let refusal = Failure::new(ErrorCode::StorageFailed, text).of_object(id);
+    let mut retry = Retry::new(SERVICE_PAUSE_MAX);
     loop {
-        if context.wait_for_event().await == Waited::Stopping {
-            context.fail_waiting(&stopping());
-            match registration.leave(context, ObjectContext::has_event) {
-                Ok(()) => return,
-                Err(back) => context = back,
-            }
+        let again_at = retry.failed();
+        // Nothing can be promised any more once the log has failed.
+        let until = if context.is_broken() { "the node is started again" } else { "this succeeds" };
+        error!(object = %id, %failure, "object is out of service until {until}");
+        let text = format!("{}; the object is out of service until {until}", failure.message);
+        let refusal = Failure::new(ErrorCode::StorageFailed, text).of_object(id);
+        if !context.refuse_until(again_at, &refusal).await {
+            break;
         }
-        context.fail_waiting(&refusal);
+        match context.reload().await {
+            Ok(()) => {
+                info!(object = %id, "object is in service again");
+                return Some(context);
+            }
+            Err(again) => failure = again,
+        }
+    }
+    loop {
+        context.fail_waiting(&stopping());
+        context = registration.leave(context, ObjectContext::has_event).err()?;
     }
 }
 

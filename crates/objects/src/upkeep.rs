@@ -4,6 +4,9 @@
 //! only then their checkpoint records (invariant 4); keeps segments ready; moves the control position
 //! on and recycles what no object needs; and asks for a checkpoint of whoever holds the log back.
 //!
+//! Without space on the disk it goes on as far as it can and tries the rest again at the next step; a
+//! failed sync is final.
+//!
 //! [`Upkeep::step`] is one round and never waits, so that the simulation can drive it.
 
 use std::collections::VecDeque;
@@ -17,12 +20,13 @@ use durabo_changelog::segment_pool::SegmentPool;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::object::ObjectKey;
+use durabo_model::sequence::LogPosition;
 use durabo_storage::object_file::ObjectFile;
 use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use tokio::sync::oneshot;
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::committer::{Append, CommitQueue, LogPins};
+use crate::committer::{CommitQueue, LogPins};
 
 /// How often the thread looks at the log although nobody woke it.
 const ROUND: Duration = Duration::from_millis(500);
@@ -38,6 +42,24 @@ pub struct CheckpointJob {
     pub record: EncodedRecord,
     /// Told when file and row are durable and the record is queued.
     pub done: oneshot::Sender<()>,
+}
+
+impl CheckpointJob {
+    /// Tells the object that all of it is done.
+    fn finish(self) {
+        // Before the object is told: it may leave, and its file must not be open here then.
+        drop(self.file);
+        // The object may have left meanwhile.
+        self.done.send(()).unwrap_or_default();
+    }
+}
+
+/// What lacks space: checkpoints whose files are synced, and what the operator was told.
+#[derive(Debug, Default)]
+pub struct Shortage {
+    without_row: VecDeque<CheckpointJob>,
+    without_record: VecDeque<CheckpointJob>,
+    is_told: bool,
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +145,8 @@ pub struct Upkeep {
     pub log_bytes_target: u64,
     /// How it is asked.
     pub request_checkpoint: RequestCheckpoint,
+    /// What a full disk holds back; nothing at first.
+    pub shortage: Shortage,
 }
 
 impl Upkeep {
@@ -133,15 +157,15 @@ impl Upkeep {
         self.recycle()
     }
 
-    /// Makes spare segments. One that cannot be made, as on a full disk, is tried again next time;
-    /// until the log runs out of spares nothing is lost.
-    fn prepare(&self) {
-        loop {
-            match self.pool.prepare() {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => return warn!(%error, "no spare log segment could be prepared"),
-            }
+    /// Makes spare segments, and sees whether there is space for writes. Turns are refused theirs until
+    /// there is; what goes on is whatever makes the log smaller.
+    fn prepare(&mut self) {
+        let looked = self.pool.look_for_space();
+        let was_told = std::mem::replace(&mut self.shortage.is_told, looked.is_err());
+        match looked {
+            Err(error) if !was_told => warn!(%error, "there is no space for writes; reads go on"),
+            Ok(()) if was_told => info!("there is space for writes again"),
+            _ => {}
         }
     }
 
@@ -155,35 +179,55 @@ impl Upkeep {
 
     fn checkpoint(&mut self) -> Result<(), Failure> {
         let jobs = self.queue.take();
-        if jobs.is_empty() {
+        let early = mutation::is_planted(Mutation::CheckpointRecordBeforeSync);
+        for job in &jobs {
+            if early {
+                self.commits.push_checkpoint(&job.record, &self.pool)?;
+            }
+        }
+        for job in &jobs {
+            job.file.sync().map_err(stop)?;
+        }
+        let is_news = !jobs.is_empty();
+        self.shortage.without_row.extend(jobs);
+        self.write_rows(is_news)?;
+        if early {
+            self.shortage.without_record.drain(..).for_each(CheckpointJob::finish);
+        }
+        self.queue_records()
+    }
+
+    /// Writes the rows of files that are synced, as soon as the index has space for them. `is_news`: some of
+    /// them were not tried before.
+    fn write_rows(&mut self, is_news: bool) -> Result<(), Failure> {
+        let rows: Vec<ObjectRow> = self.shortage.without_row.iter().map(|job| job.row.clone()).collect();
+        if rows.is_empty() {
             return Ok(());
         }
-        let early = mutation::is_planted(Mutation::CheckpointRecordBeforeSync);
-        let mut finished = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            let CheckpointJob { file, row, record, done } = job;
-            if early {
-                self.commits.push(Append::Checkpoint(record.clone()))?;
+        let written =
+            self.index.lock().expect("BUG: the index's lock is never held over a panic").upsert_all(&rows);
+        match written {
+            Err(error) if error.is_full() && !mutation::is_planted(Mutation::TakeFullForIndexed) => {
+                if is_news {
+                    warn!(%error, checkpoints = rows.len(), "checkpoints wait for space in the object index");
+                }
+                return Ok(());
             }
-            finished.push((file, row, record, done));
+            Err(error) if !error.is_full() => return Err(stop(error)),
+            _ => {}
         }
-        for (file, ..) in &finished {
-            file.sync().map_err(stop)?;
-        }
-        let rows: Vec<ObjectRow> = finished.iter().map(|(_, row, ..)| row.clone()).collect();
-        self.index
-            .lock()
-            .expect("BUG: the index's lock is never held over a panic")
-            .upsert_all(&rows)
-            .map_err(stop)?;
-        for (file, _, record, done) in finished {
-            // Before the object is told: it may leave, and its file must not be open here then.
-            drop(file);
-            if !early {
-                self.commits.push(Append::Checkpoint(record))?;
+        self.shortage.without_record.append(&mut self.shortage.without_row);
+        Ok(())
+    }
+
+    /// Puts the records of checkpoints whose rows are written into the queue, as soon as there is room.
+    /// A later start that does not find such a record only applies more of the log than it need.
+    fn queue_records(&mut self) -> Result<(), Failure> {
+        while let Some(job) = self.shortage.without_record.front() {
+            if !self.commits.push_checkpoint(&job.record, &self.pool)? {
+                return Ok(());
             }
-            // The object may have left meanwhile.
-            done.send(()).unwrap_or_default();
+            self.shortage.without_record.pop_front().into_iter().for_each(CheckpointJob::finish);
         }
         Ok(())
     }
@@ -195,7 +239,12 @@ impl Upkeep {
             // Nothing is given up that is not durably so: the log only stays longer than it need be.
             warn!(%error, "segments of the change log could not be recycled");
         }
-        if let Some((key, _)) = oldest.filter(|(_, position)| head.0 - position.0 > self.log_bytes_target) {
+        // On a full disk each segment counts that can be used again.
+        let is_wanted = |position: LogPosition| {
+            head.0 - position.0 > self.log_bytes_target
+                || self.pool.is_short() && self.pool.holds_back(position)
+        };
+        if let Some((key, _)) = oldest.filter(|(_, position)| is_wanted(*position)) {
             (self.request_checkpoint)(key);
         }
         Ok(())

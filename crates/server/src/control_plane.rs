@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use durabo_changelog::segment_pool::SegmentPool;
 use durabo_gateway::Readiness;
 use durabo_gateway::control::api::{
     ControlPlane, DeployReport, DeploymentReport, LogReport, ObjectReport, ObjectsPage, ObjectsReport,
@@ -35,6 +36,7 @@ pub struct NodeControl {
     pub folder: Arc<DataFolder>,
     pub index: Arc<Mutex<ObjectIndex>>,
     pub pins: LogPins,
+    pub pool: Arc<SegmentPool>,
     pub readiness: Readiness,
     pub durability: Durability,
     pub start_number: u32,
@@ -126,6 +128,7 @@ impl ControlPlane for NodeControl {
                 recovery_bytes: head.0 - least.0,
                 commits: counts.commits,
                 syncs: counts.syncs,
+                takes_writes: !self.pool.is_short(),
             },
         };
         async move { Ok(report) }.boxed()

@@ -23,7 +23,7 @@ use durabo_objects::directory::Directory;
 use durabo_objects::node::{Counters, Node as ObjectsNode};
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
-use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
+use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_runtime::compiler::{Compiler, InProcess};
 use durabo_runtime::component_cache::ComponentCache;
 use durabo_runtime::engine::{EngineConfig, GuestEngine};
@@ -93,6 +93,7 @@ impl Node {
         let pins = LogPins::new(opened.log.durable());
         let (folder, index, start_number) =
             (opened.folder.clone(), opened.index.clone(), opened.start_number);
+        let pool = opened.pool.clone();
         let (directory, log) =
             start_objects(&config, opened, &pins, (clock.clone(), random.clone()), loader, &objects)?;
         let readiness = Readiness::default();
@@ -104,6 +105,7 @@ impl Node {
             folder: folder.clone(),
             index,
             pins,
+            pool,
             readiness: readiness.clone(),
             durability: config.durability,
             start_number,
@@ -230,6 +232,7 @@ fn start_objects(
             move |key| folder.object_path(key)
         }),
         commits: commits.clone(),
+        pool: pool.clone(),
         upkeep: jobs.clone(),
         pins: pins.clone(),
         index: index.clone(),
@@ -248,6 +251,7 @@ fn start_objects(
         index,
         log_bytes_target: LOG_SEGMENTS_TARGET * config.log_segment_bytes,
         request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
+        shortage: Shortage::default(),
     };
     let threads = LogThreads::start(Committer::new(log, commits, pins.clone()), upkeep, &folder)?;
     Ok((directory, threads))

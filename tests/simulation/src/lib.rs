@@ -15,3 +15,4 @@ pub mod model;
 pub mod program;
 pub mod stage;
 pub mod scenario;
+pub mod full_disk;

@@ -18,7 +18,7 @@ use durabo_objects::directory::Directory;
 use durabo_objects::node::{Counters, Node};
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
-use durabo_objects::upkeep::{Upkeep, UpkeepQueue};
+use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use durabo_storage::recovery;
 use tokio::runtime::Handle;
@@ -109,6 +109,7 @@ impl World {
             disk,
             object_path: Box::new(object_path),
             commits: commits.clone(),
+            pool: pool.clone(),
             upkeep: jobs.clone(),
             pins: pins.clone(),
             index: Arc::new(Mutex::new(index)),
@@ -127,6 +128,7 @@ impl World {
             index,
             log_bytes_target: 2 * SEGMENT_BYTES,
             request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
+            shortage: Shortage::default(),
         };
         let committer = Arc::new(Mutex::new(Committer::new(log, commits, pins)));
         Ok(Self { directory, committer, upkeep: Arc::new(Mutex::new(UpkeepThread { upkeep, failed: None })) })

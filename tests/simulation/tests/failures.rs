@@ -3,6 +3,7 @@
 //! An object whose newest state is not in its file must refuse rather than show an older one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use durabo_changelog::disk::Disk;
 use durabo_changelog::simulated_disk::Fault;
@@ -27,6 +28,28 @@ async fn an_object_whose_task_panicked_refuses_until_the_node_is_started_again()
     stage.disk.process_kill();
     stage.start_again();
     assert_eq!(stage.held(1).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_brought_into_its_file_refuses_and_comes_back_by_itself() {
+    let stage = Stage::start();
+    assert_eq!(seen(stage.answer(1, &[Act::Write(1, 10)]).await), [1]);
+    let trap = stage.send(1, &[Act::Write(2, 3000), Act::Wait, Act::Trap]);
+    stage.run_tasks().await;
+    stage.world.flush().expect("a working log");
+    // The reset copies the WAL, and then tries again.
+    for operation in 1..=2 {
+        stage.disk.fail_at(stage.disk.operations() + operation, Fault::InputOutput);
+    }
+    stage.run_tasks().await;
+    taken(trap).expect_err("trapped");
+    let refused = stage.answer(1, &[Act::Write(3, 10)]).await.expect_err("refused");
+    assert!(refused.message.contains("out of service until this succeeds"), "{refused}");
+    for _ in 0..4 {
+        tokio::time::advance(Duration::from_secs(10)).await;
+        stage.run_all().await;
+    }
+    assert_eq!(seen(stage.answer(1, &[Act::Write(4, 10)]).await), [1, 2, 4]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -251,4 +251,6 @@ pub struct LogReport {
     pub commits: u64,
     /// Syncs of the log.
     pub syncs: u64,
+    /// Whether there is space for writes.
+    pub takes_writes: bool,
 }

@@ -3,8 +3,9 @@
 //! All of this happens in the object's own task while no guest code runs.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
@@ -27,7 +28,11 @@ use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::outbound::Post;
 use crate::output_gate::{Effect, OutputGate};
+use crate::room::ObjectRoom;
 use crate::unfinished::UnfinishedImports;
+
+/// How often an object that cannot leave a node that stops looks whether lack of space is why.
+const SPACE_PAUSE: Duration = Duration::from_millis(500);
 
 /// Whose failure resets an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +66,23 @@ impl ObjectContext {
         control: Arc<Control>,
         post: Arc<dyn Post>,
     ) -> Result<Self, Box<(MailboxReceiver, Failure)>> {
-        match open_storage(&node, identity) {
+        let room = Arc::new(ObjectRoom::new(node.pool.clone()));
+        match open_storage(&node, identity, &room) {
             Ok((identity, file, database, row)) => {
                 let history = History::new(identity.key, node.counters.next_epoch(), row.as_ref());
                 let gate = Arc::new(OutputGate::new(history.sequence(), node.held_bytes.clone()));
-                let parts =
-                    ContextParts { identity, node, file, database, history, gate, mailbox, control, post };
+                let parts = ContextParts {
+                    identity,
+                    node,
+                    file,
+                    database,
+                    history,
+                    gate,
+                    room,
+                    mailbox,
+                    control,
+                    post,
+                };
                 Ok(Self::new(parts))
             }
             Err(failure) => Err(Box::new((mailbox, failure))),
@@ -78,23 +94,59 @@ impl ObjectContext {
         let deadline = Instant::now() + self.node.limits.idle_after;
         let mut idle = std::pin::pin!(sleep_until(deadline));
         poll_fn(|cx| {
-            self.control.register(cx.waker());
-            match self.control.ending() {
-                Some((Ending::Stopping, _)) => return Poll::Ready(Waited::Stopping),
-                // No instance runs the old code.
-                Some((Ending::CodeUpdated, _)) => self.control.code_is_current(),
-                None => {}
+            if let Poll::Ready(waited) = self.poll_waited(cx) {
+                return Poll::Ready(waited);
             }
-            if self.mailbox.poll_waiting(cx).is_ready() && self.has_output_room(cx) {
-                let is_sql = self.mailbox.first().is_some_and(|first| matches!(first.work, Work::Sql(_)));
-                return Poll::Ready(if is_sql { Waited::Sql } else { Waited::Event });
-            }
-            if self.control.is_room_wanted() {
+            // An object that has just found that it cannot leave is not asked at once again.
+            if self.control.is_room_wanted() && !self.copying.is_waiting() {
                 return Poll::Ready(Waited::Idle);
             }
             idle.as_mut().poll(cx).map(|()| Waited::Idle)
         })
         .await
+    }
+
+    /// Fails all events that come until `deadline`; `false` if the node stops before.
+    pub(crate) async fn refuse_until(&mut self, deadline: Instant, refusal: &Failure) -> bool {
+        let mut over = std::pin::pin!(sleep_until(deadline));
+        loop {
+            let waited = poll_fn(|cx| match over.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Waited::Idle),
+                Poll::Pending => self.poll_waited(cx),
+            });
+            match waited.await {
+                Waited::Idle => return true,
+                Waited::Stopping => return false,
+                Waited::Event | Waited::Sql => self.fail_waiting(refusal),
+            }
+        }
+    }
+
+    fn poll_waited(&mut self, cx: &mut Context<'_>) -> Poll<Waited> {
+        self.control.register(cx.waker());
+        match self.control.ending() {
+            Some((Ending::Stopping, _)) => return Poll::Ready(Waited::Stopping),
+            // No instance runs the old code.
+            Some((Ending::CodeUpdated, _)) => self.control.code_is_current(),
+            None => {}
+        }
+        ready!(self.mailbox.poll_waiting(cx));
+        // What waits in the mailbox is bounded, and so are the answers that wait for the disk.
+        if !self.has_output_room(cx) {
+            return Poll::Pending;
+        }
+        let is_sql = self.mailbox.first().is_some_and(|first| matches!(first.work, Work::Sql(_)));
+        Poll::Ready(if is_sql { Waited::Sql } else { Waited::Event })
+    }
+
+    /// Whether the instance that ended wrote although there is no space at present.
+    pub(crate) fn lacked_space(&self) -> bool {
+        self.database.lacked_space()
+    }
+
+    /// Whether nothing leaves the object any more, since the change log has failed.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.gate.broken().is_some()
     }
 
     /// Whether an event of the instance that ended had come to its end.
@@ -157,14 +209,19 @@ impl ObjectContext {
     }
 
     /// Makes the context fit for the next instance: a new connection over the same file, since
-    /// switches that the guest has set last no longer than its instance (SQ-34).
+    /// switches that the guest has set last no longer than its instance (SQ-34). May be repeated after an
+    /// error.
     pub(crate) async fn reload(&mut self) -> Result<(), Failure> {
         // What is committed stands in the connection's memory alone: it must reach the file before
-        // the connection is dropped, and may do so only when it is durable (invariant 2).
+        // the connection is dropped, and may do so only when it is durable (invariant 2). If the file has
+        // no space for it, the next connection takes that memory over.
         self.on_disk().await?;
-        self.copy_wal()?;
         let options = database_options(&self.node, &self.identity);
-        let database = Database::open(&self.file, &options).map_err(|error| self.storage_failed(error))?;
+        let database = match self.copy_wal()? {
+            true => open_database(&self.file, &options, &self.room),
+            false => self.database.successor(&self.file, &options),
+        };
+        let database = database.map_err(|error| self.storage_failed(error))?;
         self.database = Lendable::new(database);
         self.history.reload(self.node.counters.next_epoch());
         self.aborted = None;
@@ -181,31 +238,54 @@ impl ObjectContext {
         Ok(())
     }
 
-    /// Brings everything committed into the object's file and the index, durably.
-    pub(crate) async fn settle(&mut self) -> Result<(), Failure> {
+    /// Brings everything committed into the object's file and the index, durably. `false`: the object must
+    /// stay in memory, since its file has no space for it at present or an event has come meanwhile.
+    pub(crate) async fn settle(&mut self) -> Result<bool, Failure> {
         self.on_disk().await?;
-        self.checkpoint_done().await?;
-        if self.history.is_ahead_of_file() {
-            self.begin_checkpoint()?;
-            self.checkpoint_done().await?;
+        if !self.checkpoint_done().await? {
+            return Ok(false);
         }
-        Ok(())
+        if !self.history.is_ahead_of_file() {
+            return Ok(true);
+        }
+        Ok(self.begin_checkpoint()? && self.checkpoint_done().await?)
     }
 
     async fn on_disk(&mut self) -> Result<(), Failure> {
         poll_fn(|cx| self.poll_on_disk(cx)).await
     }
 
-    async fn checkpoint_done(&mut self) -> Result<(), Failure> {
-        let Some(running) = &mut self.checkpoint else { return Ok(()) };
-        let done = running.await;
-        self.checkpoint_ended(done)
+    /// Waits for the checkpoint under way. `false`: an event has come before, or the node stops, and neither
+    /// must wait for an index that has no space.
+    async fn checkpoint_done(&mut self) -> Result<bool, Failure> {
+        let mut look = std::pin::pin!(sleep_until(Instant::now()));
+        poll_fn(|cx| {
+            let Some(running) = &mut self.checkpoint else { return Poll::Ready(Ok(true)) };
+            if let Poll::Ready(done) = Pin::new(running).poll(cx) {
+                return Poll::Ready(self.checkpoint_ended(done).map(|()| true));
+            }
+            match self.poll_waited(cx) {
+                Poll::Ready(Waited::Event | Waited::Sql) => Poll::Ready(Ok(false)),
+                Poll::Ready(Waited::Stopping) => {
+                    while look.as_mut().poll(cx).is_ready() {
+                        look.as_mut().reset(Instant::now() + SPACE_PAUSE);
+                    }
+                    if self.node.pool.is_short() { Poll::Ready(Ok(false)) } else { Poll::Pending }
+                }
+                _ => Poll::Pending,
+            }
+        })
+        .await
     }
 }
 
 type OpenedStorage = (ObjectIdentity, ObjectFile, Database, Option<ObjectRow>);
 
-fn open_storage(node: &Node, mut identity: ObjectIdentity) -> Result<OpenedStorage, Failure> {
+fn open_storage(
+    node: &Node,
+    mut identity: ObjectIdentity,
+    room: &Arc<ObjectRoom>,
+) -> Result<OpenedStorage, Failure> {
     let id = identity.key.id;
     let failed =
         |error: StorageError| Failure::new(ErrorCode::StorageFailed, error.to_string()).of_object(id);
@@ -223,11 +303,21 @@ fn open_storage(node: &Node, mut identity: ObjectIdentity) -> Result<OpenedStora
     let row = row.map_err(failed)?;
     let known = row.as_ref().map(|row| row.mark);
     file.check_mark(known).map_err(|error| foreign(error.to_string()))?;
-    let database = Database::open(&file, &database_options(node, &identity)).map_err(failed)?;
+    let database = open_database(&file, &database_options(node, &identity), room).map_err(failed)?;
     if let Some(name) = row.as_ref().and_then(|row| row.name.clone()) {
         identity.name = Some(name);
     }
     Ok((identity, file, database, row))
+}
+
+fn open_database(
+    file: &ObjectFile,
+    options: &DatabaseOptions,
+    room: &Arc<ObjectRoom>,
+) -> Result<Database, StorageError> {
+    let mut database = Database::open(file, options)?;
+    database.write_within(room.clone());
+    Ok(database)
 }
 
 fn database_options(node: &Node, identity: &ObjectIdentity) -> DatabaseOptions {
