@@ -181,8 +181,14 @@ pub enum CatalogError {
 impl CatalogError {
     /// Code of the failure that a client of the control plane gets. `Internal` means that the text
     /// is for the log only (ST-6).
-    pub const fn code(&self) -> ErrorCode {
+    pub fn code(&self) -> ErrorCode {
         match self {
+            Self::Io { source, .. } if is_full(source) => ErrorCode::StorageFailed,
+            Self::Sqlite { source, .. }
+                if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) =>
+            {
+                ErrorCode::StorageFailed
+            }
             Self::ClassHasObjects { .. } => ErrorCode::DeploymentRefused,
             Self::NoClasses(_) => ErrorCode::InvalidComponent,
             Self::ComponentMissing(_) => ErrorCode::NotFound,
@@ -205,9 +211,24 @@ impl CatalogError {
     }
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_to_the_client_and_other_faults_of_the_disk_are_not() {
+        let code = |kind| CatalogError::io("storing component", "x")(io::Error::from(kind)).code();
+        assert_eq!(code(io::ErrorKind::StorageFull), ErrorCode::StorageFailed);
+        assert_eq!(code(io::ErrorKind::PermissionDenied), ErrorCode::Internal);
+        let full = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL);
+        let full =
+            CatalogError::sqlite("committing the deployment")(rusqlite::Error::SqliteFailure(full, None));
+        assert_eq!(full.code(), ErrorCode::StorageFailed);
+    }
 
     #[test]
     fn names_are_listed_and_a_long_list_is_cut() {

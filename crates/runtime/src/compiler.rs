@@ -4,8 +4,8 @@
 //! a child process, where limits can hold and a crash of the compiler ends nothing else; `InProcess`
 //! is for programs that have no such child.
 
-use std::fs;
 use std::path::Path;
+use std::{fs, io};
 
 use durabo_catalog::ComponentDigest;
 
@@ -55,7 +55,8 @@ pub fn compile(job: CompileJob<'_>) -> Result<(), RuntimeError> {
         digest: ComponentDigest::of(&bytes),
         settings: SettingsHash::of(engine.precompile_compatibility_hash()),
     };
-    let unwritable = |error| RuntimeError::Compiler(format!("writing {}: {error}", job.code.display()));
+    let unwritable =
+        |error: io::Error| RuntimeError::of_file(&format!("writing {}", job.code.display()), &error);
     let file = code_file::encode(key, &facts, &code).map_err(|error| unwritable(error.into()))?;
     write_private(job.code, &file).map_err(unwritable)
 }

@@ -166,7 +166,7 @@ impl ComponentCache {
     fn compile(&self, digest: ComponentDigest, bytes: &[u8]) -> Result<CompiledComponent, RuntimeError> {
         // The compiler would refuse it as well, but is slow to start.
         ComponentFacts::read(bytes)?;
-        let lost = |doing: &str, error: io::Error| RuntimeError::Compiler(format!("{doing}: {error}"));
+        let lost = |doing: &str, error: io::Error| RuntimeError::of_file(doing, &error);
         let draft =
             self.folder.draft(digest, bytes).map_err(|error| lost("handing it the component", error))?;
         let job = CompileJob { component: &draft.component, code: &draft.code, engine: &self.config };

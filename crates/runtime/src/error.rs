@@ -3,6 +3,7 @@
 //! The texts are for uploaders: each says what is wrong with the component and, where there is one,
 //! the way out.
 
+use std::io;
 use std::time::Duration;
 
 use durabo_catalog::ComponentDigest;
@@ -12,6 +13,9 @@ use durabo_model::failure::Failure;
 use durabo_model::limits;
 use durabo_model::name::ClassName;
 use thiserror::Error;
+
+/// Beginning of the text of [`RuntimeError::NoSpace`], by which a parent knows it of its child.
+pub const NO_SPACE: &str = "there is no space on the disk for the component";
 
 /// What this crate reports outside events.
 #[derive(Debug, Error)]
@@ -65,6 +69,9 @@ pub enum RuntimeError {
     /// The compiler does not get to work, or its work is lost.
     #[error("the compiler cannot do its work: {0}")]
     Compiler(String),
+    /// The disk is full.
+    #[error("{NO_SPACE}: {0}; remove files, or give the disk more space")]
+    NoSpace(String),
     /// The compiler was stopped with the node.
     #[error("the node is stopping; upload the component again when it is back")]
     Stopping,
@@ -82,12 +89,22 @@ pub enum RuntimeError {
 }
 
 impl RuntimeError {
+    /// What the system said to a compiler's file.
+    pub(crate) fn of_file(doing: &str, error: &io::Error) -> Self {
+        let text = format!("{doing}: {error}");
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace(text),
+            _ => Self::Compiler(text),
+        }
+    }
+
     /// The failure that an uploader or a caller of the component's objects gets.
     pub fn to_failure(&self) -> Failure {
         let code = match self {
             RuntimeError::NotReadable { .. } | RuntimeError::Engine(_) | RuntimeError::Compiler(_) => {
                 ErrorCode::Internal
             }
+            RuntimeError::NoSpace(_) => ErrorCode::StorageFailed,
             RuntimeError::Stopping => ErrorCode::Stopping,
             _ => ErrorCode::InvalidComponent,
         };

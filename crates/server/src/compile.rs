@@ -18,7 +18,7 @@ use durabo_model::failure::Failure;
 use durabo_model::limits::CompileLimits;
 use durabo_runtime::compiler::{self, CompileJob, Compiler};
 use durabo_runtime::engine::EngineConfig;
-use durabo_runtime::error::{CompileLimit, RuntimeError};
+use durabo_runtime::error::{CompileLimit, NO_SPACE, RuntimeError};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
 use tracing::{info, warn};
 
@@ -205,6 +205,9 @@ impl ChildCompiler {
             return Ok(());
         }
         let text = said.trim().trim_start_matches("error: ");
+        if text.contains(NO_SPACE) {
+            return Err(RuntimeError::NoSpace("writing its code".to_owned()));
+        }
         if status.code() == Some(REFUSED) && !is_out_of_memory(said) {
             return Err(RuntimeError::Refused(text.to_owned()));
         }

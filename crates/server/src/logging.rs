@@ -8,7 +8,12 @@ use tracing_subscriber::EnvFilter;
 /// call does nothing.
 pub fn init_logging(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written, as to a file on a full disk, is lost. To say so on standard error, as
+    // would be done otherwise, panics in whatever thread has logged.
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let started = if json {
         lines.json().try_init()
     } else {

@@ -13,6 +13,7 @@ use durabo_model::object::NamespaceNumber;
 use durabo_model::time::Clock;
 use durabo_runtime::compiled_component::CompiledComponent;
 use durabo_runtime::component_cache::ComponentCache;
+use tracing::warn;
 
 /// Takes uploads.
 pub struct Uploads {
@@ -37,7 +38,13 @@ impl Uploads {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let component = self.cache.add(&upload.component).map_err(|error| error.to_failure())?;
         let (description, notes) = describe(upload, &component)?;
-        self.catalog.put_component(upload.digest, &upload.component).map_err(refused)?;
+        if let Err(error) = self.catalog.put_component(upload.digest, &upload.component) {
+            // No deployment has it, or it would be stored.
+            if let Err(error) = self.cache.remove(upload.digest) {
+                warn!(component = %upload.digest, %error, "its code stays until the next start");
+            }
+            return Err(refused(error));
+        }
         let request = DeployRequest {
             app: upload.app.clone(),
             digest: upload.digest,

@@ -4,6 +4,7 @@
 //! it; here stand exit codes, texts, signals and what survives them.
 
 mod node_process;
+mod small_disk;
 mod help;
 mod demo;
 mod session;
@@ -11,3 +12,4 @@ mod refusals;
 mod compile;
 mod guide;
 mod kill_nine;
+mod full_disk;

@@ -76,23 +76,20 @@ pub struct NodeProcess {
 impl NodeProcess {
     /// Starts a node on a data folder and waits until it serves.
     pub fn start(data: &Path) -> Self {
-        let log = data.with_extension("log");
-        let text = data.to_str().expect("path");
-        let mut child = durabo(&[
-            "serve",
-            "--data",
-            text,
-            "--listen",
-            "127.0.0.1:0",
-            "--control",
-            "127.0.0.1:0",
-            "--json",
-        ])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(File::create(&log).expect("log file"))
-        .spawn()
-        .expect("the binary runs");
+        Self::start_by(durabo(&[]), data, data, &data.with_extension("log"))
+    }
+
+    /// As [`start`](Self::start), by a command that runs `durabo` with the arguments that are added. `inner`
+    /// is the folder as the node sees it, `data` as this process does; its log goes to the file `log`.
+    pub fn start_by(mut command: Command, inner: &Path, data: &Path, log: &Path) -> Self {
+        let text = inner.to_str().expect("path");
+        let mut child = command
+            .args(["serve", "--data", text, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(log).expect("log file"))
+            .spawn()
+            .expect("the binary runs");
         let stdout = child.stdout.take().expect("a pipe");
         let (tell, told) = mpsc::channel();
         // Reads on until the node ends, so that it never finds its pipe closed.
@@ -105,7 +102,7 @@ impl NodeProcess {
         let (Some(listen), Some(control)) = (address("listen"), address("control")) else {
             child.kill().expect("kill");
             child.wait().expect("wait");
-            let log = fs::read_to_string(&log).unwrap_or_default();
+            let log = fs::read_to_string(log).unwrap_or_default();
             panic!("the node did not start; its start line: {started:?}; its log:\n{log}");
         };
         Self { child, data: data.to_owned(), listen, control }
