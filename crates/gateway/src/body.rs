@@ -13,16 +13,13 @@ use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 use hyper::body::Body;
 
-/// Longest silence while a body is awaited. Stops clients that hold a request open for nothing.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-
 /// Room that is kept at once for a body that says how long it is; longer ones grow as they come.
 const RESERVED_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A body as a connection or a test gives it.
-pub trait RequestBody: Body<Data = Bytes, Error: Display> + Send {}
+pub trait RequestBody: Body<Data = Bytes, Error: Display> + Send + 'static {}
 
-impl<B: Body<Data = Bytes, Error: Display> + Send> RequestBody for B {}
+impl<B: Body<Data = Bytes, Error: Display> + Send + 'static> RequestBody for B {}
 
 /// Why a body could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +28,13 @@ pub enum BodyFault {
     TooLarge(Option<u64>),
     /// The connection ended or the framing is bad.
     Broken(String),
-    /// Nothing came for [`SILENCE_MAX`].
+    /// Nothing came for too long.
     Silent,
+}
+
+/// Length of a body as its sender declares it.
+pub fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Reads up to `bytes_max` bytes.
@@ -40,18 +42,19 @@ pub async fn read_body(
     headers: &HeaderMap,
     body: impl RequestBody,
     bytes_max: usize,
+    silence_max: Duration,
 ) -> Result<Bytes, BodyFault> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let declared = declared_bytes(headers);
     if declared.is_some_and(|length| length > bytes_max as u64) {
         return Err(BodyFault::TooLarge(declared));
     }
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
-    while let Some(frame) = next_frame(&mut body).await? {
+    while let Some(frame) = next_frame(&mut body, silence_max).await? {
         // Trailers are not carried.
         let Ok(piece) = frame.into_data() else { continue };
         if first.len() + joined.len() + piece.len() > bytes_max {
@@ -73,8 +76,9 @@ pub async fn read_body(
 
 async fn next_frame<B: Body<Data = Bytes, Error: Display> + Unpin>(
     body: &mut B,
+    silence_max: Duration,
 ) -> Result<Option<hyper::body::Frame<Bytes>>, BodyFault> {
-    let frame = tokio::time::timeout(SILENCE_MAX, body.frame()).await.map_err(|_| BodyFault::Silent)?;
+    let frame = tokio::time::timeout(silence_max, body.frame()).await.map_err(|_| BodyFault::Silent)?;
     frame.transpose().map_err(|error| BodyFault::Broken(error.to_string()))
 }
 
@@ -88,6 +92,8 @@ mod tests {
 
     use super::*;
 
+    const SILENCE_MAX: Duration = Duration::from_secs(30);
+
     fn pieces(pieces: &'static [&'static [u8]]) -> impl RequestBody {
         let frames = pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
         StreamBody::new(stream::iter(frames))
@@ -96,24 +102,30 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_joined_from_its_pieces() {
         let none = HeaderMap::new();
-        assert_eq!(read_body(&none, pieces(&[b"ab", b"", b"c", b"d"]), 4).await, Ok(Bytes::from("abcd")));
-        assert_eq!(read_body(&none, pieces(&[]), 4).await, Ok(Bytes::new()));
-        assert_eq!(read_body(&none, Full::from("abc"), 4).await, Ok(Bytes::from("abc")));
+        assert_eq!(
+            read_body(&none, pieces(&[b"ab", b"", b"c", b"d"]), 4, SILENCE_MAX).await,
+            Ok(Bytes::from("abcd"))
+        );
+        assert_eq!(read_body(&none, pieces(&[]), 4, SILENCE_MAX).await, Ok(Bytes::new()));
+        assert_eq!(read_body(&none, Full::from("abc"), 4, SILENCE_MAX).await, Ok(Bytes::from("abc")));
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_by_its_length_or_on_the_way() {
         let none = HeaderMap::new();
-        assert_eq!(read_body(&none, pieces(&[b"abc", b"de"]), 4).await, Err(BodyFault::TooLarge(None)));
+        assert_eq!(
+            read_body(&none, pieces(&[b"abc", b"de"]), 4, SILENCE_MAX).await,
+            Err(BodyFault::TooLarge(None))
+        );
         let mut declared = HeaderMap::new();
         declared.insert(CONTENT_LENGTH, http::HeaderValue::from_static("5"));
         let untouched = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        assert_eq!(read_body(&declared, untouched, 4).await, Err(BodyFault::TooLarge(Some(5))));
+        assert_eq!(read_body(&declared, untouched, 4, SILENCE_MAX).await, Err(BodyFault::TooLarge(Some(5))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_is_not_waited_for_without_end() {
         let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        assert_eq!(read_body(&HeaderMap::new(), silent, 4).await, Err(BodyFault::Silent));
+        assert_eq!(read_body(&HeaderMap::new(), silent, 4, SILENCE_MAX).await, Err(BodyFault::Silent));
     }
 }

@@ -7,20 +7,16 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use durabo_catalog::LookupError;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
-use http_body_util::Full;
 use serde::Serialize;
 
 use crate::cbor_json::cbor_to_json;
 use crate::request_id::RequestId;
-
-/// Body of every response: whole, since nothing is streamed yet.
-pub type ResponseBody = Full<Bytes>;
+use crate::sent_body::SentBody;
 
 /// Media type of the records and of RPC results.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -89,9 +85,9 @@ pub fn status_of(failure: &Failure) -> StatusCode {
 }
 
 /// The answer to a refused request. Does not carry the number of the request as a header yet.
-pub fn refusal_response(refusal: Refusal, request: RequestId) -> Response<ResponseBody> {
+pub fn refusal_response(refusal: Refusal, request: RequestId) -> Response<SentBody> {
     let status = refusal.status.unwrap_or_else(|| status_of(&refusal.failure));
-    let mut response = Response::new(Full::from(record(&refusal.failure, request)));
+    let mut response = Response::new(record(&refusal.failure, request).into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     if let Some((name, value)) = refusal.header {

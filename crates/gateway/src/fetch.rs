@@ -1,22 +1,25 @@
 //! Fetch of an object: the request as the object sees it, and its response as the client gets it.
 //!
-//! Both cross unchanged (ST-13, ST-4) but for what belongs to one connection only. Bodies are carried
-//! whole, up to [`limits::BODY_BYTES_MAX`].
+//! Both cross unchanged (ST-13, ST-4) but for what belongs to one connection only. Short bodies are carried
+//! whole, all others in pieces, which nobody collects on the way.
 
 use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_model::limits;
+use durabo_model::limits::HttpLimits;
+use durabo_objects::body::Body;
 use durabo_objects::event::{Event, Headers, HttpRequest, HttpResponse, Reply};
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
-use http_body_util::Full;
 
 use crate::address::Address;
-use crate::body::{BodyFault, RequestBody, read_body};
-use crate::error_response::{Refused, ResponseBody, refuse, with_header};
-use crate::resolve::{Deliver, Resolved, trace_of};
+use crate::body::{BodyFault, RequestBody};
+use crate::error_response::{Refused, refuse, with_header};
+use crate::hop_by_hop::is_hop_by_hop;
+use crate::request_pieces::request_body;
+use crate::resolve::{Deliver, Resolved, origin_of};
+use crate::sent_body::SentBody;
 
 const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
@@ -27,20 +30,28 @@ pub async fn fetch(
     address: &Address<'_>,
     host: &str,
     (parts, body): (&Parts, impl RequestBody),
-) -> Result<Response<ResponseBody>, Refused> {
+    limits: &HttpLimits,
+) -> Result<Response<SentBody>, Refused> {
     if is_websocket(&parts.headers) {
         return Err(refuse(
             ErrorCode::Unsupported,
             "this node does not serve WebSocket upgrades yet; use requests or RPC",
         ));
     }
-    let body = read_body(&parts.headers, body, limits::BODY_BYTES_MAX).await.map_err(body_fault)?;
+    let body = request_body(&parts.headers, body, limits).await.map_err(|fault| body_fault(fault, limits))?;
     let request = request_for_object(parts, address, host, body);
     let new_id = resolved.new_id_header();
     let object = resolved.address.key.id;
-    let outcome = objects.deliver(resolved.address, Event::Fetch(request), trace_of(&parts.headers)).await;
+    let origin = origin_of(parts);
+    let client = origin.client.clone();
+    let outcome = objects.deliver(resolved.address, Event::Fetch(request), origin).await;
     let response = match outcome {
-        Ok(Reply::Fetch(response)) => client_response(&parts.method, response),
+        Ok(Reply::Fetch(mut response)) => {
+            if let Body::Pieces(pieces) = &mut response.body {
+                pieces.read_for(&client);
+            }
+            client_response(&parts.method, response)
+        }
         Ok(_) => Err("the object answered a request with something that is no response".to_owned()),
         Err(failure) => return Err(with_header(failure.into(), new_id)),
     };
@@ -58,8 +69,8 @@ pub async fn fetch(
     }
 }
 
-fn body_fault(fault: BodyFault) -> Refused {
-    let bytes_max = limits::BODY_BYTES_MAX;
+fn body_fault(fault: BodyFault, limits: &HttpLimits) -> Refused {
+    let bytes_max = limits.request_body_bytes_max;
     match fault {
         BodyFault::TooLarge(declared) => {
             let size = declared.map_or_else(|| "longer".to_owned(), |bytes| format!("{bytes} bytes"));
@@ -72,12 +83,13 @@ fn body_fault(fault: BodyFault) -> Refused {
             refuse(ErrorCode::InvalidBody, format!("the body ended before it was whole: {reason}"))
         }
         BodyFault::Silent => {
-            refuse(ErrorCode::InvalidBody, "no more of the body came for 30 s; send it again")
+            let seconds = limits.body_silence_max.as_secs_f64();
+            refuse(ErrorCode::InvalidBody, format!("no more of the body came for {seconds} s; send it again"))
         }
     }
 }
 
-fn request_for_object(parts: &Parts, address: &Address<'_>, host: &str, body: Bytes) -> HttpRequest {
+fn request_for_object(parts: &Parts, address: &Address<'_>, host: &str, body: Body) -> HttpRequest {
     let path = address.path_for_object();
     let query = parts.uri.query();
     let mut url = String::with_capacity(
@@ -112,22 +124,6 @@ fn is_of_connection(name: &HeaderName, headers: &HeaderMap) -> bool {
     }
 }
 
-fn is_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "expect"
-    )
-}
-
 fn is_websocket(headers: &HeaderMap) -> bool {
     let upgrade = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
     upgrade
@@ -136,12 +132,12 @@ fn is_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// The response for the client, or what is wrong with the guest's.
-fn client_response(method: &Method, reply: HttpResponse) -> Result<Response<ResponseBody>, String> {
+fn client_response(method: &Method, reply: HttpResponse) -> Result<Response<SentBody>, String> {
     let status =
         StatusCode::from_u16(reply.status).ok().filter(|status| (200..600).contains(&status.as_u16()));
     let status =
         status.ok_or_else(|| format!("the object answered with status {}; use 200 to 599", reply.status))?;
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(SentBody::default());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.reserve(reply.headers.len() + 2);
@@ -162,11 +158,11 @@ fn client_response(method: &Method, reply: HttpResponse) -> Result<Response<Resp
         }
     }
     if *method == Method::HEAD {
-        if !headers.contains_key(header::CONTENT_LENGTH) {
-            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+        if let Some(bytes) = reply.body.bytes().filter(|_| !headers.contains_key(header::CONTENT_LENGTH)) {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
         }
     } else if status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED {
-        *response.body_mut() = Full::new(reply.body);
+        *response.body_mut() = reply.body.into();
     }
     Ok(response)
 }
@@ -181,12 +177,12 @@ mod tests {
     fn seen(request: Request<()>) -> HttpRequest {
         let (parts, ()) = request.into_parts();
         let address = Address::parse(parts.uri.path()).expect("address");
-        request_for_object(&parts, &address, "do:1", Bytes::from_iter(0..=255))
+        request_for_object(&parts, &address, "do:1", Bytes::from_iter(0..=255).into())
     }
 
     fn reply(status: u16, headers: &[(&str, &str)], body: &'static str) -> HttpResponse {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
-        HttpResponse { status, headers: headers.collect(), body: Bytes::from(body) }
+        HttpResponse { status, headers: headers.collect(), body: body.into() }
     }
 
     #[test]
@@ -195,7 +191,7 @@ mod tests {
             Request::post("/o/demo/Room/a/items?x=1").header("X-K", "v").header("x-k", "w").body(());
         let seen = seen(request.expect("request"));
         assert_eq!((seen.method.as_str(), seen.url.as_str()), ("POST", "http://do:1/items?x=1"));
-        assert_eq!(seen.body, Bytes::from_iter(0..=255));
+        assert_eq!(seen.body, Bytes::from_iter(0..=255).into());
         let headers: Vec<_> = seen.headers.iter().map(|(name, value)| (name.as_str(), &value[..])).collect();
         assert_eq!(headers, [("x-k", &b"v"[..]), ("x-k", b"w"), ("x-forwarded-prefix", b"/o/demo/Room/a")]);
     }

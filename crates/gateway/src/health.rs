@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use durabo_model::error_code::ErrorCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Response};
-use http_body_util::Full;
 
-use crate::error_response::{Refused, ResponseBody, refuse, refuse_method};
+use crate::error_response::{Refused, refuse, refuse_method};
+use crate::sent_body::SentBody;
 
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -40,12 +40,12 @@ impl Readiness {
 }
 
 /// `/healthz`: the process answers.
-pub fn healthz(method: &Method) -> Result<Response<ResponseBody>, Refused> {
+pub fn healthz(method: &Method) -> Result<Response<SentBody>, Refused> {
     text(method, "ok\n")
 }
 
 /// `/readyz`: the node serves requests.
-pub fn readyz(method: &Method, readiness: &Readiness) -> Result<Response<ResponseBody>, Refused> {
+pub fn readyz(method: &Method, readiness: &Readiness) -> Result<Response<SentBody>, Refused> {
     if readiness.is_ready() {
         return text(method, "ready\n");
     }
@@ -53,15 +53,15 @@ pub fn readyz(method: &Method, readiness: &Readiness) -> Result<Response<Respons
 }
 
 /// `/`: what this is.
-pub fn about(method: &Method) -> Result<Response<ResponseBody>, Refused> {
+pub fn about(method: &Method) -> Result<Response<SentBody>, Refused> {
     text(method, ABOUT)
 }
 
-fn text(method: &Method, text: &'static str) -> Result<Response<ResponseBody>, Refused> {
+fn text(method: &Method, text: &'static str) -> Result<Response<SentBody>, Refused> {
     if *method != Method::GET && *method != Method::HEAD {
         return Err(refuse_method(method, "GET"));
     }
-    let mut response = Response::new(Full::from(text));
+    let mut response = Response::new(text.into());
     response.headers_mut().insert(CONTENT_TYPE, PLAIN);
     Ok(response)
 }

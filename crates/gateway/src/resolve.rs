@@ -10,8 +10,10 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::object::ObjectKey;
 use durabo_model::object_id::ObjectId;
 use durabo_model::random::Random;
+use durabo_objects::client::Client;
 use durabo_objects::directory::{Directory, ObjectAddress};
-use durabo_objects::event::{Event, Outcome, TraceContext};
+use durabo_objects::event::{Event, Origin, Outcome, TraceContext};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::address::{Address, ObjectSegment};
@@ -31,7 +33,7 @@ pub trait Deliver: Send + Sync + 'static {
         &self,
         address: ObjectAddress,
         event: Event,
-        trace: Option<TraceContext>,
+        origin: Origin,
     ) -> impl Future<Output = Outcome> + Send;
 }
 
@@ -40,9 +42,9 @@ impl Deliver for Directory {
         &self,
         address: ObjectAddress,
         event: Event,
-        trace: Option<TraceContext>,
+        origin: Origin,
     ) -> impl Future<Output = Outcome> + Send {
-        Directory::deliver(self, address, event, trace)
+        self.deliver_from(origin, address, event)
     }
 }
 
@@ -81,8 +83,14 @@ pub fn resolve(snapshot: &Snapshot, random: &dyn Random, address: &Address<'_>) 
     Ok(Resolved { address: ObjectAddress { key, class: target.class.clone(), name }, new_id })
 }
 
+/// Where a request comes from: its trace, and the client at the other end of the connection.
+pub fn origin_of(parts: &Parts) -> Origin {
+    let client = parts.extensions.get::<Client>().cloned().unwrap_or_default();
+    Origin { trace: trace_of(&parts.headers), client, ..Origin::default() }
+}
+
 /// The trace to which a request belongs, if it says so.
-pub fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
+fn trace_of(headers: &HeaderMap) -> Option<TraceContext> {
     let text = |name| {
         let value: &HeaderValue = headers.get(name)?;
         value.to_str().ok().filter(|value| value.len() <= TRACE_BYTES_MAX).map(str::to_owned)

@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use durabo_catalog::Catalog;
 use durabo_model::error_code::ErrorCode;
-use durabo_model::limits;
+use durabo_model::limits::{self, HttpLimits};
 use durabo_model::random::Random;
 use http::{Request, Response};
 
 use crate::access::{AccessRules, check_origin, check_size};
 use crate::address::Address;
 use crate::body::RequestBody;
-use crate::error_response::{Refused, ResponseBody, refusal_response, refuse};
+use crate::error_response::{Refused, refusal_response, refuse};
 use crate::fetch;
 use crate::health::{Readiness, about, healthz, readyz};
 use crate::request_id::{REQUEST_ID, RequestIds};
 use crate::resolve::{Deliver, resolve};
 use crate::rpc::{self, method_of};
+use crate::sent_body::SentBody;
 
 /// What the data plane is made of.
 pub struct DataPlaneConfig<D> {
@@ -35,6 +36,8 @@ pub struct DataPlaneConfig<D> {
     pub random: Arc<dyn Random>,
     /// What `/readyz` answers.
     pub readiness: Readiness,
+    /// What clients may take.
+    pub limits: HttpLimits,
 }
 
 /// Answers the requests of the data plane's listener.
@@ -50,7 +53,7 @@ impl<D: Deliver> DataPlane<D> {
 
     /// Answers one request; every fault becomes an error record. Dropping the future means that the
     /// client left: an event that was delivered runs on (ST-10).
-    pub async fn answer(&self, request: Request<impl RequestBody>) -> Response<ResponseBody> {
+    pub async fn answer(&self, request: Request<impl RequestBody>) -> Response<SentBody> {
         let id = self.config.request_ids.next();
         let mut response = match self.route(request).await {
             Ok(response) => response,
@@ -64,7 +67,7 @@ impl<D: Deliver> DataPlane<D> {
         response
     }
 
-    async fn route(&self, request: Request<impl RequestBody>) -> Result<Response<ResponseBody>, Refused> {
+    async fn route(&self, request: Request<impl RequestBody>) -> Result<Response<SentBody>, Refused> {
         let (parts, body) = request.into_parts();
         let host = self.config.access.check_host(&parts.uri, &parts.headers)?;
         check_size(&parts.headers)?;
@@ -81,7 +84,15 @@ impl<D: Deliver> DataPlane<D> {
             "o" => {
                 let address = Address::parse(path)?;
                 let resolved = resolve(&self.config.catalog.snapshot(), &*self.config.random, &address)?;
-                fetch::fetch(&self.config.objects, resolved, &address, host, (&parts, body)).await
+                fetch::fetch(
+                    &self.config.objects,
+                    resolved,
+                    &address,
+                    host,
+                    (&parts, body),
+                    &self.config.limits,
+                )
+                .await
             }
             "rpc" => {
                 check_origin(&parts.headers, host)?;
@@ -89,7 +100,7 @@ impl<D: Deliver> DataPlane<D> {
                 // Before the lookup: what can never be called is refused in whatever class.
                 let method = method_of(&parts, &address)?;
                 let resolved = resolve(&self.config.catalog.snapshot(), &*self.config.random, &address)?;
-                rpc::call(&self.config.objects, resolved, method, (&parts, body)).await
+                rpc::call(&self.config.objects, resolved, method, (&parts, body), &self.config.limits).await
             }
             "healthz" if path == "/healthz" => healthz(&parts.method),
             "readyz" if path == "/readyz" => readyz(&parts.method, &self.config.readiness),
@@ -115,7 +126,7 @@ mod tests {
     use durabo_model::object_id::NamespaceKey;
     use durabo_model::time::Timestamp;
     use durabo_objects::directory::ObjectAddress;
-    use durabo_objects::event::{Event, HttpResponse, Outcome, Reply, TraceContext};
+    use durabo_objects::event::{Event, HttpResponse, Origin, Outcome, Reply, TraceContext};
     use http_body_util::{BodyExt, Full};
     use serde_json::Value;
 
@@ -134,20 +145,24 @@ mod tests {
     struct Echo(Mutex<Vec<(ObjectAddress, Option<TraceContext>)>>);
 
     impl Deliver for Arc<Echo> {
-        async fn deliver(
-            &self,
-            address: ObjectAddress,
-            event: Event,
-            trace: Option<TraceContext>,
-        ) -> Outcome {
-            self.0.lock().expect("lock").push((address, trace));
+        async fn deliver(&self, address: ObjectAddress, event: Event, origin: Origin) -> Outcome {
+            self.0.lock().expect("lock").push((address, origin.trace));
             match event {
                 Event::Fetch(request) if request.url.ends_with("/unknown") => {
                     let headers = vec![("x-a".to_owned(), b"b".to_vec())];
-                    Ok(Reply::Fetch(HttpResponse { status: 404, headers, body: Bytes::from("no item") }))
+                    Ok(Reply::Fetch(HttpResponse {
+                        status: 404,
+                        headers,
+                        body: Bytes::from("no item").into(),
+                    }))
                 }
                 Event::Fetch(request) => {
-                    let text = format!("{} {} {}", request.method, request.url, request.body.len());
+                    let text = format!(
+                        "{} {} {}",
+                        request.method,
+                        request.url,
+                        request.body.bytes().expect("a length")
+                    );
                     Ok(Reply::Fetch(HttpResponse { status: 200, headers: Vec::new(), body: text.into() }))
                 }
                 Event::Rpc { method, .. } if method == "busy" => Err(Failure::new(
@@ -182,6 +197,7 @@ mod tests {
             request_ids: Arc::new(RequestIds::new(1)),
             random: Arc::new(Zeros),
             readiness: Readiness::default(),
+            limits: HttpLimits::default(),
         });
         (folder, echo, plane)
     }

@@ -6,20 +6,21 @@
 use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
-use durabo_model::{limits, rpc};
+use durabo_model::limits::{self, HttpLimits};
+use durabo_model::rpc;
 use durabo_objects::event::{Event, Reply};
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
-use http_body_util::Full;
 
 use crate::address::Address;
 use crate::body::{BodyFault, RequestBody, read_body};
 use crate::cbor::{check_item, is_array};
 use crate::cbor_json::cbor_to_json;
-use crate::error_response::{JSON, Refused, ResponseBody, refuse, refuse_method, with_header};
+use crate::error_response::{JSON, Refused, refuse, refuse_method, with_header};
 use crate::json_cbor::json_to_cbor;
-use crate::resolve::{Deliver, Resolved, trace_of};
+use crate::resolve::{Deliver, Resolved, origin_of};
+use crate::sent_body::SentBody;
 
 const CBOR: HeaderValue = HeaderValue::from_static("application/cbor");
 
@@ -32,14 +33,15 @@ pub async fn call(
     resolved: Resolved,
     method: String,
     (parts, body): (&Parts, impl RequestBody),
-) -> Result<Response<ResponseBody>, Refused> {
+    http: &HttpLimits,
+) -> Result<Response<SentBody>, Refused> {
     let sends_cbor = is_media_type(parts.headers.get(CONTENT_TYPE), "application/cbor");
-    let body = read_body(&parts.headers, body, limits::RPC_BYTES_MAX).await.map_err(body_fault)?;
+    let body = read_body(&parts.headers, body, limits::RPC_BYTES_MAX, http.body_silence_max).await;
+    let body = body.map_err(|fault| body_fault(fault, http))?;
     let args = if sends_cbor { cbor_arguments(body)? } else { json_arguments(&body)? };
     let new_id = resolved.new_id_header();
     let object = resolved.address.key.id;
-    let outcome =
-        objects.deliver(resolved.address, Event::Rpc { method, args }, trace_of(&parts.headers)).await;
+    let outcome = objects.deliver(resolved.address, Event::Rpc { method, args }, origin_of(parts)).await;
     let response = match outcome {
         Ok(Reply::Rpc(result)) => result_response(result, sends_cbor || asks_for_cbor(&parts.headers)),
         Ok(_) => {
@@ -82,7 +84,7 @@ fn call_failure(failure: Failure) -> Refused {
     refused
 }
 
-fn body_fault(fault: BodyFault) -> Refused {
+fn body_fault(fault: BodyFault, http: &HttpLimits) -> Refused {
     match fault {
         BodyFault::TooLarge(declared) => {
             let size =
@@ -93,7 +95,9 @@ fn body_fault(fault: BodyFault) -> Refused {
             refuse(ErrorCode::InvalidBody, format!("the arguments ended before they were whole: {reason}"))
         }
         BodyFault::Silent => {
-            refuse(ErrorCode::InvalidBody, "no more of the arguments came for 30 s; send them again")
+            let seconds = http.body_silence_max.as_secs_f64();
+            let text = format!("no more of the arguments came for {seconds} s; send them again");
+            refuse(ErrorCode::InvalidBody, text)
         }
     }
 }
@@ -128,7 +132,7 @@ fn json_arguments(body: &[u8]) -> Result<Bytes, Refused> {
     }
 }
 
-fn result_response(result: Bytes, in_cbor: bool) -> Result<Response<ResponseBody>, Refused> {
+fn result_response(result: Bytes, in_cbor: bool) -> Result<Response<SentBody>, Refused> {
     if result.len() > limits::RPC_BYTES_MAX {
         return Err(refuse(ErrorCode::LimitExceeded, rpc::too_large(result.len())));
     }
@@ -144,7 +148,7 @@ fn result_response(result: Bytes, in_cbor: bool) -> Result<Response<ResponseBody
     } else {
         (cbor_to_json(&result).map_err(invalid)?.into(), JSON)
     };
-    let mut response = Response::new(Full::new(body));
+    let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, media_type);
     Ok(response)
 }

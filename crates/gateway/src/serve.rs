@@ -4,12 +4,15 @@
 //! HTTP/1.1 with limits on what a client can hold: size of the head, time to send it, connections at
 //! once. Each connection is a task that this function owns and joins.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::serve::{Listener, ListenerExt, TapIo};
-use durabo_model::limits;
+use durabo_model::limits::{self, HttpLimits};
+use durabo_objects::client::Client;
 use http::{Request, Response};
 use hyper::body::Body;
 use hyper::server::conn::http1;
@@ -21,26 +24,21 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::client_body::{ClientBody, watch_body};
+use crate::client_link::{ClientLink, Sign};
+use crate::watched_body::{Answering, WatchedBody};
 
 /// Limits of one listener; an operator may set them.
 #[derive(Debug, Clone)]
 pub struct ServeLimits {
-    /// Connections at once; further ones wait in the system's queue.
-    pub connections_max: usize,
-    /// Time in which a request's head must have come; also how long an idle connection is kept. Stops
-    /// clients that open connections and say nothing.
-    pub head_timeout: Duration,
+    /// What clients may take.
+    pub http: HttpLimits,
     /// How long requests under way may go on after the stop signal.
     pub drain: Duration,
 }
 
 impl Default for ServeLimits {
     fn default() -> Self {
-        Self {
-            connections_max: 10_000,
-            head_timeout: Duration::from_secs(30),
-            drain: Duration::from_secs(30),
-        }
+        Self { http: HttpLimits::default(), drain: Duration::from_secs(30) }
     }
 }
 
@@ -64,20 +62,21 @@ pub async fn serve<L, A, F, B>(
     L: Listener<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>,
     A: Fn(Request<ClientBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
 {
     let (closing, is_closing) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let http = Arc::new(serve_limits.http.clone());
     let mut stop = pin!(stop);
     loop {
         // A listener at its limit does not accept; a finished connection makes room.
-        let is_full = connections.len() >= serve_limits.connections_max;
+        let is_full = connections.len() >= serve_limits.http.connections_max;
         tokio::select! {
             biased;
             () = &mut stop => break,
             Some(ended) = connections.join_next() => report(ended),
             (io, _) = listener.accept(), if !is_full => {
-                let connection = connection(io, answer.clone(), serve_limits.head_timeout, is_closing.clone());
+                let connection = connection(io, answer.clone(), http.clone(), is_closing.clone());
                 connections.spawn(connection);
             }
         }
@@ -99,39 +98,56 @@ pub async fn serve<L, A, F, B>(
 async fn connection<I, A, F, B>(
     io: I,
     answer: A,
-    head_timeout: Duration,
+    http: Arc<HttpLimits>,
     mut is_closing: watch::Receiver<bool>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<ClientBody>) -> F,
     F: Future<Output = Response<B>>,
-    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static,
 {
-    let service = service_fn(|request| {
+    let link = ClientLink::new(io, http.write_timeout);
+    let (watched, client, answering) = (link.share(), Client::new(), Answering::default());
+    let service = service_fn(|mut request| {
+        let one = answering.begin();
+        request.extensions_mut().insert(client.clone());
         let (request, rest) = watch_body(request);
         let response = answer(request);
         async {
             let response = response.await;
             rest.read_away().await;
-            Ok::<_, std::convert::Infallible>(response)
+            Ok::<_, std::convert::Infallible>(response.map(|body| WatchedBody::new(body, one)))
         }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
+        .header_read_timeout(http.head_timeout)
         .max_buf_size(limits::HEADERS_BYTES_MAX)
-        .serve_connection(TokioIo::new(io), service);
+        // A client may shut down its sending side and still wait for the answer (B-55).
+        .half_close(true)
+        .serve_connection(TokioIo::new(link), service);
     let mut served = pin!(served);
     // An error here means that the sender is gone, which is a stop as well.
-    let stopped = async { drop(is_closing.wait_for(|closing| *closing).await) };
-    let ended = tokio::select! {
-        ended = &mut served => ended,
-        () = stopped => {
+    let mut stopped = pin!(async { drop(is_closing.wait_for(|closing| *closing).await) });
+    let mut is_stopping = false;
+    let ended = poll_fn(|cx| {
+        if !is_stopping && stopped.as_mut().poll(cx).is_ready() {
+            is_stopping = true;
             served.as_mut().graceful_shutdown();
-            served.await
         }
-    };
-    if let Err(error) = ended {
+        // Before the server, which does not look while it answers; what is read here it finds.
+        if answering.is_any()
+            && !client.is_gone()
+            && let Poll::Ready(sign) = watched.poll_sign(cx)
+        {
+            client.leave();
+            if let Sign::Broken(error) = sign {
+                return Poll::Ready(Err(error.to_string()));
+            }
+        }
+        served.as_mut().poll(cx).map_err(|error| error.to_string())
+    });
+    if let Err(error) = ended.await {
         // The client's doing: it left, or sent what is no HTTP.
         tracing::debug!(%error, "connection ended");
     }
@@ -171,6 +187,12 @@ mod tests {
         };
         let stopped = async { drop(stopped.await) };
         (address, stop, tokio::spawn(serve(tcp(listener), answer, limits, stopped)))
+    }
+
+    fn http_limits(change: impl FnOnce(&mut HttpLimits)) -> ServeLimits {
+        let mut limits = ServeLimits::default();
+        change(&mut limits.http);
+        limits
     }
 
     async fn ask(address: SocketAddr, head: &[u8]) -> String {
@@ -260,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_sends_no_head_is_dropped() {
         let (_open, release) = watch::channel(true);
-        let limits = ServeLimits { head_timeout: Duration::from_millis(20), ..ServeLimits::default() };
+        let limits = http_limits(|http| http.head_timeout = Duration::from_millis(20));
         let (address, _stop, _served) = server(limits, release).await;
         assert!(!ask(address, b"GET / HT").await.contains("ok"));
     }
@@ -268,7 +290,7 @@ mod tests {
     #[tokio::test]
     async fn further_connections_wait_for_room() {
         let (_open, release) = watch::channel(true);
-        let limits = ServeLimits { connections_max: 1, ..ServeLimits::default() };
+        let limits = http_limits(|http| http.connections_max = 1);
         let (address, _stop, _served) = server(limits, release).await;
         let mut first = TcpStream::connect(address).await.expect("first");
         first.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("write");

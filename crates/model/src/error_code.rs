@@ -62,6 +62,8 @@ error_codes! {
     TargetTooLong = "target-too-long", LimitExceeded, 414;
     /// A body is larger than the limit.
     BodyTooLarge = "body-too-large", LimitExceeded, 413;
+    /// A body ended before it was whole: its sender left, fell silent, or gave up.
+    BodyBroken = "body-broken", Disconnected, 502;
     /// The upload is not a component that this node can run.
     InvalidComponent = "invalid-component", InvalidArgument, 422;
     /// A deployment contradicts what is there.

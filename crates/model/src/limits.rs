@@ -19,6 +19,17 @@ pub const RPC_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Largest HTTP body that is handed to a guest or taken from one as a whole, in bytes.
 pub const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
+/// Largest HTTP body of known length that is handed to a guest whole, in bytes; others come in pieces.
+pub const BODY_INLINE_BYTES_MAX: usize = 64 * 1024;
+
+/// What one body in pieces may have under way on the host's side, in bytes: taken from its writer and not
+/// yet by its reader. Stops a writer that is faster than its reader from filling memory.
+pub const PIECES_BYTES_MAX: usize = 64 * 1024;
+
+/// What a piece of a body counts at least toward [`PIECES_BYTES_MAX`], in bytes. Stops a writer of single bytes
+/// from holding a multiple of that in what surrounds them.
+pub const PIECE_BYTES_COUNTED_MIN: usize = 256;
+
 /// All header names and values of one request together, in bytes.
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
 
@@ -123,6 +134,9 @@ pub struct ObjectLimits {
     /// Asynchronous imports of one instance that may be under way; beyond it the object is reset. Stops
     /// a storm of timers.
     pub imports_unfinished_max: usize,
+    /// Bodies in pieces that one instance may have open, of requests and responses together; beyond it a
+    /// request is answered with `overloaded`. Each may hold [`PIECES_BYTES_MAX`] on the host's side.
+    pub bodies_open_max: usize,
     /// An object takes no further event while so many of its answers and other outputs wait for the disk.
     /// Stops clients from piling up answers while it stalls: an event that has returned is no longer
     /// counted in flight.
@@ -175,6 +189,7 @@ impl Default for ObjectLimits {
             events_in_flight_max: 1024,
             imports_while_taking_max: 1000,
             imports_unfinished_max: 10_000,
+            bodies_open_max: 1000,
             outputs_held_max: 4096,
             outputs_held_bytes_max: 64 * 1024 * 1024,
             node_outputs_held_bytes_max: 512 * 1024 * 1024,
@@ -192,6 +207,37 @@ impl Default for ObjectLimits {
             reset_wait: Duration::from_millis(10),
             reset_wait_max: Duration::from_secs(1),
             section_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What clients of the data plane may take, with the defaults.
+#[derive(Debug, Clone)]
+pub struct HttpLimits {
+    /// Connections of one listener at once; further ones wait in the system's queue until one is closed.
+    /// Stops clients from using up files and memory by opening connections.
+    pub connections_max: usize,
+    /// Time in which a request's head must have come whole; also how long an idle connection is kept.
+    /// Stops clients that open connections and say nothing, or one byte a second.
+    pub head_timeout: Duration,
+    /// How long a connection may take nothing of what is written to it; then it is cut. Stops clients that
+    /// never read.
+    pub write_timeout: Duration,
+    /// Longest silence while more of a request's body is awaited. Stops clients that hold a request open for
+    /// nothing.
+    pub body_silence_max: Duration,
+    /// Largest request body, in bytes, whole or in pieces.
+    pub request_body_bytes_max: u64,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            head_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
+            body_silence_max: Duration::from_secs(60),
+            request_body_bytes_max: 1024 * 1024 * 1024,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use durabo_changelog::mutation::{Mutation, is_planted};
@@ -27,9 +27,10 @@ use tokio::time::{Sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::blocking::blocking;
-use crate::call_chain::CallChain;
+use crate::body::ReaderWatch;
+use crate::client::Client;
 use crate::control::{Control, Ending};
-use crate::event::{Delivery, Event, EventId, Outcome, TraceContext, Work};
+use crate::event::{Delivery, Event, EventId, Origin, Outcome, TraceContext, Work};
 use crate::history::History;
 use crate::input_gate::InputGate;
 use crate::lendable::Lendable;
@@ -42,6 +43,7 @@ use crate::room::ObjectRoom;
 use crate::unfinished::UnfinishedImports;
 use crate::upkeep::CheckpointJob;
 
+mod bodies;
 mod calls;
 mod inspect;
 mod lifecycle;
@@ -67,8 +69,9 @@ pub enum NextEvent {
 #[derive(Debug)]
 struct InFlight {
     reply: oneshot::Sender<Outcome>,
-    trace: Option<TraceContext>,
-    chain: CallChain,
+    origin: Origin,
+    /// Who waits to learn that the client has gone.
+    waiting: Vec<Waker>,
 }
 
 /// The context of one live object.
@@ -90,6 +93,10 @@ pub struct ObjectContext {
     /// The constructor of the present instance has returned.
     has_started: bool,
     imports: UnfinishedImports,
+    /// Bodies in pieces that are open, both ways.
+    bodies: UnfinishedImports,
+    /// Who reads the bodies of answers that have left.
+    readers: HashMap<EventId, (ReaderWatch, Client)>,
     input: InputGate,
     section_limit: Option<Pin<Box<Sleep>>>,
     has_ended_in_section: bool,
@@ -144,6 +151,8 @@ impl ObjectContext {
             suspends: true,
             has_started: false,
             imports: UnfinishedImports::default(),
+            bodies: UnfinishedImports::default(),
+            readers: HashMap::new(),
             input: InputGate::default(),
             section_limit: None,
             has_ended_in_section: false,
@@ -339,10 +348,10 @@ impl ObjectContext {
 
     /// Begins what was delivered. `None` if that is done already and the guest has no part in it.
     fn begin(&mut self, delivery: Delivery) -> Option<NextEvent> {
-        let Delivery { id, work, trace, chain, reply } = delivery;
+        let Delivery { id, work, origin, reply } = delivery;
         match work {
             Work::Event(event) => {
-                self.in_flight.insert(id, InFlight { reply, trace, chain });
+                self.in_flight.insert(id, InFlight { reply, origin, waiting: Vec::new() });
                 self.has_delivered = true;
                 Some(NextEvent::Deliver(id, event))
             }
@@ -364,6 +373,8 @@ impl ObjectContext {
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
             self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));
+            // From now on it is the reader of the answer's body who may go.
+            event.waiting.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -379,20 +390,7 @@ impl ObjectContext {
 
     /// Trace to which an event belongs.
     pub fn trace(&self, id: EventId) -> Option<TraceContext> {
-        self.in_flight.get(&id)?.trace.clone()
-    }
-
-    /// Whether nobody waits for the event's outcome any more (ST-10).
-    pub fn is_cancelled(&self, id: EventId) -> bool {
-        self.in_flight.get(&id).is_none_or(|event| event.reply.is_closed())
-    }
-
-    /// Ready when [`is_cancelled`](Self::is_cancelled) is true.
-    pub fn poll_cancelled(&mut self, id: EventId, cx: &mut Context<'_>) -> Poll<()> {
-        match self.in_flight.get_mut(&id) {
-            Some(event) => event.reply.poll_closed(cx),
-            None => Poll::Ready(()),
-        }
+        self.in_flight.get(&id)?.origin.trace.clone()
     }
 
     fn poll_ending(
@@ -401,7 +399,7 @@ impl ObjectContext {
         ending: (Ending, tokio::time::Instant),
         in_flight: usize,
     ) -> Poll<NextEvent> {
-        if in_flight == 0 {
+        if in_flight == 0 && self.poll_bodies_closed(cx).is_ready() {
             return Poll::Ready(NextEvent::Retired);
         }
         self.poll_drained(cx, ending).map(NextEvent::Reset)

@@ -20,9 +20,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 pub use crate::address::ObjectAddress;
-use crate::call_chain::CallChain;
 use crate::control::{Control, Ending};
-use crate::event::{Delivery, Event, Outcome, Reply, SqlAnswer, SqlRequest, TraceContext, Work};
+use crate::event::{Delivery, Event, Origin, Outcome, Reply, SqlAnswer, SqlRequest, TraceContext, Work};
 use crate::guest::GuestLoader;
 use crate::life::Life;
 use crate::mailbox::mailbox;
@@ -67,23 +66,27 @@ impl Directory {
     /// Delivers an event and returns its outcome, once that may leave the object. Dropping the future
     /// drops the reply only: the event runs to its end (ST-10).
     pub async fn deliver(&self, to: ObjectAddress, event: Event, trace: Option<TraceContext>) -> Outcome {
-        self.send(to, Work::Event(event), trace).await
+        self.deliver_from(Origin { trace, ..Origin::default() }, to, event).await
+    }
+
+    /// As [`deliver`](Self::deliver), and says who waits.
+    pub async fn deliver_from(&self, origin: Origin, to: ObjectAddress, event: Event) -> Outcome {
+        self.send(to, Work::Event(event), origin).await
     }
 
     /// Runs SQL of an operator in the object's database, between two turns of its guest and without
     /// starting one.
     pub async fn sql(&self, on: ObjectAddress, request: SqlRequest) -> Result<SqlAnswer, Failure> {
-        match self.send(on, Work::Sql(request), None).await? {
+        match self.send(on, Work::Sql(request), Origin::default()).await? {
             Reply::Sql(answer) => Ok(answer),
             other => unreachable!("BUG: SQL was answered with {other:?}"),
         }
     }
 
-    async fn send(&self, to: ObjectAddress, work: Work, trace: Option<TraceContext>) -> Outcome {
+    async fn send(&self, to: ObjectAddress, work: Work, origin: Origin) -> Outcome {
         let id = to.key.id;
         let (reply, outcome) = oneshot::channel();
-        let event = self.inner.node.counters.next_event();
-        let delivery = Delivery { id: event, work, trace, chain: CallChain::default(), reply };
+        let delivery = Delivery { id: self.inner.node.counters.next_event(), work, origin, reply };
         self.deliver_in_place(&to, delivery).await.map_err(|(_, failure)| failure)?;
         outcome.await.unwrap_or_else(|_| {
             let text = "the object's task ended without an answer; see the node's log";

@@ -8,14 +8,16 @@ use durabo_storage::statement::Counts;
 use durabo_storage::value::Value;
 use tokio::sync::oneshot;
 
+use crate::body::Body;
 use crate::call_chain::CallChain;
+use crate::client::Client;
 pub use crate::event_id::EventId;
 
 /// Field names in lower case and values as bytes, in order; a name may occur several times.
 pub type Headers = Vec<(String, Vec<u8>)>;
 
 /// A request to an object's `fetch` (ST-13).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct HttpRequest {
     /// As sent.
     pub method: String,
@@ -23,23 +25,23 @@ pub struct HttpRequest {
     pub url: String,
     /// All of the client's, plus `x-forwarded-prefix`.
     pub headers: Headers,
-    /// The whole body; empty if there was none.
-    pub body: Bytes,
+    /// Whole if it is short, or in pieces.
+    pub body: Body,
 }
 
 /// An object's answer to a request; any status is a success (ST-4).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub struct HttpResponse {
     /// 200 to 599.
     pub status: u16,
     /// In order.
     pub headers: Headers,
-    /// The whole body.
-    pub body: Bytes,
+    /// Whole, or in pieces that come as the object writes them.
+    pub body: Body,
 }
 
 /// One delivery to an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub enum Event {
     /// An HTTP request.
     Fetch(HttpRequest),
@@ -77,7 +79,7 @@ pub struct SqlAnswer {
 }
 
 /// What may wait in a mailbox.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum Work {
     /// For the guest.
     Event(Event),
@@ -101,14 +103,16 @@ impl Event {
     /// Bytes that the event occupies while it waits in a mailbox.
     pub fn bytes(&self) -> usize {
         match self {
-            Event::Fetch(request) => request.url.len() + headers_bytes(&request.headers) + request.body.len(),
+            Event::Fetch(request) => {
+                request.url.len() + headers_bytes(&request.headers) + request.body.held_bytes()
+            }
             Event::Rpc { method, args } => method.len() + args.len(),
         }
     }
 }
 
 /// What a handler answered.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub enum Reply {
     /// To [`Event::Fetch`].
     Fetch(HttpResponse),
@@ -122,7 +126,7 @@ impl Reply {
     /// Bytes that it occupies while it is held.
     pub fn bytes(&self) -> usize {
         match self {
-            Reply::Fetch(response) => headers_bytes(&response.headers) + response.body.len(),
+            Reply::Fetch(response) => headers_bytes(&response.headers) + response.body.held_bytes(),
             Reply::Rpc(value) => value.len(),
             Reply::Sql(answer) => answer.rows.iter().map(Value::size_bytes).sum(),
         }
@@ -145,6 +149,17 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
+/// Where an event comes from.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// Trace to which it belongs.
+    pub trace: Option<TraceContext>,
+    /// Objects that wait for it.
+    pub chain: CallChain,
+    /// Who waits for its outcome at the other end of a connection.
+    pub client: Client,
+}
+
 /// An event on its way to an object, with the way back.
 #[derive(Debug)]
 pub struct Delivery {
@@ -152,10 +167,8 @@ pub struct Delivery {
     pub id: EventId,
     /// What is to be done.
     pub work: Work,
-    /// Trace to which it belongs.
-    pub trace: Option<TraceContext>,
-    /// Objects that wait for it.
-    pub chain: CallChain,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Where the outcome goes. Closed once nobody waits any more (ST-10).
     pub reply: oneshot::Sender<Outcome>,
 }

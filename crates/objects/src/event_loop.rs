@@ -110,6 +110,10 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
         if !in_flight.is_empty() || guest.poll_quiet(cx).is_pending() {
             return Poll::Pending;
         }
+        // An open body keeps the object in memory, also one that no guest code is waiting for.
+        if guest.with_context(|context| context.poll_bodies_closed(cx)).is_pending() {
+            return Poll::Pending;
+        }
         if guest.with_context(|context| context.is_room_wanted()) {
             return Poll::Ready(GuestExit::Idle);
         }

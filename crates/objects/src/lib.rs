@@ -8,6 +8,8 @@ mod blocking;
 mod lendable;
 mod retry;
 pub mod room;
+pub mod client;
+pub mod body;
 pub mod unfinished;
 pub mod input_gate;
 pub mod import;

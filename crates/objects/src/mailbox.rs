@@ -80,7 +80,7 @@ impl Mailbox {
         delivery: Delivery,
         limits: &ObjectLimits,
     ) -> Result<(), (Delivery, Failure)> {
-        let lane = if delivery.chain.last_of(key).is_some() { &self.returning } else { &self.events };
+        let lane = if delivery.origin.chain.last_of(key).is_some() { &self.returning } else { &self.events };
         lane.put(key, delivery, limits)
     }
 }
@@ -190,7 +190,7 @@ impl Load {
 mod tests {
     use super::*;
     use crate::call_chain::{CallChain, Caller};
-    use crate::event::{Event, EventId, Work};
+    use crate::event::{Event, EventId, Origin, Work};
     use bytes::Bytes;
     use durabo_model::object::NamespaceNumber;
     use durabo_model::object_id::ObjectId;
@@ -203,13 +203,8 @@ mod tests {
 
     fn delivery(bytes: usize) -> Delivery {
         let event = Event::Rpc { method: String::new(), args: Bytes::from(vec![0; bytes]) };
-        Delivery {
-            id: EventId(0),
-            work: Work::Event(event),
-            trace: None,
-            chain: CallChain::default(),
-            reply: oneshot::channel().0,
-        }
+        let (work, origin) = (Work::Event(event), Origin::default());
+        Delivery { id: EventId(0), work, origin, reply: oneshot::channel().0 }
     }
 
     fn limits() -> ObjectLimits {
@@ -243,7 +238,8 @@ mod tests {
         let (mailbox, mut receiver) = mailbox();
         let caller = Caller { key: key(), epoch: Epoch(1), event: None, asked: Default::default() };
         let chain = CallChain::default().then(caller).expect("short");
-        let returning = || Delivery { chain: chain.clone(), ..delivery(1) };
+        let returning =
+            || Delivery { origin: Origin { chain: chain.clone(), ..Origin::default() }, ..delivery(1) };
         assert!(mailbox.put(&key(), delivery(1), &limits()).is_ok());
         assert!(mailbox.put(&key(), delivery(1), &limits()).is_ok());
         assert!(mailbox.put(&key(), delivery(1), &limits()).is_err());

@@ -115,13 +115,8 @@ impl<'a> InstanceCalls<'a> {
             }
             Err(error) => Err(error),
         };
-        match finished {
-            Ok((answer,)) => answer,
-            Err(error) => {
-                self.give_up(error);
-                pending().await
-            }
-        }
+        let (answer,) = self.or_give_up(finished).await;
+        answer
     }
 
     async fn fetch(&self, id: EventId, request: HttpRequest) -> Outcome {
@@ -130,10 +125,31 @@ impl<'a> InstanceCalls<'a> {
             let text = "Handler does not export a fetch() function.";
             return Err(Failure::new(ErrorCode::HandlerMissing, text));
         };
-        let request = request_to_guest(request);
+        let request = self.accessor.with(|access| request_to_guest(access, request));
+        let request = self.or_give_up(request).await?;
         let answer = self.run(Some(id), handler.func_fetch(), (request,)).await;
         let response = answer.map_err(failure_record::of_guest)?;
-        response_of_guest(response).map(Reply::Fetch)
+        let response = self.accessor.with(|mut access| {
+            let taken = response_of_guest(&mut access, response)?;
+            Ok(taken.map(|(response, reader)| {
+                if let Some(reader) = reader {
+                    access.get().context.watch_reader(id, reader);
+                }
+                response
+            }))
+        });
+        self.or_give_up(response).await.map(Reply::Fetch)
+    }
+
+    /// The value; an error of the engine ends the instance.
+    async fn or_give_up<T>(&self, result: wasmtime::Result<T>) -> T {
+        match result {
+            Ok(value) => value,
+            Err(error) => {
+                self.give_up(error);
+                pending().await
+            }
+        }
     }
 
     async fn rpc(&self, id: EventId, method: String, args: Bytes) -> Outcome {

@@ -1,7 +1,10 @@
-//! Memory limit: all linear memories and tables of one instance together (LC-14).
+//! Memory limit: all linear memories, tables and buffers of the host for one instance together (LC-14).
 //!
 //! The engine's own limits hold for each memory by itself; a component may have many. A growth that
 //! is refused is remembered, so that the trap which usually follows is explained.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::ResourceLimiter;
 
@@ -13,13 +16,38 @@ const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 pub struct MemoryLimit {
     bytes_max: usize,
     bytes: usize,
+    host_bytes: Arc<AtomicUsize>,
     refused: bool,
+}
+
+/// Memory that the host holds for the instance, counted until this is dropped.
+#[derive(Debug)]
+pub struct HostMemory {
+    bytes: usize,
+    counted: Arc<AtomicUsize>,
+}
+
+impl Drop for HostMemory {
+    fn drop(&mut self) {
+        self.counted.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl MemoryLimit {
     /// Nothing used yet of `bytes_max`.
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, bytes: 0, refused: false }
+        Self { bytes_max, bytes: 0, host_bytes: Arc::default(), refused: false }
+    }
+
+    /// Counts memory that the host is about to hold for the instance; `None` if that is too much.
+    pub fn reserve(&self, bytes: usize) -> Option<HostMemory> {
+        // Only the instance's own thread reserves; others may let go meanwhile, which only lowers it.
+        let host_bytes = self.host_bytes.load(Ordering::Relaxed);
+        let all = self.bytes.saturating_add(host_bytes).saturating_add(bytes);
+        (all <= self.bytes_max).then(|| {
+            self.host_bytes.fetch_add(bytes, Ordering::Relaxed);
+            HostMemory { bytes, counted: self.host_bytes.clone() }
+        })
     }
 
     /// Whether growth was refused since [`forgive`](Self::forgive).
@@ -41,7 +69,7 @@ impl MemoryLimit {
         // What the engine then fails to grow stays counted: that errs on the safe side, and an
         // instance whose machine is out of memory does not live long.
         let bytes = self.bytes.saturating_add(desired.saturating_sub(current));
-        if bytes > self.bytes_max {
+        if bytes.saturating_add(self.host_bytes.load(Ordering::Relaxed)) > self.bytes_max {
             self.refused = true;
             return false;
         }
@@ -91,6 +119,17 @@ mod tests {
         assert!(limit.was_refused());
         limit.forgive();
         assert!(!limit.was_refused());
+    }
+
+    #[test]
+    fn what_the_host_holds_counts_until_it_is_let_go() {
+        let mut limit = MemoryLimit::new(100);
+        let held = limit.reserve(60).expect("room");
+        assert!(limit.reserve(41).is_none() && !limit.was_refused());
+        assert!(!limit.memory_growing(0, 41, None).expect("no error"));
+        drop(held);
+        assert!(limit.memory_growing(0, 100, None).expect("no error"));
+        assert!(limit.reserve(1).is_none());
     }
 
     #[test]

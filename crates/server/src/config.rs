@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use durabo_changelog::segment::Durability;
-use durabo_model::limits::{CompileLimits, DISK_RESERVE_BYTES, ObjectLimits};
+use durabo_model::limits::{CompileLimits, DISK_RESERVE_BYTES, HttpLimits, ObjectLimits};
 
 /// Port of the data plane unless another is set.
 pub const LISTEN_PORT: u16 = 7610;
@@ -44,6 +44,8 @@ pub struct NodeConfig {
     pub hosts: Vec<String>,
     /// Capacities and times of objects.
     pub limits: ObjectLimits,
+    /// What clients of either listener may take.
+    pub http_limits: HttpLimits,
     /// Bytes of one segment of the change log.
     pub log_segment_bytes: u64,
     /// Bytes of the disk that the change log leaves free, at most an eighth of the file system. Turns may
@@ -66,6 +68,7 @@ impl NodeConfig {
             open: false,
             hosts: Vec::new(),
             limits: ObjectLimits::default(),
+            http_limits: HttpLimits::default(),
             log_segment_bytes: LOG_SEGMENT_BYTES,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             compiler: CompilerChoice::InProcess,

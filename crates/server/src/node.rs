@@ -120,6 +120,7 @@ impl Node {
             request_ids: request_ids.clone(),
             random,
             readiness: readiness.clone(),
+            limits: config.http_limits.clone(),
         }));
         let control_plane = Arc::new(ControlGateway::new(ControlConfig {
             catalog,
@@ -132,7 +133,7 @@ impl Node {
         let drain = config.limits.drain;
         let serving = {
             let _entered = http.enter();
-            let limits = ServeLimits { drain, ..ServeLimits::default() };
+            let limits = ServeLimits { http: config.http_limits.clone(), drain };
             let (listen, control) =
                 (tokio::net::TcpListener::from_std(listen)?, tokio::net::TcpListener::from_std(control)?);
             let data = move |request| {

@@ -7,23 +7,34 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::durabo::object::http as wit;
+pub use crate::body::{BODY_BYTES_MAX, Body, BodyWriter};
 use crate::failure::Failure;
 use crate::url;
 
-/// Largest body that [`Request::bytes`] and its kin read, in bytes: the limit of the node.
-pub const BODY_BYTES_MAX: u64 = 32 * 1024 * 1024;
-
-/// A request, as it was sent to the object.
+/// A request: as it was sent to the object, or to be sent to another object.
 #[derive(Debug)]
 pub struct Request {
+    /// Without its body.
     inner: wit::Request,
+    body: Body,
 }
 
 impl Request {
-    /// A request to another object, without body. The URL is absolute; its host part is free text.
+    /// A request without headers and body, to be given to the stub of another object. The URL is
+    /// absolute; its host part is free text.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
         let (method, url) = (method.into(), url.into());
-        Self { inner: wit::Request { method, url, headers: Vec::new(), body: wit::Body::Empty } }
+        Self::from_host(wit::Request { method, url, headers: Vec::new(), body: wit::Body::Empty })
+    }
+
+    /// A `GET` request.
+    pub fn get(url: impl Into<String>) -> Self {
+        Self::new("GET", url)
+    }
+
+    /// A `POST` request.
+    pub fn post(url: impl Into<String>) -> Self {
+        Self::new("POST", url)
     }
 
     /// With one more header. Each character of the value is one byte, up to U+00FF.
@@ -32,14 +43,10 @@ impl Request {
         self
     }
 
-    /// With another body.
-    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.inner.body = wit::Body::Bytes(body.into());
+    /// With another body: bytes, a text, or a [`Body`].
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
+        self.body = body.into();
         self
-    }
-
-    pub(crate) fn into_host(self) -> wit::Request {
-        self.inner
     }
 
     /// The method as sent: `GET`, `POST`…
@@ -78,47 +85,55 @@ impl Request {
         self.inner.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The whole body. Waits for a body that is still arriving, which ends the turn; fails with code
-    /// `limit-exceeded` beyond [`BODY_BYTES_MAX`], and if the body breaks off.
+    /// The whole body; see [`Body::bytes`].
     pub async fn bytes(self) -> Result<Vec<u8>, Failure> {
-        match self.inner.body {
-            wit::Body::Empty => Ok(Vec::new()),
-            wit::Body::Bytes(bytes) => Ok(bytes),
-            chunks @ wit::Body::Chunks(_) => {
-                wit::collect(chunks, BODY_BYTES_MAX).await.map_err(Failure::from_host)
-            }
-        }
+        self.body.bytes().await
     }
 
-    /// The whole body as text. As [`bytes`](Self::bytes), and fails if it is not UTF-8.
+    /// The whole body as text; see [`Body::text`].
     pub async fn text(self) -> Result<String, Failure> {
-        String::from_utf8(self.bytes().await?)
-            .map_err(|error| Failure::invalid_argument(format!("the body is not UTF-8: {error}")))
+        self.body.text().await
     }
 
-    /// The whole body read as JSON. As [`bytes`](Self::bytes), and fails if it is no JSON of a `T`.
+    /// The whole body read as JSON; see [`Body::json`].
     pub async fn json<T: DeserializeOwned>(self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.bytes().await?)
-            .map_err(|error| Failure::invalid_argument(format!("the body is not the JSON expected: {error}")))
+        self.body.json().await
     }
 
-    pub(crate) fn from_host(inner: wit::Request) -> Self {
-        Self { inner }
+    /// The body, to be read in pieces.
+    pub fn body(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// The body, to be kept or passed on; an empty one stays behind.
+    pub fn take_body(&mut self) -> Body {
+        std::mem::replace(&mut self.body, Body::empty())
+    }
+
+    pub(crate) fn into_host(self) -> wit::Request {
+        let Self { mut inner, body } = self;
+        inner.body = body.into_host();
+        inner
+    }
+
+    pub(crate) fn from_host(mut inner: wit::Request) -> Self {
+        let body = std::mem::replace(&mut inner.body, wit::Body::Empty);
+        Self { inner, body: Body::from_host(body) }
     }
 }
 
-/// An answer to a request.
+/// An answer to a request: the object's own, or another object's.
 #[derive(Debug)]
 pub struct Response {
     status: u16,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    body: Body,
 }
 
 impl Response {
     /// A response without body. Valid are 200 to 599; the host refuses others.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self { status, headers: Vec::new(), body: Body::empty() }
     }
 
     /// 200 with a text.
@@ -147,42 +162,47 @@ impl Response {
         self
     }
 
-    /// With another body.
-    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+    /// 200 with a body that `write` writes piece by piece, while and after the handler returns; see
+    /// [`Body::stream`].
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use durabo::{Response, timer};
+    /// # fn events() -> Response {
+    /// Response::stream(async |mut writer| {
+    ///     for number in 0..3 {
+    ///         writer.write(format!("data: {number}\n\n")).await?;
+    ///         timer::sleep(Duration::from_secs(1)).await;
+    ///     }
+    ///     Ok(())
+    /// })
+    /// .with_header("content-type", "text/event-stream")
+    /// # }
+    /// ```
+    pub fn stream<F>(write: impl FnOnce(BodyWriter) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Failure>> + 'static,
+    {
+        Self::new(200).with_body(Body::stream(write))
+    }
+
+    /// With another body: bytes, a text, or a [`Body`].
+    pub fn with_body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// The status.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// All headers in order.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// The whole body.
-    pub fn body(&self) -> &[u8] {
-        &self.body
-    }
-
-    /// A response of another object. Waits for a body that is still arriving.
-    pub(crate) async fn from_host(response: wit::Response) -> Result<Self, Failure> {
+    pub(crate) fn from_host(response: wit::Response) -> Self {
         let wit::Response { status, headers, body, upgrade: _ } = response;
-        let body = match body {
-            wit::Body::Empty => Vec::new(),
-            wit::Body::Bytes(bytes) => bytes,
-            chunks @ wit::Body::Chunks(_) => {
-                wit::collect(chunks, BODY_BYTES_MAX).await.map_err(Failure::from_host)?
-            }
-        };
-        Ok(Self { status, headers, body })
+        Self { status, headers, body: Body::from_host(body) }
     }
 
     pub(crate) fn into_host(self) -> wit::Response {
-        let body = if self.body.is_empty() { wit::Body::Empty } else { wit::Body::Bytes(self.body) };
-        wit::Response { status: self.status, headers: self.headers, body, upgrade: None }
+        wit::Response {
+            status: self.status,
+            headers: self.headers,
+            body: self.body.into_host(),
+            upgrade: None,
+        }
     }
 }

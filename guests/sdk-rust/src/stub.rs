@@ -104,7 +104,7 @@ impl Stub {
     /// Sends a request to the object's `fetch`, unchanged, and returns its response (ST-4, ST-13).
     pub async fn fetch(&self, request: Request) -> Result<Response, Failure> {
         let response = self.handle.fetch(request.into_host()).await.map_err(Failure::from_host)?;
-        Response::from_host(response).await
+        Ok(Response::from_host(response))
     }
 }
 

@@ -25,6 +25,8 @@ pub const LIFECYCLE: Guest =
 pub const FAULTS: Guest = Guest { app: "faults", path: env!("GUEST_CONFORMANCE_FAULTS"), description: "" };
 /// Writes and waits at chosen places.
 pub const GATES: Guest = Guest { app: "gates", path: env!("GUEST_CONFORMANCE_GATES"), description: "" };
+/// Bodies in pieces, and odd requests.
+pub const HTTP: Guest = Guest { app: "http", path: env!("GUEST_CONFORMANCE_HTTP"), description: "" };
 /// Objects that call one another.
 pub const STUB: Guest = Guest { app: "stub", path: env!("GUEST_CONFORMANCE_STUB"), description: "" };
 /// A guest that cannot suspend.
@@ -41,7 +43,7 @@ pub const TODO: Guest = Guest { app: "todo", path: env!("GUEST_EXAMPLE_TODO"), d
 pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK"), description: "" };
 
 /// What a prepared node has deployed.
-pub const ALL: [Guest; 9] = [SQL, LIFECYCLE, FAULTS, GATES, STUB, BLOCKING, COUNTER, TODO, BANK];
+pub const ALL: [Guest; 10] = [SQL, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, COUNTER, TODO, BANK];
 
 impl Guest {
     /// The component.

@@ -9,12 +9,14 @@ pub mod values;
 pub mod answer;
 pub mod client;
 pub mod raw_request;
+pub mod connection;
 pub mod run_folder;
 pub mod control_plane;
 pub mod object;
 pub mod node;
 
 pub use answer::{Answer, ErrorRecord, Outcome};
+pub use connection::{Chunk, Connection};
 pub use control_plane::ControlPlane;
 pub use eventually::eventually;
 pub use guest::Guest;

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use durabo_model::limits::ObjectLimits;
+use durabo_model::limits::{HttpLimits, ObjectLimits};
 use durabo_server::{Durability, Node, NodeConfig};
 
 use crate::client::Client;
+use crate::connection::Connection;
 use crate::control_plane::ControlPlane;
 use crate::guest::{self, Guest};
 use crate::object::Object;
@@ -25,6 +26,8 @@ const SEGMENT_BYTES: u64 = 2 * 1024 * 1024;
 pub struct TestConfig {
     /// Capacities and times.
     pub limits: ObjectLimits,
+    /// What clients may take.
+    pub http_limits: HttpLimits,
     /// Size of a segment of the log, in bytes.
     pub log_segment_bytes: u64,
     /// What "durable" means.
@@ -35,6 +38,7 @@ impl Default for TestConfig {
     fn default() -> Self {
         Self {
             limits: ObjectLimits::default(),
+            http_limits: HttpLimits::default(),
             log_segment_bytes: SEGMENT_BYTES,
             durability: Durability::Strict,
         }
@@ -42,6 +46,13 @@ impl Default for TestConfig {
 }
 
 impl TestConfig {
+    /// The defaults with other limits for clients.
+    pub fn with_http_limits(change: impl FnOnce(&mut HttpLimits)) -> Self {
+        let mut config = Self::default();
+        change(&mut config.http_limits);
+        config
+    }
+
     /// The defaults with other limits.
     pub fn with_limits(change: impl FnOnce(&mut ObjectLimits)) -> Self {
         let mut config = Self::default();
@@ -103,6 +114,7 @@ impl TestNode {
         config.listen.set_port(0);
         config.control.set_port(0);
         config.limits = self.config.limits.clone();
+        config.http_limits = self.config.http_limits.clone();
         config.log_segment_bytes = self.config.log_segment_bytes;
         config.durability = self.config.durability;
         let node = Node::start(config).unwrap_or_else(|error| panic!("starting a node: {error:?}"));
@@ -152,6 +164,11 @@ impl TestNode {
     /// The object of a guest's class behind a segment.
     pub fn object(&self, guest: Guest, class: &str, segment: &str) -> Object {
         Object::new(self.client(), self.control(), (guest.app, class, segment))
+    }
+
+    /// A connection to the data plane.
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.listen_address())
     }
 
     /// An object of a guest's class that no other test knows.

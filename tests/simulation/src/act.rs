@@ -39,6 +39,12 @@ pub enum Act {
     Reply,
     /// Resets the object, with a text.
     Abort,
+    /// Answers now with a body in pieces, and goes on; the body ends with the acts.
+    Open,
+    /// Writes a piece of that body: all numbers that the object holds.
+    Piece,
+    /// Waits until all pieces have left.
+    Left,
 }
 
 /// The event that makes the fake guest perform `acts` and then answer with all numbers it holds.
@@ -49,6 +55,11 @@ pub fn event(acts: &[Act]) -> Event {
 /// The numbers in an answer.
 pub fn numbers(reply: &Reply) -> Vec<u64> {
     let Reply::Rpc(bytes) = reply else { panic!("no RPC reply: {reply:?}") };
+    numbers_in(bytes)
+}
+
+/// The numbers in an answer's bytes, or in a piece.
+pub fn numbers_in(bytes: &[u8]) -> Vec<u64> {
     let number = |eight: &[u8]| u64::from_le_bytes(eight.try_into().expect("eight bytes"));
     bytes.chunks_exact(8).map(number).collect()
 }
@@ -82,6 +93,9 @@ fn encode(acts: &[Act]) -> Vec<u8> {
             Act::Reply => (13, 0, 0, Vec::new()),
             Act::Abort => (14, 0, 0, Vec::new()),
             Act::Pause(rounds) => (15, *rounds, 0, Vec::new()),
+            Act::Open => (16, 0, 0, Vec::new()),
+            Act::Piece => (17, 0, 0, Vec::new()),
+            Act::Left => (18, 0, 0, Vec::new()),
         };
         bytes.push(code);
         bytes.extend_from_slice(&first.to_le_bytes());
@@ -118,7 +132,10 @@ fn decode(mut bytes: &[u8]) -> Vec<Act> {
             12 => Act::Leave,
             13 => Act::Reply,
             14 => Act::Abort,
-            _ => Act::Pause(first),
+            15 => Act::Pause(first),
+            16 => Act::Open,
+            17 => Act::Piece,
+            _ => Act::Left,
         });
     }
     acts

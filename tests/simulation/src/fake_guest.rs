@@ -12,8 +12,9 @@ use std::task::{Context, Poll};
 use durabo_changelog::seeded::Seeded;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
+use durabo_objects::body::{Body, PieceWriter, channel};
 use durabo_objects::context::ObjectContext;
-use durabo_objects::event::{Event, EventId, Outcome, Reply};
+use durabo_objects::event::{Event, EventId, HttpResponse, Outcome, Reply};
 use durabo_objects::event_loop::{GuestCalls, run_events};
 use durabo_objects::guest::{BoxFuture, Guest, GuestExit, GuestLoader};
 use durabo_objects::input_gate::Section;
@@ -93,6 +94,7 @@ impl GuestCalls for FakeCalls<'_> {
             stubs: HashMap::new(),
             calls: Vec::new(),
             sections: Vec::new(),
+            body: None,
         };
         self.0.spawn(handler.perform(acts(&event)));
         match outcome.await {
@@ -115,11 +117,20 @@ struct Handler {
     stubs: HashMap<u64, Stub>,
     calls: Vec<Asked<Outcome>>,
     sections: Vec<Section>,
+    body: Option<PieceWriter>,
 }
 
 impl Handler {
     async fn perform(mut self, acts: Vec<Act>) {
-        let outcome = self.run(acts).await.and_then(|()| read(&self.engine()));
+        let outcome = self.run(acts).await;
+        if let Some(body) = self.body.take() {
+            let end = outcome.clone();
+            body.close();
+            self.engine().with_context(|context| {
+                context.release(Box::new(move |leave| body.end(leave.and(end))));
+            });
+        }
+        let outcome = outcome.and_then(|()| read(&self.engine()));
         self.answer(outcome);
     }
 
@@ -158,6 +169,17 @@ impl Handler {
                 Act::NewStubs => self.stubs.clear(),
                 Act::Enter => self.enter().await?,
                 Act::Leave => drop(self.sections.pop()),
+                Act::Open => {
+                    let (writer, pieces) = channel();
+                    self.body = Some(writer);
+                    let body = Body::Pieces(pieces);
+                    self.answer(Ok(Reply::Fetch(HttpResponse { status: 200, headers: Vec::new(), body })));
+                }
+                Act::Piece => self.piece()?,
+                Act::Left => {
+                    let body = self.body.clone().expect("a body is open");
+                    self.wait(async move { poll_fn(|cx| body.poll_left(cx)).await }).await;
+                }
                 Act::Reply => {
                     let numbers = read(&engine);
                     self.answer(numbers);
@@ -182,6 +204,20 @@ impl Handler {
             context.call(stub, import, Some(self.event), event(acts))
         })?;
         self.calls.push(engine.import(call.outcome()));
+        Ok(())
+    }
+
+    /// Writes a piece, which leaves when its turn says so.
+    fn piece(&self) -> Result<(), Failure> {
+        let (engine, writer) = (self.engine(), self.body.clone().expect("a body is open"));
+        let Reply::Rpc(piece) = read(&engine)? else { unreachable!("numbers are read as an RPC reply") };
+        writer.take(piece.len());
+        engine.with_context(|context| {
+            context.release(Box::new(move |leave| match leave {
+                Ok(()) => writer.let_out(piece),
+                Err(failure) => writer.end(Err(failure)),
+            }));
+        });
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //! come from no foreign page, and carry the token, before anything is looked at.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -33,6 +34,9 @@ const DIGEST: &str = "x-durabo-digest";
 
 /// Largest body of requests other than uploads, in bytes: a statement with all its bindings.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Longest silence while a body is awaited.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What the control plane is made of.
 pub struct ControlConfig {
@@ -263,7 +267,7 @@ fn class_target(config: &ControlConfig, request: &Request) -> Result<Arc<ClassTa
 
 async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
     let (parts, body) = request.into_parts();
-    read_body(&parts.headers, body, bytes_max).await.map_err(|fault| match fault {
+    read_body(&parts.headers, body, bytes_max, SILENCE_MAX).await.map_err(|fault| match fault {
         BodyFault::TooLarge(declared) => {
             let size = declared.map_or_else(|| "longer".to_owned(), |bytes| format!("{bytes} bytes"));
             refuse(ErrorCode::BodyTooLarge, format!("the body is {size}, the limit is {bytes_max} bytes"))

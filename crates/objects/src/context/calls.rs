@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::{NextEvent, ObjectContext};
 use crate::address::ObjectAddress;
 use crate::call_chain::{CallChain, Caller};
-use crate::event::{Delivery, Event, EventId, Outcome, Work};
+use crate::event::{Delivery, Event, EventId, Origin, Outcome, Work};
 use crate::import::Import;
 use crate::outbound::{OnItsWay, Stub};
 use crate::output_gate::Effect;
@@ -75,11 +75,7 @@ impl ObjectContext {
                     return Err(Failure::new(ErrorCode::LimitExceeded, rpc::too_large(args.len())));
                 }
             }
-            Event::Fetch(request) if request.body.len() > limits::BODY_BYTES_MAX => {
-                let (bytes, max) = (request.body.len(), limits::BODY_BYTES_MAX);
-                let text = format!("the body is {bytes} bytes, the limit is {max} bytes; send it in parts");
-                return Err(Failure::new(ErrorCode::LimitExceeded, text));
-            }
+            // What is given whole was checked when it was taken over; a body in pieces has no limit.
             Event::Fetch(_) => {}
         }
         let chain = self.chain_of(event).then(self.caller(event, &import))?;
@@ -94,7 +90,8 @@ impl ObjectContext {
         let (reply, outcome) = oneshot::channel();
         let trace = event.and_then(|event| self.trace(event));
         let id = self.node.counters.next_event();
-        let delivery = Delivery { id, work: Work::Event(call), trace, chain, reply };
+        let origin = Origin { trace, chain, ..Origin::default() };
+        let delivery = Delivery { id, work: Work::Event(call), origin, reply };
         let on_its_way = OnItsWay { _import: import.under_way(), _bytes: held };
         let line = stub.clone();
         let depart = Box::new(move |leave: Result<(), Failure>| match leave {
@@ -114,8 +111,8 @@ impl ObjectContext {
     /// Who waits for the code that runs as `event`. A constructor runs for the event that waits longest.
     fn chain_of(&self, event: Option<EventId>) -> CallChain {
         let waiting = match event {
-            Some(event) => self.in_flight.get(&event).map(|event| &event.chain),
-            None if !self.has_started => self.mailbox.first().map(|delivery| &delivery.chain),
+            Some(event) => self.in_flight.get(&event).map(|event| &event.origin.chain),
+            None if !self.has_started => self.mailbox.first().map(|delivery| &delivery.origin.chain),
             None => None,
         };
         waiting.cloned().unwrap_or_default()
@@ -126,7 +123,8 @@ impl ObjectContext {
         let waiting = self.mailbox.poll_returning(cx).len();
         for _ in 0..waiting {
             let Some(delivery) = self.mailbox.poll_returning(cx).pop_front() else { return };
-            let why = delivery.chain.last_of(&self.identity.key).and_then(|caller| self.busy_with(caller));
+            let why =
+                delivery.origin.chain.last_of(&self.identity.key).and_then(|caller| self.busy_with(caller));
             let Some(why) = why else {
                 self.mailbox.poll_returning(cx).push_back(delivery);
                 continue;
@@ -169,8 +167,9 @@ impl ObjectContext {
         let epoch = self.history.epoch();
         let key = self.identity.key;
         let returning = self.mailbox.poll_returning(cx);
-        let is_ours =
-            |delivery: &Delivery| delivery.chain.last_of(&key).is_some_and(|caller| caller.epoch == epoch);
+        let is_ours = |delivery: &Delivery| {
+            delivery.origin.chain.last_of(&key).is_some_and(|caller| caller.epoch == epoch)
+        };
         let at = returning.iter().position(is_ours)?;
         let delivery = returning.remove(at)?;
         self.mailbox.taken_back(&delivery);

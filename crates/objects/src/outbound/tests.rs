@@ -12,8 +12,7 @@ use futures::FutureExt;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::call_chain::CallChain;
-use crate::event::{Event, EventId, Outcome, Work};
+use crate::event::{Event, EventId, Origin, Outcome, Work};
 use crate::unfinished::UnfinishedImports;
 
 /// A mailbox that notes what it gets, has room or not, and keeps tasks for the test to run.
@@ -63,8 +62,8 @@ fn stub(post: &Arc<FakePost>) -> Stub {
 fn send(stub: &Stub, id: u64) -> oneshot::Receiver<Outcome> {
     let (reply, outcome) = oneshot::channel();
     let event = Event::Rpc { method: "m".to_owned(), args: bytes::Bytes::new() };
-    let chain = CallChain::default();
-    let delivery = Delivery { id: EventId(id), work: Work::Event(event), trace: None, chain, reply };
+    let origin = Origin::default();
+    let delivery = Delivery { id: EventId(id), work: Work::Event(event), origin, reply };
     let imports = UnfinishedImports::default();
     let import = Arc::new(imports.begin(1).expect("room"));
     let bytes = imports.hold_call(0, 1).expect("room");

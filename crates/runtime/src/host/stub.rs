@@ -90,15 +90,16 @@ impl HostStubWithStore<GuestState> for HasSelf<GuestState> {
         stub: Resource<Stub>,
         request: Request,
     ) -> Answer<Response> {
-        let request = match request_of_guest(request) {
+        let request = match accessor.with(|host| request_of_guest(host, request))? {
             Ok(request) => request,
             Err(failure) => return Ok(Err(failure_record::to_guest(failure))),
         };
-        Ok(match outcome(begin(accessor, stub, Event::Fetch(request))?).await {
-            Ok(Reply::Fetch(response)) => Ok(response_to_guest(response)),
+        let answer = match outcome(begin(accessor, stub, Event::Fetch(request))?).await {
+            Ok(Reply::Fetch(response)) => accessor.with(|host| response_to_guest(host, response))?,
             Ok(other) => unreachable!("BUG: a request was answered with {other:?}"),
-            Err(failure) => Err(failure_record::to_guest(failure)),
-        })
+            Err(failure) => Err(failure),
+        };
+        Ok(answer.map_err(failure_record::to_guest))
     }
 }
 
