@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use durabo_model::description::{ClassDescription, ComponentDescription};
+use durabo_model::egress::EgressRules;
 use durabo_model::name::AppName;
 use durabo_model::object::NamespaceNumber;
 use durabo_model::object_id::NamespaceKey;
@@ -40,6 +41,8 @@ pub struct DeployRequest {
     pub digest: ComponentDigest,
     /// Its classes: from its own description, or as the author named them.
     pub description: ComponentDescription,
+    /// Where its objects may send requests.
+    pub egress: EgressRules,
     /// Time of the deployment.
     pub now: Timestamp,
 }
@@ -49,7 +52,7 @@ pub struct DeployRequest {
 pub struct Deployed {
     /// The app's current deployment.
     pub deployment: DeploymentRecord,
-    /// False if the app ran these very bytes with these very classes already: nothing was done.
+    /// False if the app ran these very bytes with these very classes and rules already: nothing was done.
     pub changed: bool,
     /// Namespaces whose objects must restart with the new code (LC-13); empty if nothing was done.
     pub restarted: Vec<NamespaceNumber>,
@@ -89,7 +92,7 @@ impl Catalog {
 
     /// Makes a component the current deployment of an app. On return it is on disk and in the snapshot.
     ///
-    /// The same component with the same classes again is accepted and changes nothing. Refused is a
+    /// The same component with the same classes and rules again is accepted and changes nothing. Refused is a
     /// component without classes, and one that lacks a class of the current deployment of which
     /// `has_objects` says that it has some.
     pub fn deploy(
@@ -97,7 +100,7 @@ impl Catalog {
         request: DeployRequest,
         has_objects: &dyn Fn(NamespaceNumber) -> bool,
     ) -> Result<Deployed, CatalogError> {
-        let DeployRequest { app, digest, description, now } = request;
+        let DeployRequest { app, digest, description, egress, now } = request;
         if description.classes.is_empty() {
             return Err(CatalogError::NoClasses(digest));
         }
@@ -107,7 +110,7 @@ impl Catalog {
         let mut connection = self.connection();
         let current = records::current_deployment(&connection, &app)?;
         if let Some(current) = &current {
-            if current.digest == digest && current.description == description {
+            if (current.digest, &current.description, &current.egress) == (digest, &description, &egress) {
                 return Ok(Deployed { deployment: current.clone(), changed: false, restarted: Vec::new() });
             }
             let known = records::namespaces_of(&connection, &app)?;
@@ -126,7 +129,8 @@ impl Catalog {
             }
         }
         let number = current.map_or(1, |current| current.number + 1);
-        let deployment = DeploymentRecord { app, number, digest, component_bytes, description, created: now };
+        let deployment =
+            DeploymentRecord { app, number, digest, component_bytes, description, created: now, egress };
         store(&mut connection, &deployment)?;
         let snapshot = Arc::new(read_snapshot(&connection)?);
         let app = deployment.app.as_str();
@@ -173,6 +177,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, CatalogError> {
         namespaces.iter().map(|space| ((&space.app, &space.class), space)).collect();
     let mut apps = Vec::new();
     for deployment in records::current_deployments(connection)? {
+        let egress = Arc::new(deployment.egress.clone());
         let mut classes = Vec::new();
         for class in &deployment.description.classes {
             let Some(space) = by_class.get(&(&deployment.app, &class.name)) else {
@@ -181,7 +186,7 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, CatalogError> {
                     reason: format!("class `{}` has no namespace", class.name),
                 });
             };
-            classes.push(class_target(&deployment, class, space));
+            classes.push(class_target(&deployment, class, space, &egress));
         }
         let name = (deployment.app, deployment.number);
         apps.push(DeployedApp::new(name, deployment.digest, deployment.created, classes));
@@ -189,7 +194,12 @@ fn read_snapshot(connection: &Connection) -> Result<Snapshot, CatalogError> {
     Ok(Snapshot::new(apps, namespaces))
 }
 
-fn class_target(deployment: &DeploymentRecord, class: &ClassDescription, space: &Namespace) -> ClassTarget {
+fn class_target(
+    deployment: &DeploymentRecord,
+    class: &ClassDescription,
+    space: &Namespace,
+    egress: &Arc<EgressRules>,
+) -> ClassTarget {
     ClassTarget {
         app: deployment.app.clone(),
         class: class.name.clone(),
@@ -197,6 +207,7 @@ fn class_target(deployment: &DeploymentRecord, class: &ClassDescription, space: 
         key: NamespaceKey::new(&space.key),
         deployment: deployment.number,
         digest: deployment.digest,
+        egress: Arc::clone(egress),
         exposed: !deployment.description.entry,
         description: class.clone(),
     }
@@ -232,6 +243,7 @@ mod tests {
             app: AppName::new(app).expect("app"),
             digest,
             description: ComponentDescription { classes: classes.collect(), entry: false },
+            egress: EgressRules::default(),
             now: Timestamp(1000),
         }
     }
@@ -271,6 +283,21 @@ mod tests {
         assert_eq!(again.deployment, first.deployment);
         let other = catalog.deploy(request(&catalog, "demo", "v1", &["A", "B"]), NO_OBJECTS).expect("other");
         assert!(other.changed && other.deployment.number == 2);
+    }
+
+    #[test]
+    fn other_rules_for_requests_are_another_deployment_and_reach_every_class() {
+        let (folder, catalog) = open();
+        catalog.deploy(request(&catalog, "demo", "v1", &["A"]), NO_OBJECTS).expect("first");
+        let mut request = request(&catalog, "demo", "v1", &["A"]);
+        request.egress = EgressRules::parse(["api.example.com:443"]).expect("rules");
+        let deployed = catalog.deploy(request.clone(), NO_OBJECTS).expect("second");
+        assert!(deployed.changed && deployed.deployment.number == 2 && deployed.restarted.len() == 1);
+        assert!(!catalog.deploy(request.clone(), NO_OBJECTS).expect("again").changed);
+        drop(catalog);
+        let catalog = Catalog::open(folder.path()).expect("again");
+        let snapshot = catalog.snapshot();
+        assert_eq!(*snapshot.class_target("demo", "A").expect("target").egress, request.egress);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use durabo_model::description::{ClassDescription, Handler};
+use durabo_model::egress::EgressRules;
 use durabo_model::name::{AppName, ClassName};
 use durabo_model::object::NamespaceNumber;
 use durabo_model::object_id::NamespaceKey;
@@ -31,6 +32,8 @@ pub struct ClassTarget {
     pub deployment: u32,
     /// Component that holds the code.
     pub digest: ComponentDigest,
+    /// Where its objects may send requests.
+    pub egress: Arc<EgressRules>,
     /// Whether outsiders may address its objects: not if the app has an entry.
     pub exposed: bool,
     /// What the component says about it.

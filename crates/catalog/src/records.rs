@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use durabo_model::description::ComponentDescription;
+use durabo_model::egress::EgressRules;
 use durabo_model::name::{AppName, ClassName};
 use durabo_model::object::NamespaceNumber;
 use durabo_model::time::Timestamp;
@@ -29,15 +30,25 @@ pub struct DeploymentRecord {
     pub description: ComponentDescription,
     /// When it was made.
     pub created: Timestamp,
+    /// Where its objects may send requests.
+    pub egress: EgressRules,
 }
 
-const COLUMNS: &str = "app, number, digest, component_bytes, description, created_ms";
+const COLUMNS: &str = "app, number, digest, component_bytes, description, created_ms, egress";
 
 /// A row before its texts are checked: SQLite's closure may only fail with SQLite's errors.
-type RawDeployment = (String, u32, [u8; 32], u64, String, u64);
+type RawDeployment = (String, u32, [u8; 32], u64, String, u64, String);
 
 fn raw_deployment(row: &Row<'_>) -> rusqlite::Result<RawDeployment> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, unsigned(row, 3)?, row.get(4)?, unsigned(row, 5)?))
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        unsigned(row, 3)?,
+        row.get(4)?,
+        unsigned(row, 5)?,
+        row.get(6)?,
+    ))
 }
 
 fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
@@ -45,9 +56,10 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 fn deployment(raw: RawDeployment) -> Result<DeploymentRecord, CatalogError> {
-    let (app, number, digest, component_bytes, description, created_ms) = raw;
+    let (app, number, digest, component_bytes, description, created_ms, egress) = raw;
     let damaged =
         |reason: String| CatalogError::Damaged { what: format!("deployment {number} of `{app}`"), reason };
+    let egress: Vec<String> = serde_json::from_str(&egress).map_err(|error| damaged(error.to_string()))?;
     Ok(DeploymentRecord {
         app: AppName::new(app.as_str()).map_err(|error| damaged(error.to_string()))?,
         number,
@@ -55,6 +67,7 @@ fn deployment(raw: RawDeployment) -> Result<DeploymentRecord, CatalogError> {
         component_bytes,
         description: serde_json::from_str(&description).map_err(|error| damaged(error.to_string()))?,
         created: Timestamp(created_ms),
+        egress: EgressRules::parse(egress).map_err(|error| damaged(error.to_string()))?,
     })
 }
 
@@ -103,19 +116,22 @@ pub fn digests(connection: &Connection) -> Result<HashSet<ComponentDigest>, Cata
 
 /// Stores a new deployment.
 pub fn insert_deployment(connection: &Connection, record: &DeploymentRecord) -> Result<(), CatalogError> {
-    let description = serde_json::to_string(&record.description).map_err(|error| CatalogError::Damaged {
+    let damaged = |error: serde_json::Error| CatalogError::Damaged {
         what: format!("deployment {} of `{}`", record.number, record.app),
         reason: error.to_string(),
-    })?;
+    };
+    let description = serde_json::to_string(&record.description).map_err(damaged)?;
+    let egress = serde_json::to_string(record.egress.texts()).map_err(damaged)?;
     let values = params![
         record.app.as_str(),
         record.number,
         record.digest.as_bytes(),
         record.component_bytes.cast_signed(),
         description,
-        record.created.0.cast_signed()
+        record.created.0.cast_signed(),
+        egress
     ];
-    let query = format!("INSERT INTO deployments ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+    let query = format!("INSERT INTO deployments ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     connection.execute(&query, values).map_err(CatalogError::sqlite("storing the deployment"))?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The tables of `catalog.sqlite` and the version of their form.
 //!
-//! A file of a newer form is refused before anything in it is touched; an older one will be migrated
-//! here. The file is private to the node, in WAL mode, and each transaction is synced.
+//! A file of a newer form is refused before anything in it is touched; an older one is migrated here, and a
+//! copy of what it was is kept beside it. The file is private to the node, in WAL mode, and each transaction is synced.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::error::CatalogError;
 
 /// Version of the form that this code reads and writes, kept in `user_version`.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// `durb` in ASCII: tells a catalog from any other database, kept in `application_id`.
 const APPLICATION_ID: i64 = 0x6475_7262;
@@ -35,6 +35,7 @@ const TABLES: &str = "
         component_bytes INTEGER NOT NULL,
         description TEXT NOT NULL,
         created_ms INTEGER NOT NULL,
+        egress TEXT NOT NULL DEFAULT '[]',
         PRIMARY KEY (app, number)
     ) STRICT, WITHOUT ROWID;
 ";
@@ -52,6 +53,7 @@ pub fn open(path: &Path) -> Result<Connection, CatalogError> {
     check_version(&connection, path)?;
     settings(&connection).map_err(CatalogError::sqlite("setting up the catalog"))?;
     create(&mut connection).map_err(CatalogError::sqlite("creating the catalog's tables"))?;
+    migrate(&mut connection, path)?;
     Ok(connection)
 }
 
@@ -92,6 +94,34 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
+/// Brings an older form up to the present one, after a copy was made.
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), CatalogError> {
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(CatalogError::sqlite("reading the catalog's version"))?;
+    if version == VERSION {
+        return Ok(());
+    }
+    let copy = path.with_extension(format!("sqlite.v{version}"));
+    // One that a crash in the midst of this has left may be half a copy.
+    match std::fs::remove_file(&copy) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(CatalogError::io("replacing an older copy", &copy)(error));
+        }
+        _ => {}
+    }
+    let text = copy.to_string_lossy();
+    connection.execute("VACUUM INTO ?1", [&*text]).map_err(CatalogError::sqlite("copying the catalog"))?;
+    to_version_2(connection).map_err(CatalogError::sqlite("migrating the catalog"))
+}
+
+fn to_version_2(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = begin(connection)?;
+    transaction.execute_batch("ALTER TABLE deployments ADD COLUMN egress TEXT NOT NULL DEFAULT '[]'")?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
 /// Begins a transaction that will write.
 pub fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
@@ -122,11 +152,36 @@ mod tests {
         let path = folder.path().join("catalog.sqlite");
         open(&path).expect("new").pragma_update(None, "user_version", 7).expect("raise");
         let error = open(&path).expect_err("newer");
-        assert!(error.to_string().contains("has schema 7, this version reads schemas up to 1"), "{error}");
+        assert!(error.to_string().contains("has schema 7, this version reads schemas up to 2"), "{error}");
         let version: i64 = Connection::open(&path)
             .and_then(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
             .expect("version");
         assert_eq!(version, 7);
+    }
+
+    #[test]
+    fn a_file_of_the_first_form_is_migrated_and_a_copy_of_it_kept() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("catalog.sqlite");
+        let old = open(&path).expect("new");
+        old.execute_batch(
+            "ALTER TABLE deployments DROP COLUMN egress;
+             INSERT INTO deployments VALUES ('demo', 1, x'00', 1, '{}', 0);
+             PRAGMA user_version = 1",
+        )
+        .expect("an old file");
+        drop(old);
+        std::fs::write(folder.path().join("catalog.sqlite.v1"), "half a copy").expect("a leftover");
+        let migrated = open(&path).expect("migrated");
+        let egress: String =
+            migrated.query_row("SELECT egress FROM deployments", [], |row| row.get(0)).expect("a row");
+        assert_eq!(egress, "[]");
+        let copy = Connection::open(folder.path().join("catalog.sqlite.v1")).expect("a copy");
+        let version: i64 = copy.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version");
+        let apps: i64 =
+            copy.query_row("SELECT count(*) FROM deployments", [], |row| row.get(0)).expect("rows");
+        assert_eq!((version, apps), (1, 1));
+        assert!(open(&path).is_ok(), "again");
     }
 
     #[test]

@@ -10,9 +10,11 @@ use anyhow::Context;
 use clap::Args;
 use durabo_model::limits::COMPONENT_BYTES_MAX;
 use durabo_model::name::{AppName, ClassName};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use crate::client::{Client, ControlArgs};
+use crate::config_file::AppConfig;
 use crate::output::{Output, Progress, size};
 use crate::refusal::Refusal;
 
@@ -30,6 +32,10 @@ pub struct DeployArgs {
     #[arg(long = "class", value_name = "CLASS", value_parser = |text: &str| ClassName::new(text))]
     classes: Vec<ClassName>,
 
+    /// Configuration of the app [default: `durabo.toml` beside the component, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     #[command(flatten)]
     control: ControlArgs,
 }
@@ -41,6 +47,7 @@ struct Report {
     deployment: u32,
     digest: String,
     classes: Vec<Class>,
+    egress: Vec<String>,
     changed: bool,
     notes: Vec<String>,
 }
@@ -60,12 +67,14 @@ struct Method {
 /// Runs the command.
 pub fn run(args: &DeployArgs, output: Output) -> anyhow::Result<()> {
     let client = Client::of_control_plane(&args.control)?;
+    let config = match &args.config {
+        Some(path) => AppConfig::read(path)?,
+        None => AppConfig::beside(&args.file)?,
+    };
     let (mut component, bytes) = open(args)?;
     let progress = Progress::new(output);
     let mut reader = Upload { inner: &mut component, progress: &progress, sent: 0, bytes };
-    let classes: Vec<String> = args.classes.iter().map(|class| format!("class={class}")).collect();
-    let query = if classes.is_empty() { String::new() } else { format!("?{}", classes.join("&")) };
-    let path = format!("/v1/apps/{}/deployments{query}", args.app);
+    let path = format!("/v1/apps/{}/deployments{}", args.app, query(&args.classes, &config));
     let answer = client.upload(&path, &mut reader, bytes);
     drop(progress);
     let answer = answer?;
@@ -75,6 +84,15 @@ pub fn run(args: &DeployArgs, output: Output) -> anyhow::Result<()> {
     }
     show(&report, output)?;
     Ok(())
+}
+
+/// What goes along with the component.
+fn query(classes: &[ClassName], config: &AppConfig) -> String {
+    let classes = classes.iter().map(|class| format!("class={class}"));
+    let rules = config.egress.texts().iter();
+    let rules = rules.map(|rule| format!("egress={}", utf8_percent_encode(rule, NON_ALPHANUMERIC)));
+    let parts: Vec<String> = classes.chain(rules).collect();
+    if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
 }
 
 fn open(args: &DeployArgs) -> anyhow::Result<(File, u64)> {
@@ -108,6 +126,9 @@ fn show(report: &Report, output: Output) -> io::Result<()> {
         let calls =
             if methods.is_empty() { String::new() } else { format!("; methods: {}", methods.join(", ")) };
         output.line(&format!("  {} ({}){calls}", class.name, class.handlers.join(", ")))?;
+    }
+    if !report.egress.is_empty() {
+        output.line(&format!("  may send requests to {}", report.egress.join(", ")))?;
     }
     report.notes.iter().try_for_each(|note| output.line(&format!("note: {note}")))
 }

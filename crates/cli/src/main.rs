@@ -10,6 +10,7 @@ mod target;
 mod client;
 mod running;
 mod serve;
+mod config_file;
 mod deploy;
 mod call;
 mod apps;

@@ -64,6 +64,10 @@ error_codes! {
     BodyTooLarge = "body-too-large", LimitExceeded, 413;
     /// A body ended before it was whole: its sender left, fell silent, or gave up.
     BodyBroken = "body-broken", Disconnected, 502;
+    /// The app's egress rules do not allow a request to the outside.
+    EgressDenied = "egress-denied", Denied, 403;
+    /// A request to the outside could not be sent, or got no response.
+    OutgoingFailed = "outgoing-failed", Disconnected, 502;
     /// The upload is not a component that this node can run.
     InvalidComponent = "invalid-component", InvalidArgument, 422;
     /// A deployment contradicts what is there.

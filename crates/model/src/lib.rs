@@ -14,4 +14,5 @@ pub mod failure;
 pub mod rpc;
 pub mod name;
 pub mod object;
+pub mod egress;
 pub mod description;

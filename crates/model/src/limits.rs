@@ -33,6 +33,9 @@ pub const PIECE_BYTES_COUNTED_MIN: usize = 256;
 /// All header names and values of one request together, in bytes.
 pub const HEADERS_BYTES_MAX: usize = 64 * 1024;
 
+/// Most egress rules of one app; each request looks through them.
+pub const EGRESS_RULES_MAX: usize = 100;
+
 /// Largest component that may be uploaded, in bytes. A Python component is about 20 MB.
 pub const COMPONENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -137,6 +140,9 @@ pub struct ObjectLimits {
     /// Bodies in pieces that one instance may have open, of requests and responses together; beyond it a
     /// request is answered with `overloaded`. Each may hold [`PIECES_BYTES_MAX`] on the host's side.
     pub bodies_open_max: usize,
+    /// Requests of one event to the outside that wait for the head of their response at once; further ones
+    /// wait for their turn (LC-14).
+    pub requests_at_once_max: usize,
     /// An object takes no further event while so many of its answers and other outputs wait for the disk.
     /// Stops clients from piling up answers while it stalls: an event that has returned is no longer
     /// counted in flight.
@@ -190,6 +196,7 @@ impl Default for ObjectLimits {
             imports_while_taking_max: 1000,
             imports_unfinished_max: 10_000,
             bodies_open_max: 1000,
+            requests_at_once_max: 6,
             outputs_held_max: 4096,
             outputs_held_bytes_max: 64 * 1024 * 1024,
             node_outputs_held_bytes_max: 512 * 1024 * 1024,
@@ -238,6 +245,28 @@ impl Default for HttpLimits {
             write_timeout: Duration::from_secs(60),
             body_silence_max: Duration::from_secs(60),
             request_body_bytes_max: 1024 * 1024 * 1024,
+        }
+    }
+}
+
+/// What requests of objects to the outside may take, with the defaults.
+#[derive(Debug, Clone)]
+pub struct OutgoingLimits {
+    /// Time to find the host's address, connect, and agree on encryption.
+    pub connect_timeout: Duration,
+    /// Time without any progress until the head of the response is there; what the object itself takes to
+    /// write its request does not count. Stops servers that accept and never answer.
+    pub head_timeout: Duration,
+    /// Longest silence while more of a response's body is awaited.
+    pub body_silence_max: Duration,
+}
+
+impl Default for OutgoingLimits {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(60),
+            body_silence_max: Duration::from_secs(60),
         }
     }
 }

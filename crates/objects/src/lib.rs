@@ -29,6 +29,7 @@ mod history;
 mod back_off;
 pub mod context;
 pub mod guest;
+pub mod outside;
 pub mod event_loop;
 pub mod placement;
 mod registry;

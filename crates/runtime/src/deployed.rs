@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use durabo_model::egress::EgressRules;
 use durabo_model::failure::Failure;
 use durabo_model::name::ClassName;
 use durabo_model::object::NamespaceNumber;
@@ -23,6 +24,8 @@ pub struct DeployedClass {
     pub component: Arc<CompiledComponent>,
     /// What the deployment hands to it.
     pub bindings: Arc<EnvBindings>,
+    /// Where its objects may send requests.
+    pub egress: Arc<EgressRules>,
 }
 
 /// Knows what is deployed.

@@ -10,6 +10,7 @@ use durabo_model::failure::Failure;
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event_loop::run_events;
 use durabo_objects::guest::{BoxFuture, Guest, GuestExit, GuestLoader};
+use durabo_objects::outside::Outside;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::calls::{InstanceCalls, InstanceExports};
@@ -17,6 +18,7 @@ use crate::cpu_time::Ticker;
 use crate::deployed::{DeployedClass, DeployedClasses};
 use crate::ending::CpuExhausted;
 use crate::engine::GuestEngine;
+use crate::outside_access::OutsideAccess;
 use crate::reset_reason::{cpu_exhausted, reset_reason};
 use crate::state::GuestState;
 
@@ -31,12 +33,13 @@ const COMPONENT_HANDLES_MAX: usize = 100_000;
 pub struct WasmLoader {
     engine: GuestEngine,
     classes: Arc<dyn DeployedClasses>,
+    outside: Arc<dyn Outside>,
 }
 
 impl WasmLoader {
-    /// A loader that asks `classes` each time an object starts.
-    pub fn new(engine: GuestEngine, classes: Arc<dyn DeployedClasses>) -> Self {
-        Self { engine, classes }
+    /// A loader that asks `classes` each time an object starts, and sends its requests by `outside`.
+    pub fn new(engine: GuestEngine, classes: Arc<dyn DeployedClasses>, outside: Arc<dyn Outside>) -> Self {
+        Self { engine, classes, outside }
     }
 }
 
@@ -49,8 +52,10 @@ impl GuestLoader for WasmLoader {
         if !class.component.facts().suspends {
             context.set_blocking();
         }
-        let state =
-            GuestState::new(context, &self.engine, class.component.costs.clone(), class.bindings.clone());
+        let at_once_max = context.limits().requests_at_once_max;
+        let outside = OutsideAccess::new(self.outside.clone(), class.egress.clone(), at_once_max);
+        let (costs, bindings) = (class.component.costs.clone(), class.bindings.clone());
+        let state = GuestState::new(context, &self.engine, costs, bindings, outside);
         let store = new_store(&self.engine, state);
         Ok(Box::new(WasmGuest { store, class, ticker: self.engine.ticker().clone() }))
     }

@@ -24,7 +24,7 @@ pub fn request_to_guest<S: AsContextMut<Data = GuestState>>(
     Ok(body_to_guest(store, body)?.map(|body| Request { method, url, headers, body }))
 }
 
-/// A request that the guest sends to another object, unchanged (ST-13), or why it is none.
+/// A request that the guest sends to another object or to the outside, unchanged (ST-13), or why it is none.
 pub fn request_of_guest<S: AsContextMut<Data = GuestState>>(
     mut store: S,
     request: Request,
@@ -41,7 +41,7 @@ pub fn request_of_guest<S: AsContextMut<Data = GuestState>>(
     Ok(body_of_guest(store, body)?.map(|body| HttpRequest { method, url, headers, body: body.body }))
 }
 
-/// A response of another object, unchanged (ST-13). Refused if no further body may be open.
+/// A response of another object or from outside, unchanged (ST-13). Refused if no further body may be open.
 pub fn response_to_guest<S: AsContextMut<Data = GuestState>>(
     store: S,
     response: HttpResponse,

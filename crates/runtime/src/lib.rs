@@ -6,6 +6,7 @@
 pub mod error;
 pub mod component_facts;
 mod memory_limit;
+mod outside_access;
 mod cpu_time;
 mod hog_permits;
 mod statement_costs;
@@ -25,6 +26,7 @@ mod body_in;
 mod body_out;
 mod collect;
 mod http_exchange;
+mod outgoing;
 mod host;
 mod linker;
 mod code_file;

@@ -22,6 +22,7 @@ use crate::hog_permits::HogRun;
 use crate::log_lines::{GuestOutput, LineSource, SoleEvent, Stream};
 use crate::log_quota::LogQuota;
 use crate::memory_limit::MemoryLimit;
+use crate::outside_access::OutsideAccess;
 use crate::statement_costs::StatementCosts;
 use crate::statement_pool::StatementPool;
 
@@ -53,6 +54,8 @@ pub struct GuestState {
     pub tasks: EventTasks,
     /// What the deployment hands over.
     pub bindings: Arc<EnvBindings>,
+    /// The way to the outside, and how far it goes.
+    pub outside: OutsideAccess,
     /// Standard error, for its tail.
     pub stderr: GuestOutput,
     /// How much may be logged.
@@ -70,6 +73,7 @@ impl GuestState {
         engine: &GuestEngine,
         costs: Arc<StatementCosts>,
         bindings: Arc<EnvBindings>,
+        outside: OutsideAccess,
     ) -> Self {
         let sole = SoleEvent::default();
         let identity = Arc::new(context.identity().clone());
@@ -93,6 +97,7 @@ impl GuestState {
             hog: engine.hogs().run(),
             tasks: EventTasks::new(sole),
             bindings,
+            outside,
             stderr,
             log_quota,
         }

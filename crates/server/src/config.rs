@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use durabo_changelog::segment::Durability;
-use durabo_model::limits::{CompileLimits, DISK_RESERVE_BYTES, HttpLimits, ObjectLimits};
+use durabo_model::limits::{CompileLimits, DISK_RESERVE_BYTES, HttpLimits, ObjectLimits, OutgoingLimits};
 
 /// Port of the data plane unless another is set.
 pub const LISTEN_PORT: u16 = 7610;
@@ -46,6 +46,8 @@ pub struct NodeConfig {
     pub limits: ObjectLimits,
     /// What clients of either listener may take.
     pub http_limits: HttpLimits,
+    /// What requests of objects to the outside may take.
+    pub outgoing_limits: OutgoingLimits,
     /// Bytes of one segment of the change log.
     pub log_segment_bytes: u64,
     /// Bytes of the disk that the change log leaves free, at most an eighth of the file system. Turns may
@@ -69,6 +71,7 @@ impl NodeConfig {
             hosts: Vec::new(),
             limits: ObjectLimits::default(),
             http_limits: HttpLimits::default(),
+            outgoing_limits: OutgoingLimits::default(),
             log_segment_bytes: LOG_SEGMENT_BYTES,
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             compiler: CompilerChoice::InProcess,

@@ -71,6 +71,7 @@ impl DeployedClasses for DeployedCode {
             deployment: u64::from(target.deployment),
             component,
             bindings: self.bindings(app),
+            egress: target.egress.clone(),
         })
     }
 }

@@ -12,8 +12,8 @@ use anyhow::{Context, bail};
 use durabo_catalog::Catalog;
 use durabo_gateway::serve::tcp;
 use durabo_gateway::{
-    AccessRules, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, Readiness, RequestIds,
-    ServeLimits, serve,
+    AccessRules, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, OutgoingClient, Readiness,
+    RequestIds, ServeLimits, serve,
 };
 use durabo_model::failure::Failure;
 use durabo_model::random::Random;
@@ -88,7 +88,8 @@ impl Node {
         let (compiler, compiling) = compiler(&config);
         let cache = Arc::new(ComponentCache::new(&engine, opened.folder.components_dir(), compiler)?);
         let code = Arc::new(DeployedCode::load(catalog.clone(), cache.clone()));
-        let loader = WasmLoader::new(engine, code);
+        let outside = OutgoingClient::new(http.handle().clone(), config.outgoing_limits.clone());
+        let loader = WasmLoader::new(engine, code, Arc::new(outside));
 
         let pins = LogPins::new(opened.log.durable());
         let (folder, index, start_number) =

@@ -49,6 +49,7 @@ impl Uploads {
             app: upload.app.clone(),
             digest: upload.digest,
             description,
+            egress: upload.egress.clone(),
             now: self.clock.now(),
         };
         let deployed = self.catalog.deploy(request, has_objects).map_err(refused)?;

@@ -1,4 +1,4 @@
-//! HTTP: the request that `fetch` gets and the response it returns.
+//! HTTP: the request that `fetch` gets and the response it returns, and requests to the outside.
 //!
 //! Any status is a success of the handler; a [`Failure`] that it returns reaches a client as 500 with the
 //! error record (ST-4). Body and headers are the author's, framing and `content-length` the host's.
@@ -11,7 +11,7 @@ pub use crate::body::{BODY_BYTES_MAX, Body, BodyWriter};
 use crate::failure::Failure;
 use crate::url;
 
-/// A request: as it was sent to the object, or to be sent to another object.
+/// A request: as it was sent to the object, or to be sent to another object or the outside.
 #[derive(Debug)]
 pub struct Request {
     /// Without its body.
@@ -20,8 +20,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request without headers and body, to be given to the stub of another object. The URL is
-    /// absolute; its host part is free text.
+    /// A request without headers and body, to be [sent](Self::send) to the outside or given to the stub of
+    /// another object. The URL is absolute; its host part is free text for an object.
     pub fn new(method: impl Into<String>, url: impl Into<String>) -> Self {
         let (method, url) = (method.into(), url.into());
         Self::from_host(wit::Request { method, url, headers: Vec::new(), body: wit::Body::Empty })
@@ -47,6 +47,14 @@ impl Request {
     pub fn with_body(mut self, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self
+    }
+
+    /// Sends the request to the outside, if the app's egress rules allow it (code `egress-denied`), and waits
+    /// for the head of the response; any status is one. It leaves when everything that was written to storage
+    /// before is durable (OG-3). Redirects are not followed, nothing is decompressed. Six requests of an event
+    /// are under way at a time, others wait (LC-14). Dropping this gives the request up.
+    pub async fn send(self) -> Result<Response, Failure> {
+        wit::send(self.into_host()).await.map(Response::from_host).map_err(Failure::from_host)
     }
 
     /// The method as sent: `GET`, `POST`…
@@ -122,7 +130,7 @@ impl Request {
     }
 }
 
-/// An answer to a request: the object's own, or another object's.
+/// An answer to a request: the object's own, another object's, or from outside.
 #[derive(Debug)]
 pub struct Response {
     status: u16,
@@ -148,6 +156,32 @@ impl Response {
         Ok(Self::new(200)
             .with_header("content-type", "application/json")
             .with_body(serde_json::to_vec(value)?))
+    }
+
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The first header of that name, in any letter case. Each byte of the value is one character.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// All headers in order, names in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The body, to be read in pieces.
+    pub fn body(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// The body, to be read whole or passed on.
+    pub fn into_body(self) -> Body {
+        self.body
     }
 
     /// With another status.

@@ -44,6 +44,13 @@ impl ControlPlane {
         self.send("POST", &format!("/v1/apps/{app}/deployments"), component).into_result()
     }
 
+    /// Uploads a component whose objects may send requests by these rules.
+    pub fn deploy_with_egress(&self, app: &str, component: &[u8], rules: &[&str]) -> Outcome {
+        let rules: Vec<String> = rules.iter().map(|rule| format!("egress={rule}")).collect();
+        let path = format!("/v1/apps/{app}/deployments?{}", rules.join("&"));
+        self.send("POST", &path, component).into_result()
+    }
+
     /// The apps by name, in the form of the list.
     pub fn app(&self, app: &str) -> Option<Value> {
         let apps = self.send("GET", "/v1/apps", &[]).json();

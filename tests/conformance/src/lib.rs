@@ -10,6 +10,7 @@ pub mod answer;
 pub mod client;
 pub mod raw_request;
 pub mod connection;
+pub mod outside;
 pub mod run_folder;
 pub mod control_plane;
 pub mod object;

@@ -21,6 +21,7 @@ mod http;
 mod http_between;
 mod http_bodies;
 mod http_clients;
+mod http_outgoing;
 mod lifecycle;
 mod limits;
 mod log_counts;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use durabo_catalog::{ComponentDigest, DeployedApp, DeploymentRecord};
 use durabo_model::description::{ClassDescription, Handler, MethodDescription};
+use durabo_model::egress::EgressRules;
 use durabo_model::failure::Failure;
 use durabo_model::name::{AppName, ClassName};
 use durabo_model::object::NamespaceNumber;
@@ -46,6 +47,8 @@ pub struct Upload {
     pub app: AppName,
     /// Classes that the client named, for a component without description.
     pub classes: Vec<ClassName>,
+    /// Where its objects may send requests.
+    pub egress: EgressRules,
     /// Its bytes.
     pub component: Bytes,
     /// Digest of the bytes, computed here.
@@ -107,6 +110,8 @@ pub struct DeploymentReport {
     pub created_ms: u64,
     /// Its classes.
     pub classes: Vec<ClassReport>,
+    /// Rules by which its objects may send requests.
+    pub egress: Vec<String>,
 }
 
 impl From<&DeploymentRecord> for DeploymentReport {
@@ -118,6 +123,7 @@ impl From<&DeploymentRecord> for DeploymentReport {
             component_bytes: record.component_bytes,
             created_ms: record.created.0,
             classes: record.description.classes.iter().map(ClassReport::from).collect(),
+            egress: record.egress.texts().to_vec(),
         }
     }
 }

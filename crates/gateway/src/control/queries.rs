@@ -3,6 +3,7 @@
 
 use axum::extract::Query;
 use ciborium::Value;
+use durabo_model::egress::EgressRules;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::name::ClassName;
 use http::Uri;
@@ -30,21 +31,25 @@ fn unknown(key: &str, known: &str) -> Refused {
     refuse(ErrorCode::InvalidArgument, format!("query parameter `{key}` is not known here; known: {known}"))
 }
 
-/// `?class=A&class=B`.
-pub fn classes(uri: &Uri) -> Result<Vec<ClassName>, Refused> {
-    let mut classes = Vec::new();
+/// `?class=A&class=B&egress=api.example.com`: classes of an upload, and where its objects may send requests.
+pub fn deployment(uri: &Uri) -> Result<(Vec<ClassName>, EgressRules), Refused> {
+    let invalid = |message: String| refuse(ErrorCode::InvalidArgument, message);
+    let (mut classes, mut egress) = (Vec::new(), Vec::new());
     for (key, value) in pairs(uri)? {
-        if key != "class" {
-            return Err(unknown(&key, "`class`"));
+        match key.as_str() {
+            "class" => {
+                let class = ClassName::new(value).map_err(|error| invalid(error.to_string()))?;
+                if classes.contains(&class) {
+                    return Err(invalid(format!("class `{class}` is named twice")));
+                }
+                classes.push(class);
+            }
+            "egress" => egress.push(value),
+            _ => return Err(unknown(&key, "`class`, `egress`")),
         }
-        let class = ClassName::new(value);
-        let class = class.map_err(|error| refuse(ErrorCode::InvalidArgument, error.to_string()))?;
-        if classes.contains(&class) {
-            return Err(refuse(ErrorCode::InvalidArgument, format!("class `{class}` is named twice")));
-        }
-        classes.push(class);
     }
-    Ok(classes)
+    let egress = EgressRules::parse(egress).map_err(|error| invalid(error.to_string()))?;
+    Ok((classes, egress))
 }
 
 /// `?{from}=…&limit=…`: where a part of a list begins, and how long it may be.
@@ -135,13 +140,19 @@ mod tests {
 
     #[test]
     fn queries_are_read_and_mistyped_ones_refused() {
-        let classes_of = |query: &str| classes(&format!("/x?{query}").parse().expect("URI"));
+        let classes_of = |query: &str| {
+            deployment(&format!("/x?{query}").parse().expect("URI")).map(|(classes, _)| classes)
+        };
         assert_eq!(classes_of("class=A&class=B").expect("classes").len(), 2);
         assert!(
             classes_of("clas=A").is_err()
                 && classes_of("class=1").is_err()
                 && classes_of("class=A&class=A").is_err()
         );
+        let (_, egress) =
+            deployment(&"/x?egress=a.b%3A1&class=A&egress=*".parse().expect("URI")).expect("rules");
+        assert_eq!(egress.texts(), ["a.b:1", "*"]);
+        assert!(deployment(&"/x?egress=a%20b".parse().expect("URI")).is_err());
         let page_of = |query: &str| page(&format!("/x?{query}").parse().expect("URI"), "after");
         assert_eq!(page_of("after=ff&limit=5").expect("page"), (Some("ff".to_owned()), 5));
         assert!(page_of("limit=0").is_err() && page_of("limit=1001").is_err() && page_of("afte=1").is_err());

@@ -199,7 +199,7 @@ async fn deployments(State(config): Config, request: Request) -> Answer {
 
 async fn deploy(State(config): Config, request: Request) -> Answer {
     let app = app_name(&request)?;
-    let classes = queries::classes(request.uri())?;
+    let (classes, egress) = queries::deployment(request.uri())?;
     let promised = match request.headers().get(DIGEST) {
         None => None,
         Some(value) => {
@@ -216,7 +216,7 @@ async fn deploy(State(config): Config, request: Request) -> Answer {
         );
         return Err(refuse(ErrorCode::InvalidBody, message).into());
     }
-    let report = config.node.deploy(Upload { app, classes, component, digest }).await?;
+    let report = config.node.deploy(Upload { app, classes, egress, component, digest }).await?;
     Ok(json(&report))
 }
 
@@ -393,7 +393,13 @@ mod tests {
             };
             let description = ComponentDescription { classes: vec![class], entry: false };
             let app = AppName::new("demo").expect("app");
-            let request = durabo_catalog::DeployRequest { app, digest, description, now: Timestamp(7) };
+            let request = durabo_catalog::DeployRequest {
+                app,
+                digest,
+                description,
+                egress: Default::default(),
+                now: Timestamp(7),
+            };
             catalog.deploy(request, &|_| false).expect("deploy");
         }
         let node = Arc::new(Recorder::default());

@@ -1,16 +1,16 @@
 //! `http`: requests to the outside, and bodies read whole on the host's side.
 //!
-//! Requests to the outside are not served yet.
+//! Both may take long; each counts as an import under way.
 
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use super::unserved;
 use crate::bindings::Unserved;
 use crate::bindings::object::http::{Body, Host, HostUpgrade, HostWithStore, Request, Response};
 use crate::bindings::object::types::Failure;
-use crate::body_out::{body_of_guest, close};
+use crate::body_out::body_of_guest;
 use crate::collect::collect;
 use crate::failure_record;
+use crate::outgoing;
 use crate::state::{GuestState, begin_import};
 
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
@@ -26,8 +26,7 @@ impl HostUpgrade for GuestState {
 
 impl HostWithStore<GuestState> for HasSelf<GuestState> {
     async fn send(accessor: &Accessor<GuestState, Self>, request: Request) -> Answer<Response> {
-        accessor.with(|host| close(host, request.body))?;
-        unserved::failure("http.send")
+        Ok(outgoing::send(accessor, request).await?.map_err(failure_record::to_guest))
     }
 
     async fn collect(accessor: &Accessor<GuestState, Self>, body: Body, bytes_max: u64) -> Answer<Vec<u8>> {

@@ -3,7 +3,7 @@
 //! Driven by requests, and over RPC where a stream is open.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,6 +14,9 @@ use crate::queue::Queue;
 
 /// What `/endless` writes at once.
 const PIECE_BYTES: usize = 16 * 1024;
+
+/// A request that is under way.
+type Asking = Pin<Box<dyn Future<Output = Result<Response, Failure>>>>;
 
 /// What the object knows of its streams.
 #[derive(Default)]
@@ -103,6 +106,10 @@ impl Http {
             "endless" => Ok(self.endless()),
             "note-then-stream" => Ok(self.note_then_stream()),
             "break-then-stream" => Ok(self.break_then_stream()),
+            "break-then-ask" => {
+                break_turn(&self.ctx)?;
+                Ok(ask(&url(&request)).await)
+            }
             "fall-within-a-write" => Ok(self.fall_within_a_write()),
             "two-then-fail" => Ok(Response::stream(async |mut writer| {
                 writer.write("one,").await?;
@@ -126,6 +133,18 @@ impl Http {
             "via-with-an-emoji" => {
                 let sent = Request::get("http://do/header").with_header("x-who", "\u{1f600}");
                 Namespace::new("Http").get_by_name("never")?.fetch(sent).await
+            }
+            "relay" => relay(&url(&request), request.take_body()).await,
+            "ask" => Ok(ask(&url(&request)).await),
+            "note-then-ask" => {
+                self.note("asked")?;
+                Ok(ask(&url(&request)).await)
+            }
+            "ask-often" => ask_often(&url(&request), &request).await,
+            "ask-and-forget" => {
+                let mut asking = pin!(Request::get(url(&request)).send());
+                poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx).is_ready())).await;
+                Ok(Response::text("forgotten"))
             }
             _ => Ok(Response::text("nothing here").with_status(404)),
         }
@@ -284,6 +303,49 @@ async fn via(segments: &[String], mut request: Request) -> Result<Response, Fail
         sent = sent.with_header("x-who", value);
     }
     Namespace::new("Http").get_by_name(name)?.fetch(sent).await
+}
+
+/// Asks the outside with the body of the client, and answers with its answer; neither is read.
+async fn relay(url: &str, body: Body) -> Result<Response, Failure> {
+    let response = Request::post(url).with_header("x-relayed", "yes").with_body(body).send().await?;
+    let (status, kind) = (response.status(), response.header("content-type").unwrap_or_default().to_owned());
+    Ok(Response::new(status).with_header("content-type", kind).with_body(response.into_body()))
+}
+
+/// Asks the outside and tells what came of it.
+async fn ask(url: &str) -> Response {
+    let told = match Request::get(url).send().await {
+        Ok(response) => {
+            let status = response.status();
+            match response.into_body().text().await {
+                Ok(text) => format!("{status} {text}"),
+                Err(failure) => failure.code().to_owned(),
+            }
+        }
+        Err(failure) => failure.code().to_owned(),
+    };
+    Response::text(told)
+}
+
+/// Begins many requests and then waits for all of them.
+async fn ask_often(url: &str, request: &Request) -> Result<Response, Failure> {
+    let count: usize = request.query("count").and_then(|count| count.parse().ok()).unwrap_or_default();
+    let mut asked: Vec<Asking> = Vec::new();
+    for _ in 0..count {
+        let mut asking: Asking = Box::pin(Request::get(url).send());
+        // A request begins when it is polled.
+        poll_fn(|cx| Poll::Ready(asking.as_mut().poll(cx).is_ready())).await;
+        asked.push(asking);
+    }
+    let mut good = 0;
+    for asking in asked {
+        good += usize::from(asking.await?.status() == 200);
+    }
+    Ok(Response::text(good.to_string()))
+}
+
+fn url(request: &Request) -> String {
+    request.query("url").unwrap_or_default()
 }
 
 fn milliseconds(request: &Request) -> Duration {

@@ -1,0 +1,10 @@
+//! Requests of objects to the outside, one step a file: where to, the connection, the body, the exchange.
+//!
+//! Every request has a connection of its own, made to an address that the app's rules allow.
+
+mod target;
+mod connect;
+mod progress;
+pub mod client;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! Sends requests of objects to the outside and brings their responses back.
+//!
+//! No redirect is followed, nothing is decompressed, no cookie is kept, and no proxy of the environment is
+//! asked: what the object said is sent, and what came is returned. Work is done in the threads of HTTP, and
+//! given up when the object gives it up.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use durabo_model::egress::EgressRules;
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::limits::{self, OutgoingLimits};
+use durabo_objects::body::{self, PieceSource, Pieces};
+use durabo_objects::client::Client;
+use durabo_objects::event::{Headers, HttpRequest, HttpResponse};
+use durabo_objects::guest::BoxFuture;
+use durabo_objects::outside::Outside;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::connect::{Connection, FindAddresses, SystemNames, connect, failed};
+use super::progress::WatchedRequest;
+use super::target::Target;
+use crate::hop_by_hop::is_hop_by_hop;
+use crate::request_pieces::pieces_of;
+use crate::sent_body::SentBody;
+
+/// Sends requests; clones are the same client.
+#[derive(Clone)]
+pub struct OutgoingClient(Arc<Inner>);
+
+struct Inner {
+    tasks: Handle,
+    names: Box<dyn FindAddresses>,
+    tls: Option<Arc<TlsConnector>>,
+    limits: OutgoingLimits,
+}
+
+/// A task that ends with its owner.
+struct OwnedTask<T>(JoinHandle<T>);
+
+impl<T> Drop for OwnedTask<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl OutgoingClient {
+    /// A client that works in `tasks` and trusts the certificates that the system trusts.
+    pub fn new(tasks: Handle, limits: OutgoingLimits) -> Self {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "a list of trusted certificates cannot be read");
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            tracing::warn!("no trusted certificates were found; requests of objects by `https` will fail");
+        }
+        Self::with(tasks, limits, Box::new(SystemNames), roots)
+    }
+
+    /// A client that finds addresses by `names` and trusts what `roots` say.
+    pub(super) fn with(
+        tasks: Handle,
+        limits: OutgoingLimits,
+        names: Box<dyn FindAddresses>,
+        roots: RootCertStore,
+    ) -> Self {
+        let tls = (!roots.is_empty()).then(|| trusting(roots));
+        Self(Arc::new(Inner { tasks, names, tls, limits }))
+    }
+}
+
+fn trusting(roots: RootCertStore) -> Arc<TlsConnector> {
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(TlsConnector::from(Arc::new(config)))
+}
+
+impl Outside for OutgoingClient {
+    fn send(
+        &self,
+        rules: Arc<EgressRules>,
+        request: HttpRequest,
+    ) -> BoxFuture<'static, Result<HttpResponse, Failure>> {
+        let inner = self.0.clone();
+        let sending = async move {
+            let task = inner.clone();
+            let mut task = OwnedTask(inner.tasks.spawn(async move { task.send(&rules, request).await }));
+            (&mut task.0).await.unwrap_or_else(|_| {
+                Err(Failure::new(ErrorCode::OutgoingFailed, "the node is stopping; the request was given up"))
+            })
+        };
+        Box::pin(sending)
+    }
+}
+
+impl Inner {
+    async fn send(&self, rules: &EgressRules, request: HttpRequest) -> Result<HttpResponse, Failure> {
+        let target = Target::parse(&request.url)?;
+        let (request, progress) = request_for(&target, request)?;
+        let connecting = connect(&target, rules, &*self.names, &self.tls);
+        let connection = timeout(self.limits.connect_timeout, connecting).await.unwrap_or_else(|_| {
+            let seconds = self.limits.connect_timeout.as_secs_f64();
+            Err(failed(&target, &format!("no connection within {seconds} s")))
+        })?;
+        let is_head = request.method() == Method::HEAD;
+        let (connection, mut sender) = self.speak(&target, connection).await?;
+        let response = tokio::select! {
+            response = sender.send_request(request) => response.map_err(|error| failed(&target, &causes(&error)))?,
+            () = progress.stalled(self.limits.head_timeout) => {
+                let seconds = self.limits.head_timeout.as_secs_f64();
+                return Err(failed(&target, &format!("no response within {seconds} s")));
+            }
+        };
+        self.response_of(&target, response, is_head, connection).await
+    }
+
+    async fn speak(
+        &self,
+        target: &Target,
+        connection: Box<dyn Connection>,
+    ) -> Result<(OwnedTask<()>, http1::SendRequest<WatchedRequest>), Failure> {
+        let spoken = http1::Builder::new()
+            .max_buf_size(limits::HEADERS_BYTES_MAX)
+            .handshake::<_, WatchedRequest>(TokioIo::new(connection));
+        let (sender, connection) = spoken.await.map_err(|error| failed(target, &causes(&error)))?;
+        let driven = self.tasks.spawn(async move {
+            if let Err(error) = connection.await {
+                // Whoever waits for the response or its body learns of it there.
+                tracing::debug!(%error, "connection to the outside ended");
+            }
+        });
+        Ok((OwnedTask(driven), sender))
+    }
+
+    async fn response_of(
+        &self,
+        target: &Target,
+        response: Response<Incoming>,
+        is_head: bool,
+        connection: OwnedTask<()>,
+    ) -> Result<HttpResponse, Failure> {
+        let (parts, body) = response.into_parts();
+        let status = parts.status.as_u16();
+        if !(200..=599).contains(&status) {
+            return Err(failed(target, &format!("it answered with status {status}")));
+        }
+        let declared = body.size_hint().exact();
+        let mut pieces = Pieces::new(
+            ServerPieces {
+                pieces: pieces_of(body, declared, u64::MAX, self.limits.body_silence_max),
+                _connection: connection,
+            },
+            declared,
+        );
+        let body = match declared {
+            _ if is_head => body::Body::default(),
+            Some(bytes) if bytes <= limits::BODY_INLINE_BYTES_MAX as u64 => {
+                let mut whole = Vec::with_capacity(bytes as usize);
+                while let Some(piece) = pieces.piece().await {
+                    whole.extend_from_slice(&piece?);
+                }
+                whole.into()
+            }
+            _ => body::Body::Pieces(pieces),
+        };
+        Ok(HttpResponse { status, headers: headers_of(&parts.headers), body })
+    }
+}
+
+/// The pieces of a response, with the task that brings them.
+struct ServerPieces {
+    pieces: Pieces,
+    _connection: OwnedTask<()>,
+}
+
+impl PieceSource for ServerPieces {
+    fn poll_piece(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Bytes, Failure>>> {
+        self.pieces.poll_piece(cx)
+    }
+
+    fn read_for(&mut self, client: &Client) {
+        self.pieces.read_for(client);
+    }
+}
+
+/// The request as it is sent. The node's are host, framing and what belongs to the connection.
+fn request_for(
+    target: &Target,
+    request: HttpRequest,
+) -> Result<(Request<WatchedRequest>, super::progress::Progress), Failure> {
+    let invalid = |text: String| Failure::new(ErrorCode::InvalidArgument, text);
+    let method = Method::from_bytes(request.method.as_bytes())
+        .ok()
+        .filter(|method| *method != Method::CONNECT)
+        .ok_or_else(|| invalid(format!("method `{}` cannot be sent", request.method.escape_debug())))?;
+    if request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("upgrade")) {
+        return Err(invalid("a request to the outside cannot ask for an upgrade".to_owned()));
+    }
+    let (body, progress) = WatchedRequest::new(SentBody::from(request.body));
+    let mut sent = Request::new(body);
+    *sent.method_mut() = method;
+    *sent.uri_mut() =
+        target.path.parse().map_err(|error| invalid(format!("the path cannot be sent: {error}")))?;
+    let headers = sent.headers_mut();
+    for (name, value) in request.headers {
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| invalid(format!("`{}` is not the name of a header", name.escape_debug())))?;
+        let value = HeaderValue::from_maybe_shared(Bytes::from(value))
+            .map_err(|_| invalid(format!("the value of header `{name}` cannot be sent")))?;
+        if name != header::HOST && name != header::CONTENT_LENGTH && !is_hop_by_hop(name.as_str()) {
+            headers.append(name, value);
+        }
+    }
+    let host = HeaderValue::try_from(&target.authority)
+        .map_err(|_| invalid("the host cannot be sent".to_owned()))?;
+    headers.insert(header::HOST, host);
+    // A connection serves one request.
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Ok((sent, progress))
+}
+
+fn headers_of(headers: &HeaderMap) -> Headers {
+    let kept = headers.iter().filter(|(name, _)| !is_hop_by_hop(name.as_str()));
+    kept.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+/// An error with all that caused it.
+fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
