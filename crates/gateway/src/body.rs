@@ -1,13 +1,19 @@
-//! Reads a request's body whole, within a limit of bytes and of patience.
+//! Reads a request's body whole, within limits of bytes and of patience.
+//!
+//! What is collected counts until it is whole, over all clients, so that many that begin a large body and do
+//! not end it cannot fill memory.
 //!
 //! A body that says beforehand that it is too large is refused before a byte of it is taken, so that a
 //! client that waits for `100 Continue` does not send it.
 
 use std::fmt::Display;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use durabo_model::limits::BODY_INLINE_BYTES_MAX;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
@@ -30,6 +36,57 @@ pub enum BodyFault {
     Broken(String),
     /// Nothing came for too long.
     Silent,
+    /// All clients together have too much under way.
+    NoRoom,
+}
+
+/// What one body may take.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimit<'a> {
+    /// Its bytes.
+    pub bytes_max: usize,
+    /// Longest silence.
+    pub silence_max: Duration,
+    /// Where it counts, beyond its first [`BODY_INLINE_BYTES_MAX`] bytes; `None` if it is bounded otherwise.
+    pub collected: Option<&'a CollectedBytes>,
+}
+
+/// Bytes of bodies that are not whole yet, of all clients together.
+#[derive(Debug, Clone)]
+pub struct CollectedBytes {
+    bytes: Arc<AtomicUsize>,
+    max: usize,
+}
+
+impl CollectedBytes {
+    /// Room for so many bytes.
+    pub fn new(max: usize) -> Self {
+        Self { bytes: Arc::default(), max }
+    }
+}
+
+/// What one body counts, until this is dropped.
+struct Counted<'a> {
+    of: Option<&'a CollectedBytes>,
+    bytes: usize,
+}
+
+impl Counted<'_> {
+    /// Counts a body that has grown to `bytes`. False if there is no room for that.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let Some(of) = self.of else { return true };
+        let more = bytes.saturating_sub(BODY_INLINE_BYTES_MAX) - self.bytes;
+        self.bytes += more;
+        of.bytes.fetch_add(more, Ordering::Relaxed) + more <= of.max || more == 0
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if let Some(of) = self.of {
+            of.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Length of a body as its sender declares it.
@@ -37,12 +94,11 @@ pub fn declared_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Reads up to `bytes_max` bytes.
+/// Reads a body to its end.
 pub async fn read_body(
     headers: &HeaderMap,
     body: impl RequestBody,
-    bytes_max: usize,
-    silence_max: Duration,
+    BodyLimit { bytes_max, silence_max, collected }: BodyLimit<'_>,
 ) -> Result<Bytes, BodyFault> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
@@ -54,11 +110,16 @@ pub async fn read_body(
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut joined = BytesMut::new();
+    let mut counted = Counted { of: collected, bytes: 0 };
     while let Some(frame) = next_frame(&mut body, silence_max).await? {
         // Trailers are not carried.
         let Ok(piece) = frame.into_data() else { continue };
-        if first.len() + joined.len() + piece.len() > bytes_max {
+        let bytes = first.len() + joined.len() + piece.len();
+        if bytes > bytes_max {
             return Err(BodyFault::TooLarge(None));
+        }
+        if !counted.grow(bytes) {
+            return Err(BodyFault::NoRoom);
         }
         // Most bodies are one piece, which need not be copied.
         if first.is_empty() && joined.is_empty() {
@@ -92,7 +153,8 @@ mod tests {
 
     use super::*;
 
-    const SILENCE_MAX: Duration = Duration::from_secs(30);
+    const LIMIT: BodyLimit<'static> =
+        BodyLimit { bytes_max: 4, silence_max: Duration::from_secs(30), collected: None };
 
     fn pieces(pieces: &'static [&'static [u8]]) -> impl RequestBody {
         let frames = pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
@@ -102,30 +164,44 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_joined_from_its_pieces() {
         let none = HeaderMap::new();
-        assert_eq!(
-            read_body(&none, pieces(&[b"ab", b"", b"c", b"d"]), 4, SILENCE_MAX).await,
-            Ok(Bytes::from("abcd"))
-        );
-        assert_eq!(read_body(&none, pieces(&[]), 4, SILENCE_MAX).await, Ok(Bytes::new()));
-        assert_eq!(read_body(&none, Full::from("abc"), 4, SILENCE_MAX).await, Ok(Bytes::from("abc")));
+        assert_eq!(read_body(&none, pieces(&[b"ab", b"", b"c", b"d"]), LIMIT).await, Ok(Bytes::from("abcd")));
+        assert_eq!(read_body(&none, pieces(&[]), LIMIT).await, Ok(Bytes::new()));
+        assert_eq!(read_body(&none, Full::from("abc"), LIMIT).await, Ok(Bytes::from("abc")));
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_by_its_length_or_on_the_way() {
         let none = HeaderMap::new();
-        assert_eq!(
-            read_body(&none, pieces(&[b"abc", b"de"]), 4, SILENCE_MAX).await,
-            Err(BodyFault::TooLarge(None))
-        );
+        assert_eq!(read_body(&none, pieces(&[b"abc", b"de"]), LIMIT).await, Err(BodyFault::TooLarge(None)));
         let mut declared = HeaderMap::new();
         declared.insert(CONTENT_LENGTH, http::HeaderValue::from_static("5"));
         let untouched = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        assert_eq!(read_body(&declared, untouched, 4, SILENCE_MAX).await, Err(BodyFault::TooLarge(Some(5))));
+        assert_eq!(read_body(&declared, untouched, LIMIT).await, Err(BodyFault::TooLarge(Some(5))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_client_is_not_waited_for_without_end() {
         let silent = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        assert_eq!(read_body(&HeaderMap::new(), silent, 4, SILENCE_MAX).await, Err(BodyFault::Silent));
+        assert_eq!(read_body(&HeaderMap::new(), silent, LIMIT).await, Err(BodyFault::Silent));
+    }
+
+    #[tokio::test]
+    async fn bodies_that_do_not_end_share_their_room_and_give_it_back() {
+        const LARGE: usize = BODY_INLINE_BYTES_MAX + 10;
+        let collected = CollectedBytes::new(15);
+        let limit = BodyLimit { bytes_max: LARGE, collected: Some(&collected), ..LIMIT };
+        let begun = |bytes| {
+            let first = stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from(vec![0; bytes])))]);
+            StreamBody::new(futures::StreamExt::chain(first, stream::pending()))
+        };
+        let none = HeaderMap::new();
+        let mut one = Box::pin(read_body(&none, begun(LARGE), limit));
+        assert!(futures::FutureExt::now_or_never(&mut one).is_none());
+        assert_eq!(read_body(&none, begun(LARGE), limit).await, Err(BodyFault::NoRoom));
+        let small = Full::from(vec![0; BODY_INLINE_BYTES_MAX]);
+        assert!(read_body(&none, small, limit).await.is_ok(), "small ones need no room");
+        drop(one);
+        assert!(read_body(&none, Full::from(vec![0; LARGE]), limit).await.is_ok());
+        assert_eq!(collected.bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -79,6 +79,11 @@ impl<I: AsyncRead + Unpin> ClientLink<I> {
 }
 
 impl<I> ClientLink<I> {
+    /// Whether something was to be written that the client has not taken.
+    pub fn is_writing(&self) -> bool {
+        self.lock().stalled.is_some()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Link<I>> {
         self.0.lock().expect("BUG: a connection's lock is never held over a panic")
     }

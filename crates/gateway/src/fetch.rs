@@ -82,7 +82,7 @@ fn body_fault(fault: BodyFault, limits: &HttpLimits) -> Refused {
         BodyFault::Broken(reason) => {
             refuse(ErrorCode::InvalidBody, format!("the body ended before it was whole: {reason}"))
         }
-        BodyFault::Silent => {
+        BodyFault::Silent | BodyFault::NoRoom => {
             let seconds = limits.body_silence_max.as_secs_f64();
             refuse(ErrorCode::InvalidBody, format!("no more of the body came for {seconds} s; send it again"))
         }

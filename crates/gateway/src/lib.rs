@@ -26,6 +26,7 @@ pub mod control;
 pub mod client_body;
 mod client_link;
 mod watched_body;
+mod seats;
 pub mod serve;
 
 pub use access::AccessRules;

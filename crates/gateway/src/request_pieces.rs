@@ -18,7 +18,7 @@ use http::HeaderMap;
 use http::header::EXPECT;
 use tokio::time::{Sleep, sleep};
 
-use crate::body::{BodyFault, RequestBody, declared_bytes, read_body};
+use crate::body::{BodyFault, BodyLimit, RequestBody, declared_bytes, read_body};
 
 /// The body for an object.
 pub async fn request_body(
@@ -35,7 +35,9 @@ pub async fn request_body(
     }
     let is_short = declared.is_some_and(|bytes| bytes <= limits::BODY_INLINE_BYTES_MAX as u64);
     if is_short && !headers.contains_key(EXPECT) {
-        let bytes = read_body(headers, body, limits::BODY_INLINE_BYTES_MAX, http.body_silence_max).await?;
+        let (bytes_max, silence_max) = (limits::BODY_INLINE_BYTES_MAX, http.body_silence_max);
+        let limit = BodyLimit { bytes_max, silence_max, collected: None };
+        let bytes = read_body(headers, body, limit).await?;
         return Ok(bytes.into());
     }
     let pieces = pieces_of(body, declared, http.request_body_bytes_max, http.body_silence_max);

@@ -13,7 +13,7 @@ use http::{Request, Response};
 
 use crate::access::{AccessRules, check_origin, check_size};
 use crate::address::Address;
-use crate::body::RequestBody;
+use crate::body::{CollectedBytes, RequestBody};
 use crate::error_response::{Refused, refusal_response, refuse};
 use crate::fetch;
 use crate::health::{Readiness, about, healthz, readyz};
@@ -43,12 +43,14 @@ pub struct DataPlaneConfig<D> {
 /// Answers the requests of the data plane's listener.
 pub struct DataPlane<D> {
     config: DataPlaneConfig<D>,
+    collected: CollectedBytes,
 }
 
 impl<D: Deliver> DataPlane<D> {
     /// A data plane that is ready to answer.
-    pub const fn new(config: DataPlaneConfig<D>) -> Self {
-        Self { config }
+    pub fn new(config: DataPlaneConfig<D>) -> Self {
+        let collected = CollectedBytes::new(config.limits.arguments_bytes_max);
+        Self { config, collected }
     }
 
     /// Answers one request; every fault becomes an error record. Dropping the future means that the
@@ -100,7 +102,8 @@ impl<D: Deliver> DataPlane<D> {
                 // Before the lookup: what can never be called is refused in whatever class.
                 let method = method_of(&parts, &address)?;
                 let resolved = resolve(&self.config.catalog.snapshot(), &*self.config.random, &address)?;
-                rpc::call(&self.config.objects, resolved, method, (&parts, body), &self.config.limits).await
+                let clients = (&self.config.limits, &self.collected);
+                rpc::call(&self.config.objects, resolved, method, (&parts, body), clients).await
             }
             "healthz" if path == "/healthz" => healthz(&parts.method),
             "readyz" if path == "/readyz" => readyz(&parts.method, &self.config.readiness),

@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use crate::address::Address;
-use crate::body::{BodyFault, RequestBody, read_body};
+use crate::body::{BodyFault, BodyLimit, CollectedBytes, RequestBody, read_body};
 use crate::cbor::{check_item, is_array};
 use crate::cbor_json::cbor_to_json;
 use crate::error_response::{JSON, Refused, refuse, refuse_method, with_header};
@@ -33,11 +33,12 @@ pub async fn call(
     resolved: Resolved,
     method: String,
     (parts, body): (&Parts, impl RequestBody),
-    http: &HttpLimits,
+    (http, collected): (&HttpLimits, &CollectedBytes),
 ) -> Result<Response<SentBody>, Refused> {
     let sends_cbor = is_media_type(parts.headers.get(CONTENT_TYPE), "application/cbor");
-    let body = read_body(&parts.headers, body, limits::RPC_BYTES_MAX, http.body_silence_max).await;
-    let body = body.map_err(|fault| body_fault(fault, http))?;
+    let (bytes_max, silence_max) = (limits::RPC_BYTES_MAX, http.body_silence_max);
+    let limit = BodyLimit { bytes_max, silence_max, collected: Some(collected) };
+    let body = read_body(&parts.headers, body, limit).await.map_err(|fault| body_fault(fault, http))?;
     let args = if sends_cbor { cbor_arguments(body)? } else { json_arguments(&body)? };
     let new_id = resolved.new_id_header();
     let object = resolved.address.key.id;
@@ -98,6 +99,15 @@ fn body_fault(fault: BodyFault, http: &HttpLimits) -> Refused {
             let seconds = http.body_silence_max.as_secs_f64();
             let text = format!("no more of the arguments came for {seconds} s; send them again");
             refuse(ErrorCode::InvalidBody, text)
+        }
+        BodyFault::NoRoom => {
+            let max = http.arguments_bytes_max;
+            let text = format!(
+                "arguments of all callers that are still arriving are over {max} bytes with these; retry later"
+            );
+            let mut failure = Failure::new(ErrorCode::Overloaded, text);
+            failure.flags.overloaded = true;
+            Refused::from(failure)
         }
     }
 }

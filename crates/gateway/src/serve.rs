@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 
 use crate::client_body::{ClientBody, watch_body};
 use crate::client_link::{ClientLink, Sign};
+use crate::seats::{Seat, Seats};
 use crate::watched_body::{Answering, WatchedBody};
 
 /// Limits of one listener; an operator may set them.
@@ -68,17 +69,27 @@ pub async fn serve<L, A, F, B>(
     let mut connections = JoinSet::new();
     let http = Arc::new(serve_limits.http.clone());
     let mut stop = pin!(stop);
+    let seats = Seats::default();
+    // The client that comes next, and whether an idle connection was told to make room for it.
+    let (mut next, mut is_one_leaving) = (None, false);
     loop {
-        // A listener at its limit does not accept; a finished connection makes room.
         let is_full = connections.len() >= serve_limits.http.connections_max;
+        if !is_full && let Some(io) = next.take() {
+            seats.is_enough();
+            let seat = seats.take();
+            connections.spawn(connection(io, answer.clone(), http.clone(), is_closing.clone(), seat));
+        } else if next.is_some() && !is_one_leaving {
+            is_one_leaving = seats.free_one();
+        }
         tokio::select! {
             biased;
             () = &mut stop => break,
-            Some(ended) = connections.join_next() => report(ended),
-            (io, _) = listener.accept(), if !is_full => {
-                let connection = connection(io, answer.clone(), http.clone(), is_closing.clone());
-                connections.spawn(connection);
+            Some(ended) = connections.join_next() => {
+                is_one_leaving = false;
+                report(ended);
             }
+            () = seats.changed(), if next.is_some() => is_one_leaving = false,
+            (io, _) = listener.accept(), if next.is_none() => next = Some(io),
         }
     }
     // The port is free for a successor while the last requests end.
@@ -100,6 +111,7 @@ async fn connection<I, A, F, B>(
     answer: A,
     http: Arc<HttpLimits>,
     mut is_closing: watch::Receiver<bool>,
+    seat: Seat,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<ClientBody>) -> F,
@@ -145,10 +157,15 @@ async fn connection<I, A, F, B>(
                 return Poll::Ready(Err(error.to_string()));
             }
         }
-        served.as_mut().poll(cx).map_err(|error| error.to_string())
+        if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+            return Poll::Ready(ended.map_err(|error| error.to_string()));
+        }
+        // What the client has not taken of an answer is under way too.
+        let is_idle = !answering.is_any() && !watched.is_writing();
+        seat.poll_go(cx, is_idle).map(|()| Err("closed to make room for another client".to_owned()))
     });
     if let Err(error) = ended.await {
-        // The client's doing: it left, or sent what is no HTTP.
+        // The client's doing: it left, sent what is no HTTP, or was idle while others waited.
         tracing::debug!(%error, "connection ended");
     }
 }
@@ -288,18 +305,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn further_connections_wait_for_room() {
-        let (_open, release) = watch::channel(true);
+    async fn further_connections_wait_while_all_others_are_answered() {
+        let (open, release) = watch::channel(false);
         let limits = http_limits(|http| http.connections_max = 1);
         let (address, _stop, _served) = server(limits, release).await;
         let mut first = TcpStream::connect(address).await.expect("first");
-        first.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("write");
-        let mut some = [0; 1];
-        first.read_exact(&mut some).await.expect("answer");
+        first.write_all(GET).await.expect("write");
+        while open.receiver_count() < 3 {
+            tokio::task::yield_now().await;
+        }
         let second = tokio::spawn(async move { ask(address, GET).await });
-        tokio::task::yield_now().await;
-        assert!(!second.is_finished());
-        drop(first);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(open.receiver_count(), 3, "only the first is answered");
+        open.send_replace(true);
+        let mut answer = String::new();
+        first.read_to_string(&mut answer).await.expect("read");
+        assert!(answer.ends_with("ok"), "{answer}");
         assert!(second.await.expect("second").ends_with("ok"));
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_makes_room_for_one_that_waits() {
+        let (_open, release) = watch::channel(true);
+        let limits = http_limits(|http| http.connections_max = 2);
+        let (address, _stop, _served) = server(limits, release).await;
+        let mut idle = Vec::new();
+        for _ in 0..5 {
+            let mut stream = TcpStream::connect(address).await.expect("connect");
+            stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("write");
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"ok") {
+                assert!(stream.read_buf(&mut answer).await.expect("read") > 0, "{answer:?}");
+            }
+            idle.push(stream);
+        }
+        let mut rest = Vec::new();
+        assert_eq!(idle[0].read_to_end(&mut rest).await.unwrap_or_default(), 0, "the first is closed");
     }
 }

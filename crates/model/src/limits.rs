@@ -221,8 +221,9 @@ impl Default for ObjectLimits {
 /// What clients of the data plane may take, with the defaults.
 #[derive(Debug, Clone)]
 pub struct HttpLimits {
-    /// Connections of one listener at once; further ones wait in the system's queue until one is closed.
-    /// Stops clients from using up files and memory by opening connections.
+    /// Connections to the data plane at once, a tenth of it to the control plane; beyond it the one that has
+    /// been idle longest is closed, and if none is idle further ones wait. At start it is bounded by the files
+    /// that the process may open. Stops clients from using up files and memory by opening connections.
     pub connections_max: usize,
     /// Time in which a request's head must have come whole; also how long an idle connection is kept.
     /// Stops clients that open connections and say nothing, or one byte a second.
@@ -235,6 +236,9 @@ pub struct HttpLimits {
     pub body_silence_max: Duration,
     /// Largest request body, in bytes, whole or in pieces.
     pub request_body_bytes_max: u64,
+    /// Bytes of arguments of calls that are still arriving, of all clients together and beyond the first
+    /// [`BODY_INLINE_BYTES_MAX`] of each. Stops many clients that begin a large call and do not end it.
+    pub arguments_bytes_max: usize,
 }
 
 impl Default for HttpLimits {
@@ -245,6 +249,7 @@ impl Default for HttpLimits {
             write_timeout: Duration::from_secs(60),
             body_silence_max: Duration::from_secs(60),
             request_body_bytes_max: 1024 * 1024 * 1024,
+            arguments_bytes_max: 512 * 1024 * 1024,
         }
     }
 }
@@ -252,6 +257,10 @@ impl Default for HttpLimits {
 /// What requests of objects to the outside may take, with the defaults.
 #[derive(Debug, Clone)]
 pub struct OutgoingLimits {
+    /// Requests to the outside of all objects together, each with a connection until its response has been
+    /// read; further ones fail. At start it is bounded by the files that the process may open. Stops objects
+    /// from using up the node's files.
+    pub connections_max: usize,
     /// Time to find the host's address, connect, and agree on encryption.
     pub connect_timeout: Duration,
     /// Time without any progress until the head of the response is there; what the object itself takes to
@@ -264,6 +273,7 @@ pub struct OutgoingLimits {
 impl Default for OutgoingLimits {
     fn default() -> Self {
         Self {
+            connections_max: 10_000,
             connect_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_silence_max: Duration::from_secs(60),

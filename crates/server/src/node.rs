@@ -67,11 +67,14 @@ pub struct Node {
     _folder: Arc<DataFolder>,
 }
 
+/// Connections that the control plane takes however few clients may have: an operator's tools keep some open.
+const CONTROL_CONNECTIONS_MIN: usize = 16;
+
 impl Node {
     /// Opens the data folder, recovers, and serves. Returns once both listeners take connections.
     pub fn start(mut config: NodeConfig) -> anyhow::Result<Self> {
         check_addresses(&config)?;
-        system_limits::apply(&mut config.limits)?;
+        system_limits::apply(&mut config.limits, &mut config.http_limits, &mut config.outgoing_limits)?;
         let opened = open_folder(&config)?;
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -145,9 +148,12 @@ impl Node {
                 let plane = control_plane.clone();
                 async move { plane.answer(request).await }
             };
+            let mut of_control = limits.clone();
+            of_control.http.connections_max =
+                limits.http.connections_max.div_ceil(10).max(CONTROL_CONNECTIONS_MIN);
             vec![
-                http.spawn(serve(tcp(listen), data, limits.clone(), stopped(stopping.clone()))),
-                http.spawn(serve(tcp(control), operator, limits, stopped(stopping))),
+                http.spawn(serve(tcp(listen), data, limits, stopped(stopping.clone()))),
+                http.spawn(serve(tcp(control), operator, of_control, stopped(stopping))),
             ]
         };
         readiness.set(true);

@@ -1,12 +1,13 @@
 //! What the system lets this process have, and how many objects in memory that carries.
 //!
-//! Each live object takes memory mappings and a file. Beyond the limit of mappings any allocation of the
-//! process may fail, so the number of live objects is bounded well below it.
+//! Each live object takes memory mappings and a file, each connection a file. Beyond the limit of mappings any
+//! allocation of the process may fail, so the number of live objects is bounded well below it; connections
+//! share the files that are left.
 
 use std::fs;
 
 use anyhow::Context;
-use durabo_model::limits::ObjectLimits;
+use durabo_model::limits::{HttpLimits, ObjectLimits, OutgoingLimits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
@@ -21,6 +22,14 @@ const FILES_PER_OBJECT: u64 = 2;
 /// Share of a limit that objects may take, in percent; the rest is for the node itself.
 const SHARE_PERCENT: u64 = 80;
 
+/// Files that the node opens for itself: log, index, catalog, listeners, components under way.
+const FILES_OF_NODE: u64 = 64;
+
+/// Shares of the files that are left, in percent: clients of the data plane, with a tenth of it for the control
+/// plane, and requests to the outside.
+const CLIENTS_PERCENT: u64 = 80;
+const OUTSIDE_PERCENT: u64 = 10;
+
 /// Fewer live objects than this deserve advice.
 const LIVE_OBJECTS_LOW: usize = 5000;
 
@@ -33,14 +42,28 @@ struct SystemLimits {
     files: u64,
 }
 
-/// Raises what may be raised, and bounds the live objects of `limits` by what the system carries unless
-/// the operator has set a number.
-pub fn apply(limits: &mut ObjectLimits) -> anyhow::Result<()> {
+/// Raises what may be raised, bounds the live objects of `limits` by what the system carries unless the
+/// operator has set a number, and the connections by the files that those leave.
+pub fn apply(
+    limits: &mut ObjectLimits,
+    http: &mut HttpLimits,
+    outgoing: &mut OutgoingLimits,
+) -> anyhow::Result<()> {
     let system = SystemLimits { mappings: mappings(), files: raise_files()? };
     let carried = system.live_objects_max();
     let live_objects_max = limits.live_objects_max.unwrap_or(carried).max(1);
     limits.live_objects_max = Some(live_objects_max);
-    info!(live_objects_max, files = system.files, mappings = system.mappings, "limits of the system");
+    let left = system.files.saturating_sub(live_objects_max as u64 + FILES_OF_NODE);
+    http.connections_max = http.connections_max.min(share(left, CLIENTS_PERCENT));
+    outgoing.connections_max = outgoing.connections_max.min(share(left, OUTSIDE_PERCENT));
+    info!(
+        live_objects_max,
+        connections_max = http.connections_max,
+        outgoing_max = outgoing.connections_max,
+        files = system.files,
+        mappings = system.mappings,
+        "limits of the system"
+    );
     if live_objects_max > carried {
         warn!(live_objects_max, carried, "more live objects are allowed than the system carries");
     }
@@ -61,6 +84,11 @@ impl SystemLimits {
         let carried = self.mappings.map_or(files, |mappings| files.min(by(mappings, MAPPINGS_PER_OBJECT)));
         usize::try_from(carried).unwrap_or(usize::MAX).max(1)
     }
+}
+
+/// So many percent of a number of files, at least one.
+fn share(files: u64, percent: u64) -> usize {
+    usize::try_from(files / 100 * percent).unwrap_or(usize::MAX).max(1)
 }
 
 fn mappings() -> Option<u64> {
@@ -91,12 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn connections_share_the_files_that_objects_leave() {
+        assert_eq!((share(13_386, CLIENTS_PERCENT), share(13_386, OUTSIDE_PERCENT)), (10_640, 1330));
+        assert_eq!(share(0, CLIENTS_PERCENT), 1);
+        let mut limits = ObjectLimits { live_objects_max: Some(usize::MAX / 2), ..ObjectLimits::default() };
+        let (mut http, mut outgoing) = (HttpLimits::default(), OutgoingLimits::default());
+        apply(&mut limits, &mut http, &mut outgoing).expect("limits");
+        assert_eq!((http.connections_max, outgoing.connections_max), (1, 1), "objects leave no files");
+    }
+
+    #[test]
     fn a_number_of_the_operator_is_kept_and_none_is_replaced() {
         let mut limits = ObjectLimits { live_objects_max: Some(17), ..ObjectLimits::default() };
-        apply(&mut limits).expect("limits");
+        let (mut http, mut outgoing) = (HttpLimits::default(), OutgoingLimits::default());
+        apply(&mut limits, &mut http, &mut outgoing).expect("limits");
         assert_eq!(limits.live_objects_max, Some(17));
         limits.live_objects_max = None;
-        apply(&mut limits).expect("limits");
+        apply(&mut limits, &mut http, &mut outgoing).expect("limits");
         assert!(limits.live_objects_max.is_some_and(|max| max >= 1));
         let files = getrlimit(Resource::Nofile);
         assert_eq!(files.current, files.maximum);

@@ -144,16 +144,33 @@ fn idle_connections_hold_up_nobody() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_until_idle_ones_are_closed() {
+fn idle_connections_make_room_when_all_places_are_taken() {
     let node = impatient(|http| {
         http.connections_max = 20;
-        http.head_timeout = Duration::from_millis(500);
+        http.head_timeout = Duration::from_secs(3600);
     });
     let object = node.fresh(guest::HTTP, "Http");
-    let idle: Vec<Connection> = (0..40).map(|_| node.connect()).collect();
+    let mut idle: Vec<Connection> = (0..40).map(|_| node.connect()).collect();
     let mut late = open(&node, "GET", &object, "/refuse", &[]);
     assert!(late.head().starts_with("HTTP/1.1 401"));
-    drop(idle);
+    assert!(idle[0].is_closed_by_the_node());
+}
+
+#[test]
+fn connections_that_are_answered_make_no_room() {
+    let node = impatient(|http| http.connections_max = 2);
+    let object = node.fresh(guest::HTTP, "Http");
+    let mut events: Vec<_> = (0..2).map(|_| open(&node, "GET", &object, "/events", &[])).collect();
+    events.iter_mut().for_each(|events| drop(events.head()));
+    let mut late = open(&node, "GET", &object, "/refuse", &[]);
+    let mut last = events.pop().expect("two");
+    // The test's own calls would have to wait as well.
+    drop(events);
+    assert!(late.head().starts_with("HTTP/1.1 401"));
+    late.body(2);
+    drop(late);
+    assert_eq!(object.ok("emit", json!(["still"])), json!(2));
+    assert_eq!(last.chunk(), durabo_conformance::Chunk::Piece("data: still\n\n".to_owned()));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod node_process;
 mod small_disk;
 mod help;
+mod idle_clients;
 mod demo;
 mod session;
 mod refusals;

@@ -120,6 +120,14 @@ impl NodeProcess {
         self.child.wait().expect("wait")
     }
 
+    /// Memory that the process has in RAM.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let kibibytes =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kibibytes.and_then(|number| number.parse::<u64>().ok()).expect("a number of kB") * 1024
+    }
+
     /// Runs a command that asks the control plane.
     pub fn ask(&self, args: &[&str]) -> Ran {
         let data = self.data.to_str().expect("path");

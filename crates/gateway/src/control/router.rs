@@ -25,7 +25,7 @@ use super::api::{AppReport, ControlPlane, DeploymentReport, ObjectsPage, Upload}
 use super::queries;
 use crate::access::{AccessRules, check_origin, check_size, check_token};
 use crate::address::{ObjectSegment, decode, object_segment};
-use crate::body::{BodyFault, RequestBody, read_body};
+use crate::body::{BodyFault, BodyLimit, RequestBody, read_body};
 use crate::error_response::{JSON, Refusal, Refused, internal, refusal_response, refuse, refuse_method};
 use crate::request_id::{REQUEST_ID, RequestId, RequestIds};
 
@@ -267,7 +267,8 @@ fn class_target(config: &ControlConfig, request: &Request) -> Result<Arc<ClassTa
 
 async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
     let (parts, body) = request.into_parts();
-    read_body(&parts.headers, body, bytes_max, SILENCE_MAX).await.map_err(|fault| match fault {
+    let limit = BodyLimit { bytes_max, silence_max: SILENCE_MAX, collected: None };
+    read_body(&parts.headers, body, limit).await.map_err(|fault| match fault {
         BodyFault::TooLarge(declared) => {
             let size = declared.map_or_else(|| "longer".to_owned(), |bytes| format!("{bytes} bytes"));
             refuse(ErrorCode::BodyTooLarge, format!("the body is {size}, the limit is {bytes_max} bytes"))
@@ -275,7 +276,7 @@ async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
         BodyFault::Broken(reason) => {
             refuse(ErrorCode::InvalidBody, format!("the body ended before it was whole: {reason}"))
         }
-        BodyFault::Silent => {
+        BodyFault::Silent | BodyFault::NoRoom => {
             refuse(ErrorCode::InvalidBody, "no more of the body came for 30 s; send it again")
         }
     })

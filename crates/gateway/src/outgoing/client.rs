@@ -23,6 +23,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -44,6 +45,8 @@ struct Inner {
     names: Box<dyn FindAddresses>,
     tls: Option<Arc<TlsConnector>>,
     limits: OutgoingLimits,
+    /// One for each connection that may be made.
+    places: Arc<Semaphore>,
 }
 
 /// A task that ends with its owner.
@@ -78,7 +81,8 @@ impl OutgoingClient {
         roots: RootCertStore,
     ) -> Self {
         let tls = (!roots.is_empty()).then(|| trusting(roots));
-        Self(Arc::new(Inner { tasks, names, tls, limits }))
+        let places = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Inner { tasks, names, tls, limits, places }))
     }
 }
 
@@ -110,13 +114,18 @@ impl Inner {
     async fn send(&self, rules: &EgressRules, request: HttpRequest) -> Result<HttpResponse, Failure> {
         let target = Target::parse(&request.url)?;
         let (request, progress) = request_for(&target, request)?;
+        // Nobody waits here: a slow server would hold up requests to all others.
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            let max = self.limits.connections_max;
+            failed(&target, &format!("the node has {max} requests to the outside under way; retry later"))
+        })?;
         let connecting = connect(&target, rules, &*self.names, &self.tls);
         let connection = timeout(self.limits.connect_timeout, connecting).await.unwrap_or_else(|_| {
             let seconds = self.limits.connect_timeout.as_secs_f64();
             Err(failed(&target, &format!("no connection within {seconds} s")))
         })?;
         let is_head = request.method() == Method::HEAD;
-        let (connection, mut sender) = self.speak(&target, connection).await?;
+        let (connection, mut sender) = self.speak(&target, connection, place).await?;
         let response = tokio::select! {
             response = sender.send_request(request) => response.map_err(|error| failed(&target, &causes(&error)))?,
             () = progress.stalled(self.limits.head_timeout) => {
@@ -131,6 +140,7 @@ impl Inner {
         &self,
         target: &Target,
         connection: Box<dyn Connection>,
+        place: OwnedSemaphorePermit,
     ) -> Result<(OwnedTask<()>, http1::SendRequest<WatchedRequest>), Failure> {
         let spoken = http1::Builder::new()
             .max_buf_size(limits::HEADERS_BYTES_MAX)
@@ -141,6 +151,7 @@ impl Inner {
                 // Whoever waits for the response or its body learns of it there.
                 tracing::debug!(%error, "connection to the outside ended");
             }
+            drop(place);
         });
         Ok((OwnedTask(driven), sender))
     }

@@ -315,6 +315,33 @@ async fn upgrades_tunnels_and_odd_urls_are_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_request_beyond_those_that_the_node_may_have_under_way_fails_at_once() {
+    let (listener, address) = listen().await;
+    let limits = OutgoingLimits { connections_max: 1, ..OutgoingLimits::default() };
+    let client = client_with(Names::default(), RootCertStore::empty(), limits);
+    let url = format!("http://{address}/");
+    let send = || client.send(rules(&["127.0.0.1"]), request("GET", &url));
+    let first = tokio::spawn(send());
+    let (mut stream, _) = listener.accept().await.expect("accept");
+    let failure = send().await.expect_err("one is under way");
+    assert_eq!(failure.code, "outgoing-failed");
+    assert!(failure.message.contains("has 1 requests to the outside under way"), "{failure}");
+    answer(&mut stream, "HTTP/1.1 200 x\r\ncontent-length: 1000000\r\n\r\nbegun").await;
+    let response = first.await.expect("no panic").expect("a response");
+    assert!(send().await.is_err(), "its body is open");
+    drop(response);
+    // The place is free when the task of the connection has ended.
+    let second = loop {
+        let mut sending = send();
+        tokio::select! {
+            failed = &mut sending => drop(failed.expect_err("nobody answers")),
+            accepted = listener.accept() => break accepted.expect("accept"),
+        }
+    };
+    drop(second);
+}
+
 /// Never finds anything.
 struct SilentNames;
 

@@ -1,0 +1,70 @@
+//! Ten thousand clients that open a connection and leave it: the node's memory is bounded, and others are
+//! served as before.
+//!
+//! In a process of its own, so that its memory can be looked at.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::node_process::{NodeProcess, folder};
+
+const CLIENTS: u64 = 10_000;
+/// What a connection takes in the node at most: its task, and the buffers of HTTP, 8 KiB each way.
+const BYTES_PER_CLIENT_MAX: u64 = 24 * 1024;
+/// Files of this process beside its connections.
+const FILES_OF_TEST: u64 = 500;
+
+/// As many as this process may open, which is all of them on most systems.
+fn clients() -> u64 {
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).expect("more files");
+    most.map_or(CLIENTS, |most| CLIENTS.min(most - FILES_OF_TEST))
+}
+
+fn open(node: &NodeProcess) -> TcpStream {
+    TcpStream::connect(&node.listen).expect("a connection")
+}
+
+/// Sends a request and reads its answer; the connection stays open.
+fn ask(stream: &mut TcpStream) {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("sent");
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+        let mut some = [0; 1024];
+        let read = stream.read(&mut some).expect("an answer");
+        assert!(read > 0, "closed after {}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&some[..read]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn ten_thousand_idle_connections_take_little_memory_and_hold_up_nobody() {
+    let data = folder();
+    let node = NodeProcess::start(data.path());
+    node.deploy_examples();
+    assert_eq!(node.call(&["demo/Counter/a", "increment"]).code, Some(0));
+    let before = node.resident_bytes();
+    let clients = clients();
+    let mut idle = Vec::new();
+    for number in 0..clients {
+        let mut stream = open(&node);
+        // Some have never sent anything.
+        if number % 2 == 0 {
+            ask(&mut stream);
+        }
+        idle.push(stream);
+    }
+    for _ in 0..20 {
+        assert_eq!(node.call(&["demo/Counter/a", "increment"]).code, Some(0));
+    }
+    let taken = node.resident_bytes().saturating_sub(before);
+    println!("{clients} idle connections take {} bytes each", taken / clients);
+    assert!(taken / clients <= BYTES_PER_CLIENT_MAX, "{taken} bytes for {clients} connections");
+    // Beyond the limit those that came first make room.
+    let mut late: Vec<_> = (0..clients / 10).map(|_| open(&node)).collect();
+    late.iter_mut().for_each(ask);
+    assert_eq!(node.call(&["demo/Counter/a", "get"]).stdout.trim(), "21");
+}
