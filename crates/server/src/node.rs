@@ -12,8 +12,8 @@ use anyhow::{Context, bail};
 use durabo_catalog::Catalog;
 use durabo_gateway::serve::tcp;
 use durabo_gateway::{
-    AccessRules, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, OutgoingClient, Readiness,
-    RequestIds, ServeLimits, serve,
+    AccessRules, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, Deliver, OutgoingClient,
+    Readiness, RequestIds, ServeLimits, serve,
 };
 use durabo_model::failure::Failure;
 use durabo_model::random::Random;
@@ -135,27 +135,8 @@ impl Node {
         }));
         let (stop, stopping) = watch::channel(false);
         let drain = config.limits.drain;
-        let serving = {
-            let _entered = http.enter();
-            let limits = ServeLimits { http: config.http_limits.clone(), drain };
-            let (listen, control) =
-                (tokio::net::TcpListener::from_std(listen)?, tokio::net::TcpListener::from_std(control)?);
-            let data = move |request| {
-                let plane = data_plane.clone();
-                async move { plane.answer(request).await }
-            };
-            let operator = move |request| {
-                let plane = control_plane.clone();
-                async move { plane.answer(request).await }
-            };
-            let mut of_control = limits.clone();
-            of_control.http.connections_max =
-                limits.http.connections_max.div_ceil(10).max(CONTROL_CONNECTIONS_MIN);
-            vec![
-                http.spawn(serve(tcp(listen), data, limits, stopped(stopping.clone()))),
-                http.spawn(serve(tcp(control), operator, of_control, stopped(stopping))),
-            ]
-        };
+        let limits = ServeLimits { http: config.http_limits.clone(), drain };
+        let serving = serve_planes(&http, (listen, data_plane), (control, control_plane), limits, stopping)?;
         readiness.set(true);
         info!(listen = %listen_address, control = %control_address, "serving");
         Ok(Self {
@@ -274,6 +255,33 @@ fn compiler(config: &NodeConfig) -> (Arc<dyn Compiler>, Option<StopOnDrop>) {
             (Arc::new(child.clone()), Some(StopOnDrop(child)))
         }
     }
+}
+
+/// Serves both planes. The control plane gets a part of the connections, some in any case.
+fn serve_planes<D: Deliver>(
+    http: &Runtime,
+    (listen, data_plane): (TcpListener, Arc<DataPlane<D>>),
+    (control, control_plane): (TcpListener, Arc<ControlGateway>),
+    limits: ServeLimits,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<Vec<JoinHandle<()>>> {
+    let _entered = http.enter();
+    let (listen, control) =
+        (tokio::net::TcpListener::from_std(listen)?, tokio::net::TcpListener::from_std(control)?);
+    let data = move |request| {
+        let plane = data_plane.clone();
+        async move { plane.answer(request).await }
+    };
+    let operator = move |request| {
+        let plane = control_plane.clone();
+        async move { plane.answer(request).await }
+    };
+    let mut of_control = limits.clone();
+    of_control.http.connections_max = limits.http.connections_max.div_ceil(10).max(CONTROL_CONNECTIONS_MIN);
+    Ok(vec![
+        http.spawn(serve(tcp(listen), data, limits, stopped(stopping.clone()))),
+        http.spawn(serve(tcp(control), operator, of_control, stopped(stopping))),
+    ])
 }
 
 fn check_addresses(config: &NodeConfig) -> anyhow::Result<()> {
