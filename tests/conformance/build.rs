@@ -16,7 +16,7 @@ fn main() {
     let here =
         PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets the manifest's folder"));
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets the output folder"));
-    for watched in ["build.rs", "src/guest.rs", "suite", "../../guests/build.rs"] {
+    for watched in ["build.rs", "src/guest.rs", "src/suite", "../../guests/build.rs"] {
         println!("cargo:rerun-if-changed={}", here.join(watched).display());
     }
     let conformance = folders(&here.join("../../guests/conformance"));
@@ -44,7 +44,8 @@ fn folders(parent: &Path) -> Vec<String> {
 
 fn refuse_unused(here: &Path, packages: &[String]) {
     let constants = read(&here.join("src/guest.rs"));
-    let files = fs::read_dir(here.join("suite")).unwrap_or_else(|error| panic!("reading the suite: {error}"));
+    let files =
+        fs::read_dir(here.join("src/suite")).unwrap_or_else(|error| panic!("reading the suite: {error}"));
     let tests: String = files.flatten().map(|file| read(&file.path())).collect();
     for package in packages {
         let variable = variable_of(package);

@@ -1,8 +1,10 @@
-//! Harness of the conformance suite: nodes in this process, guests deployed on them, clients.
+//! The conformance suite and its harness: nodes, guests deployed on them, clients, cases.
 //!
-//! The suite stands in `suite/` and sees of a node only what a user sees: its two listeners and its data
-//! folder. Modules stand bottom-up.
+//! The suite sees of a node only what a user sees: its two listeners and its data folder. It runs as tests,
+//! each on nodes in this process, and by `durabo-conformance` on a node that somebody else runs.
+//! Modules stand bottom-up.
 
+pub mod case;
 pub mod guest;
 pub mod eventually;
 pub mod values;
@@ -15,6 +17,9 @@ pub mod run_folder;
 pub mod control_plane;
 pub mod object;
 pub mod node;
+mod suite;
+pub mod rules;
+pub mod report;
 
 pub use answer::{Answer, ErrorRecord, Outcome};
 pub use connection::{Chunk, Connection};
@@ -23,3 +28,4 @@ pub use eventually::eventually;
 pub use guest::Guest;
 pub use node::TestNode;
 pub use object::Object;
+pub use suite::cases;

@@ -2,15 +2,18 @@
 //!
 //! The guests are deployed once, into a template; each node starts from a copy of it, which also shows
 //! that a stopped node's folder is all there is to it. Stop and start again keep the folder. Killing is
-//! tested with a process of its own, beside the command line.
+//! tested with a process of its own, beside the command line. A given node, which somebody else runs, serves
+//! the cases that need none of their own.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use durabo_model::limits::{HttpLimits, ObjectLimits};
 use durabo_server::{Durability, Node, NodeConfig};
 
+use crate::case::not_here;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::control_plane::ControlPlane;
@@ -18,6 +21,7 @@ use crate::guest::{self, Guest};
 use crate::object::Object;
 use crate::run_folder::RunFolder;
 
+const NEEDS_OWN: &str = "it needs a node of its own";
 /// Small, since each node fills three of them with zeros when it is new.
 const SEGMENT_BYTES: u64 = 2 * 1024 * 1024;
 
@@ -61,32 +65,61 @@ impl TestConfig {
     }
 }
 
+/// A node that somebody else runs, for the cases that need none of their own.
+#[derive(Debug, Clone)]
+pub struct GivenNode {
+    /// Address of its data plane.
+    pub listen: SocketAddr,
+    /// Address of its control plane.
+    pub control: SocketAddr,
+    /// Its token.
+    pub token: String,
+}
+
+static GIVEN: OnceLock<GivenNode> = OnceLock::new();
+
 /// A running node.
 pub struct TestNode {
     config: TestConfig,
     running: Option<Running>,
-    folder: Arc<RunFolder>,
+    /// `None` if it is the given node.
+    folder: Option<Arc<RunFolder>>,
 }
 
 struct Running {
-    node: Node,
+    /// `None` if it is the given node, which is not ours.
+    node: Option<Node>,
+    listen: SocketAddr,
+    control_address: SocketAddr,
     client: Client,
     control: ControlPlane,
 }
 
 static TEMPLATE: LazyLock<Arc<RunFolder>> = LazyLock::new(|| {
     let mut node = TestNode::empty(TestConfig::default());
-    let control = node.control();
-    for guest in guest::ALL {
-        control
-            .deploy(guest.app, &guest.bytes())
-            .unwrap_or_else(|error| panic!("deploying the guest `{}`: {error:?}", guest.path));
-    }
+    node.deploy_guests();
     node.stop();
-    node.folder.clone()
+    node.folder.take().expect("a node of our own has a folder")
 });
 
+impl GivenNode {
+    /// Makes every case of this process use this node. Those that need one of their own cannot be shown
+    /// then. Call it once, before the first case.
+    pub fn use_for_all(self) {
+        GIVEN.set(self).expect("one node is given to a process");
+    }
+}
+
 impl TestNode {
+    /// The given node with all guests deployed, if there is one.
+    pub fn given() -> Option<Self> {
+        let given = GIVEN.get()?;
+        let running = Running::at(None, given.listen, given.control, &given.token);
+        let node = Self { config: TestConfig::default(), running: Some(running), folder: None };
+        node.deploy_guests();
+        Some(node)
+    }
+
     /// A node with all guests and the default limits.
     pub fn start() -> Self {
         Self::with(TestConfig::default())
@@ -94,23 +127,33 @@ impl TestNode {
 
     /// A node with all guests.
     pub fn with(config: TestConfig) -> Self {
+        refuse_if_given();
         Self::on(RunFolder::copy_of(TEMPLATE.path()), config)
     }
 
     /// A node with a new folder and nothing deployed.
     pub fn empty(config: TestConfig) -> Self {
+        refuse_if_given();
         Self::on(RunFolder::new(), config)
     }
 
     fn on(folder: RunFolder, config: TestConfig) -> Self {
-        let mut node = Self { config, running: None, folder: Arc::new(folder) };
+        let mut node = Self { config, running: None, folder: Some(Arc::new(folder)) };
         node.start_again();
         node
     }
 
+    fn deploy_guests(&self) {
+        for guest in guest::ALL {
+            self.control()
+                .deploy(guest.app, &guest.bytes())
+                .unwrap_or_else(|error| panic!("deploying the guest `{}`: {error:?}", guest.path));
+        }
+    }
+
     /// Starts the stopped node on its folder.
     pub fn start_again(&mut self) {
-        let mut config = NodeConfig::new(self.folder.path());
+        let mut config = NodeConfig::new(self.folder().path());
         config.listen.set_port(0);
         config.control.set_port(0);
         config.limits = self.config.limits.clone();
@@ -118,14 +161,15 @@ impl TestNode {
         config.log_segment_bytes = self.config.log_segment_bytes;
         config.durability = self.config.durability;
         let node = Node::start(config).unwrap_or_else(|error| panic!("starting a node: {error:?}"));
-        let client = Client::new(node.listen_address());
-        let control = ControlPlane::new(Client::new(node.control_address()), node.token());
-        self.running = Some(Running { node, client, control });
+        let (listen, control, token) =
+            (node.listen_address(), node.control_address(), node.token().to_owned());
+        self.running = Some(Running::at(Some(node), listen, control, &token));
     }
 
     /// Stops it properly; the folder stays.
     pub fn stop(&mut self) {
-        if let Some(Running { node, .. }) = self.running.take() {
+        self.folder(); // the given node is not ours to stop
+        if let Some(Running { node: Some(node), .. }) = self.running.take() {
             node.stop().unwrap_or_else(|error| panic!("stopping a node: {error:?}"));
         }
     }
@@ -138,12 +182,12 @@ impl TestNode {
 
     /// Address of the data plane.
     pub fn listen_address(&self) -> SocketAddr {
-        self.running().node.listen_address()
+        self.running().listen
     }
 
     /// Address of the control plane.
     pub fn control_address(&self) -> SocketAddr {
-        self.running().node.control_address()
+        self.running().control_address
     }
 
     /// A client of the data plane.
@@ -158,7 +202,7 @@ impl TestNode {
 
     /// The data folder.
     pub fn folder(&self) -> &RunFolder {
-        &self.folder
+        self.folder.as_deref().unwrap_or_else(|| not_here(NEEDS_OWN))
     }
 
     /// The object of a guest's class behind a segment.
@@ -181,15 +225,29 @@ impl TestNode {
     }
 }
 
-/// A name that no other test uses.
+impl Running {
+    fn at(node: Option<Node>, listen: SocketAddr, control_address: SocketAddr, token: &str) -> Self {
+        let control = ControlPlane::new(Client::new(control_address), token);
+        Self { node, listen, control_address, client: Client::new(listen), control }
+    }
+}
+
+fn refuse_if_given() {
+    if GIVEN.get().is_some() {
+        not_here(NEEDS_OWN);
+    }
+}
+
+/// A name that no other case uses, nor any other run.
 pub fn fresh_name() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    format!("fresh-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+    static RUN: LazyLock<u64> = LazyLock::new(|| RandomState::new().build_hasher().finish());
+    format!("fresh-{:016x}-{}", *RUN, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Drop for TestNode {
     fn drop(&mut self) {
-        if let Some(Running { node, .. }) = self.running.take() {
+        if let Some(Running { node: Some(node), .. }) = self.running.take() {
             let _ = node.stop(); // the test has failed already, or does not care
         }
     }

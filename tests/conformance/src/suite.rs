@@ -1,8 +1,8 @@
-//! The conformance suite: one module per capability, all in one program, so that the engine is linked once.
+//! The conformance suite: one module per capability.
 //!
-//! A test that is named after a case checks that case of the contract. Do not add here what a lower layer
-//! can catch: ids and forms of values are unit tests, crashes and power loss are simulated, `kill -9` is
-//! tested beside the command line.
+//! A case that is named after one of the contract checks that one. Do not add here what a lower layer can
+//! catch: ids and forms of values are unit tests, crashes and power loss are simulated, `kill -9` is tested
+//! beside the command line. A function that its module does not list is dead code, which the compiler reports.
 
 mod standing;
 mod database;
@@ -36,3 +36,40 @@ mod sql_limits;
 mod sql_statements;
 mod stubs;
 mod uploads;
+
+use crate::case::Case;
+
+/// All of it.
+pub fn cases() -> Vec<Case> {
+    [
+        access::CASES,
+        blocking::CASES,
+        calls::CASES,
+        context::CASES,
+        cursors::CASES,
+        deployments::CASES,
+        examples::CASES,
+        faults::CASES,
+        gates::CASES,
+        http::CASES,
+        http_between::CASES,
+        http_bodies::CASES,
+        http_clients::CASES,
+        http_outgoing::CASES,
+        lifecycle::CASES,
+        limits::CASES,
+        log_counts::CASES,
+        neighbours::CASES,
+        restart::CASES,
+        rpc::CASES,
+        sections::CASES,
+        sql_allowed::CASES,
+        sql_attacks::CASES,
+        sql_growth::CASES,
+        sql_limits::CASES,
+        sql_statements::CASES,
+        stubs::CASES,
+        uploads::CASES,
+    ]
+    .concat()
+}

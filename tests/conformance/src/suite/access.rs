@@ -1,11 +1,13 @@
 //! Who may ask: web pages of other origins reach neither the control plane nor RPC, nobody without token
 //! reaches the control plane (design §1).
 
-use durabo_conformance::client::{Client, Fields};
-use durabo_conformance::{Answer, guest};
 use serde_json::json;
 
-use crate::standing::node;
+use crate::case::{Case, cases};
+use crate::client::{Client, Fields};
+use crate::{Answer, guest};
+
+use super::standing::node;
 
 const FOREIGN: [(&str, &str); 6] = [
     ("origin", "http://evil.example"),
@@ -20,7 +22,6 @@ fn assert_foreign(answer: &Answer, field: (&str, &str)) {
     assert_eq!((answer.status, answer.error().code.as_str()), (403, "foreign-origin"), "{field:?}");
 }
 
-#[test]
 fn foreign_pages_do_not_reach_rpc() {
     let object = node().fresh(guest::COUNTER, "Counter");
     let path = format!("/rpc/{}/increment", object.address());
@@ -33,7 +34,6 @@ fn foreign_pages_do_not_reach_rpc() {
     assert_eq!(object.ok("increment", json!([])), json!(1));
 }
 
-#[test]
 fn foreign_pages_do_not_reach_the_control_plane() {
     let client = Client::new(node().control_address());
     let control = node().control();
@@ -47,14 +47,12 @@ fn foreign_pages_do_not_reach_the_control_plane() {
     assert_eq!(control.app(guest::COUNTER.app), before);
 }
 
-#[test]
 fn a_foreign_host_does_not_reach_fetch() {
     let object = node().fresh(guest::COUNTER, "Counter");
     assert_foreign(&object.fetch("GET", "/", &[("host", "evil.example")], b""), ("host", "evil.example"));
     assert_eq!(object.get("/").text(), "0");
 }
 
-#[test]
 fn the_nodes_own_pages_reach_rpc() {
     let object = node().fresh(guest::COUNTER, "Counter");
     let origin = format!("http://{}", node().listen_address());
@@ -63,7 +61,6 @@ fn the_nodes_own_pages_reach_rpc() {
     assert_eq!((answer.status, answer.text().as_str()), (200, "1"));
 }
 
-#[test]
 fn without_the_token_the_control_plane_says_nothing() {
     let client = Client::new(node().control_address());
     let control = node().control();
@@ -93,7 +90,6 @@ fn without_the_token_the_control_plane_says_nothing() {
     assert_eq!(node().control().status()["ready"], json!(true));
 }
 
-#[test]
 fn the_data_plane_serves_no_control_plane_and_the_other_way_round() {
     let control = node().control();
     let fields = [("authorization", control.authorization())];
@@ -102,3 +98,13 @@ fn the_data_plane_serves_no_control_plane_and_the_other_way_round() {
     assert_eq!(node().client().get("/healthz").status, 200);
     assert_eq!(node().client().get("/readyz").status, 200);
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    foreign_pages_do_not_reach_rpc,
+    foreign_pages_do_not_reach_the_control_plane,
+    a_foreign_host_does_not_reach_fetch,
+    the_nodes_own_pages_reach_rpc,
+    without_the_token_the_control_plane_says_nothing,
+    the_data_plane_serves_no_control_plane_and_the_other_way_round,
+];

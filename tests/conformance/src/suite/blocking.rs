@@ -2,18 +2,19 @@
 //!
 //! Cycles between guests that suspend are in `calls`.
 
-use durabo_conformance::node::fresh_name;
-use durabo_conformance::{Object, guest};
 use serde_json::json;
 
-use crate::standing::node;
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::node::fresh_name;
+use crate::{Object, guest};
+
+use super::standing::node;
+use super::together::together;
 
 fn named(name: &str) -> Object {
     node().object(guest::BLOCKING, "Blocking", name)
 }
 
-#[test]
 fn c_031_a_cycle_through_a_busy_object_is_refused_at_once() {
     let (a, b) = (fresh_name(), fresh_name());
     for way in [json!([b, a]), json!([a]), json!([b, fresh_name(), b])] {
@@ -24,7 +25,6 @@ fn c_031_a_cycle_through_a_busy_object_is_refused_at_once() {
     assert_eq!(named(&a).ok("through", json!([[b, fresh_name()]])), json!("the end"));
 }
 
-#[test]
 fn calls_of_others_wait_for_their_turn() {
     let object = node().fresh(guest::BLOCKING, "Blocking");
     let answers = together(5, |_| object.ok("sleep", json!([20])));
@@ -32,3 +32,7 @@ fn calls_of_others_wait_for_their_turn() {
     assert_eq!(object.ok("in_section", json!([])), json!("left"));
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] =
+    cases![c_031_a_cycle_through_a_busy_object_is_refused_at_once, calls_of_others_wait_for_their_turn,];

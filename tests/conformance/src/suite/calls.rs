@@ -2,12 +2,14 @@
 //!
 //! When a call leaves is tested under planted faults in `tests/simulation`.
 
-use durabo_conformance::node::fresh_name;
-use durabo_conformance::{Object, guest};
 use serde_json::{Value, json};
 
-use crate::standing::node;
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::node::fresh_name;
+use crate::{Object, guest};
+
+use super::standing::node;
+use super::together::together;
 
 fn caller() -> Object {
     node().fresh(guest::STUB, "Caller")
@@ -22,18 +24,15 @@ fn failure_of(method: &str, args: Value) -> Value {
     caller().ok("failure_of", json!(["Target", fresh_name(), method, args]))
 }
 
-#[test]
 fn c_022_calls_of_one_stub_arrive_in_order_although_none_is_awaited() {
     assert_eq!(caller().ok("six_appends", json!([fresh_name()])), json!([1, 2, 3, 4, 5, 6]));
 }
 
-#[test]
 fn c_023_a_quick_call_behind_a_slow_one_is_answered_first() {
     let noted = caller().ok("slow_and_quick", json!([fresh_name(), 50]));
     assert_eq!(noted, json!(["slow begins", "quick", "slow"]));
 }
 
-#[test]
 fn c_024_and_c_032_a_request_and_its_response_pass_unchanged() {
     let body: Vec<u8> = (0..=255).collect();
     let path = format!("/to/{}/status/418", fresh_name());
@@ -49,7 +48,6 @@ fn c_024_and_c_032_a_request_and_its_response_pass_unchanged() {
     assert_eq!(answer.header("x-seen"), format!("PUT {url} -"));
 }
 
-#[test]
 fn a_request_that_is_none_is_refused_where_it_is_made() {
     for url in ["/items", "do/items", "ftp://do/", "http://", "http://do/a b"] {
         let path = format!("/to/{}", fresh_name());
@@ -59,13 +57,11 @@ fn a_request_that_is_none_is_refused_where_it_is_made() {
     }
 }
 
-#[test]
 fn c_025_an_error_of_fetch_reaches_the_calling_object_and_then_the_client() {
     let error = caller().fetch("GET", &format!("/to/{}/fail", fresh_name()), &[], b"").error();
     assert_eq!((error.status, error.message.as_str(), error.remote), (500, "boom", true));
 }
 
-#[test]
 fn c_026_and_b_45_an_error_crosses_with_its_class_text_code_and_details() {
     for name in ["TypeError", "RangeError", "SyntaxError", "ReferenceError", "Error", "NoStock"] {
         let seen = failure_of("fail", json!([name, "bad", "sold-out", false]));
@@ -80,7 +76,6 @@ fn c_026_and_b_45_an_error_crosses_with_its_class_text_code_and_details() {
     assert_eq!(failure_of("fail", json!(["Error", "busy", "", true]))["retryable"], json!(true));
 }
 
-#[test]
 fn b_45_a_failure_that_is_passed_on_keeps_what_it_had() {
     let (inner, outer) = (fresh_name(), caller());
     let through =
@@ -91,7 +86,6 @@ fn b_45_a_failure_that_is_passed_on_keeps_what_it_had() {
     assert_eq!(error.details, Some(json!({"sku": "x"})));
 }
 
-#[test]
 fn a_trap_of_the_callee_is_a_reset_for_the_caller_and_undoes_the_callees_turn() {
     let name = fresh_name();
     let seen = caller().ok("failure_of", json!(["Target", name, "append_and_trap", ["x"]]));
@@ -99,7 +93,6 @@ fn a_trap_of_the_callee_is_a_reset_for_the_caller_and_undoes_the_callees_turn() 
     assert_eq!(target(&name).ok("journal", json!([])), json!([]));
 }
 
-#[test]
 fn c_031_a_cycle_between_objects_that_suspend_completes() {
     let (a, b, c) = (fresh_name(), fresh_name(), fresh_name());
     let object = node().object(guest::STUB, "Caller", &a);
@@ -108,7 +101,6 @@ fn c_031_a_cycle_between_objects_that_suspend_completes() {
     }
 }
 
-#[test]
 fn st_12_a_cycle_from_within_a_section_is_refused_at_once() {
     let (a, b) = (fresh_name(), fresh_name());
     let object = node().object(guest::STUB, "Caller", &a);
@@ -120,7 +112,6 @@ fn st_12_a_cycle_from_within_a_section_is_refused_at_once() {
     assert_eq!(object.ok("through_from_section", json!([[b]])), json!(1));
 }
 
-#[test]
 fn a_cycle_through_a_constructor_is_refused_and_does_not_wait_for_the_constructors_limit() {
     for name in [fresh_name(), fresh_name()] {
         let error = node().object(guest::STUB, "Looped", &name).fails("ping", json!([]));
@@ -133,14 +124,12 @@ fn a_cycle_through_a_constructor_is_refused_and_does_not_wait_for_the_constructo
     assert_eq!(straight.ok("ping", json!([])), json!("pong"));
 }
 
-#[test]
 fn a_chain_without_end_is_cut_at_its_limit() {
     let object = caller();
     assert_eq!(object.ok("endless", json!([]))["code"], json!("call-chain-too-deep"));
     assert_eq!(object.ok("journal", json!([])), json!([]));
 }
 
-#[test]
 fn c_076_a_call_of_a_turn_that_traps_never_arrives() {
     let (object, name) = (caller(), fresh_name());
     object.fails("write_call_trap", json!([name])).assert_reset("guest-trapped");
@@ -148,16 +137,14 @@ fn c_076_a_call_of_a_turn_that_traps_never_arrives() {
     assert_eq!(target(&name).ok("journal", json!([])), json!(["first"]));
 }
 
-#[test]
 fn st_10_a_call_that_its_caller_gives_up_runs_to_its_end() {
     let (object, name) = (caller(), fresh_name());
     object.ok("call_and_forget", json!([name]));
-    durabo_conformance::eventually("the call has run to its end", || {
+    crate::eventually("the call has run to its end", || {
         (target(&name).ok("journal", json!([])) == json!(["heard begins", "heard"])).then_some(())
     });
 }
 
-#[test]
 fn c_290_and_c_291_methods_that_do_not_exist_are_refused_alike() {
     for method in ["nope", "toString", "__proto__", "hasOwnProperty", "env", "ctx", "new", ""] {
         let seen = failure_of(method, json!([]));
@@ -171,7 +158,6 @@ fn c_290_and_c_291_methods_that_do_not_exist_are_refused_alike() {
     }
 }
 
-#[test]
 fn c_292_reserved_names_are_refused_on_a_stub_and_start_nothing() {
     for method in [
         "fetch",
@@ -192,7 +178,6 @@ fn c_292_reserved_names_are_refused_on_a_stub_and_start_nothing() {
     }
 }
 
-#[test]
 fn c_294_and_b_46_values_cross_a_stub_as_they_are() {
     let values = json!([
         [[], [[1, [2]]], {}, {"a": null}],
@@ -207,7 +192,6 @@ fn c_294_and_b_46_values_cross_a_stub_as_they_are() {
     }
 }
 
-#[test]
 fn c_295_arguments_of_32_mib_pass_and_one_byte_more_does_not() {
     let (object, name) = (caller(), fresh_name());
     let limit = 32 * 1024 * 1024;
@@ -217,7 +201,6 @@ fn c_295_arguments_of_32_mib_pass_and_one_byte_more_does_not() {
     assert_eq!((error.code.as_str(), error.object_reset), ("limit-exceeded", false));
 }
 
-#[test]
 fn c_298_calls_of_many_callers_are_all_answered_each_callers_in_order() {
     let name = fresh_name();
     let all: Vec<Value> = together(10, |_| caller().ok("six_appends", json!([name])));
@@ -228,7 +211,6 @@ fn c_298_calls_of_many_callers_are_all_answered_each_callers_in_order() {
     assert_eq!(target(&name).ok("journal", json!([])).as_array().map(Vec::len), Some(60));
 }
 
-#[test]
 fn the_trace_of_a_request_is_carried_on_by_calls() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let object = caller();
@@ -238,13 +220,11 @@ fn the_trace_of_a_request_is_carried_on_by_calls() {
     assert_eq!(answer.json()[2], json!(trace));
 }
 
-#[test]
 fn b_13_very_many_calls_through_one_stub_leave_nothing_behind() {
     // More than the handles, events and imports that an instance may have at once.
     assert_eq!(caller().ok("call_often", json!([fresh_name(), 20_000, 2048])), json!(1));
 }
 
-#[test]
 fn a_storm_of_calls_is_cut_with_an_error_of_its_own() {
     let object = caller();
     assert_eq!(object.ok("call_at_once", json!([fresh_name(), 500])), json!(500));
@@ -252,3 +232,29 @@ fn a_storm_of_calls_is_cut_with_an_error_of_its_own() {
     error.assert_reset("import-limit-exceeded");
     assert_eq!(object.ok("call_at_once", json!([fresh_name(), 5])), json!(5));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_022_calls_of_one_stub_arrive_in_order_although_none_is_awaited,
+    c_023_a_quick_call_behind_a_slow_one_is_answered_first,
+    c_024_and_c_032_a_request_and_its_response_pass_unchanged,
+    a_request_that_is_none_is_refused_where_it_is_made,
+    c_025_an_error_of_fetch_reaches_the_calling_object_and_then_the_client,
+    c_026_and_b_45_an_error_crosses_with_its_class_text_code_and_details,
+    b_45_a_failure_that_is_passed_on_keeps_what_it_had,
+    a_trap_of_the_callee_is_a_reset_for_the_caller_and_undoes_the_callees_turn,
+    c_031_a_cycle_between_objects_that_suspend_completes,
+    st_12_a_cycle_from_within_a_section_is_refused_at_once,
+    a_cycle_through_a_constructor_is_refused_and_does_not_wait_for_the_constructors_limit,
+    a_chain_without_end_is_cut_at_its_limit,
+    c_076_a_call_of_a_turn_that_traps_never_arrives,
+    st_10_a_call_that_its_caller_gives_up_runs_to_its_end,
+    c_290_and_c_291_methods_that_do_not_exist_are_refused_alike,
+    c_292_reserved_names_are_refused_on_a_stub_and_start_nothing,
+    c_294_and_b_46_values_cross_a_stub_as_they_are,
+    c_295_arguments_of_32_mib_pass_and_one_byte_more_does_not,
+    c_298_calls_of_many_callers_are_all_answered_each_callers_in_order,
+    the_trace_of_a_request_is_carried_on_by_calls,
+    b_13_very_many_calls_through_one_stub_leave_nothing_behind,
+    a_storm_of_calls_is_cut_with_an_error_of_its_own,
+];

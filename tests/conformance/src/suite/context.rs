@@ -4,12 +4,14 @@
 
 use std::collections::HashSet;
 
-use durabo_conformance::{TestNode, guest};
 use durabo_model::object_id::NamespaceKey;
 use serde_json::{Value, json};
 
-use crate::standing::node;
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::{TestNode, guest};
+
+use super::standing::node;
+use super::together::together;
 
 const CLASS: &str = "Lifecycle";
 
@@ -18,7 +20,6 @@ fn key() -> NamespaceKey {
     NamespaceKey::new(&format!("{}-{CLASS}", guest::LIFECYCLE.app))
 }
 
-#[test]
 fn c_013_the_name_is_known_where_a_name_was_used() {
     let named = node().object(guest::LIFECYCLE, CLASS, "c-013");
     assert_eq!(named.ok("identity", json!([]))[2], json!("c-013"));
@@ -33,7 +34,6 @@ fn c_013_the_name_is_known_where_a_name_was_used() {
     assert_eq!(by_id.ok("identity", json!([])), json!([CLASS, never_named, null]));
 }
 
-#[test]
 fn c_015_an_object_reports_the_id_that_callers_compute() {
     let id = key().id_from_name("c-015").to_string();
     let object = node().object(guest::LIFECYCLE, CLASS, "c-015");
@@ -42,7 +42,6 @@ fn c_015_an_object_reports_the_id_that_callers_compute() {
     assert_eq!((&listed["id"], &listed["name"]), (&json!(id), &json!("c-015")));
 }
 
-#[test]
 fn c_016_an_address_alone_starts_nothing_and_makes_no_file() {
     let node = TestNode::start();
     let object_files = || node.folder().files().into_iter().map(|(path, _)| path).collect::<HashSet<_>>();
@@ -59,7 +58,6 @@ fn c_016_an_address_alone_starts_nothing_and_makes_no_file() {
     assert_eq!(object_files(), before);
 }
 
-#[test]
 fn c_017_of_fifty_first_calls_one_starts_the_object() {
     let object = node().fresh(guest::LIFECYCLE, CLASS);
     let born: HashSet<Value> = together(50, |_| object.ok("born", json!([]))).into_iter().collect();
@@ -67,7 +65,6 @@ fn c_017_of_fifty_first_calls_one_starts_the_object() {
     assert_eq!(object.ok("starts", json!([])), json!(1));
 }
 
-#[test]
 fn ids_of_another_class_and_texts_that_are_no_ids_are_refused() {
     let foreign = NamespaceKey::new("lifecycle-Fetchless").id_from_name("x").to_string();
     let object = node().object(guest::LIFECYCLE, CLASS, "x");
@@ -82,7 +79,6 @@ fn ids_of_another_class_and_texts_that_are_no_ids_are_refused() {
     }
 }
 
-#[test]
 fn names_of_every_form_reach_their_object() {
     let object = node().object(guest::LIFECYCLE, CLASS, "~b64:YS9i");
     let identity = object.ok("identity", json!([]));
@@ -94,7 +90,6 @@ fn names_of_every_form_reach_their_object() {
     assert_eq!(unnamed, json!([CLASS, key().id_from_name(&long).to_string(), null]));
 }
 
-#[test]
 fn c_322_the_same_object_is_found_by_its_stored_id() {
     let by_name = node().fresh(guest::LIFECYCLE, CLASS);
     by_name.ok("set", json!(["k", 5]));
@@ -103,3 +98,14 @@ fn c_322_the_same_object_is_found_by_its_stored_id() {
     assert_eq!(by_id.ok("value", json!(["k"])), json!(5));
     assert_eq!(by_id.ok("born", json!([])), by_name.ok("born", json!([])));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_013_the_name_is_known_where_a_name_was_used,
+    c_015_an_object_reports_the_id_that_callers_compute,
+    c_016_an_address_alone_starts_nothing_and_makes_no_file,
+    c_017_of_fifty_first_calls_one_starts_the_object,
+    ids_of_another_class_and_texts_that_are_no_ids_are_refused,
+    names_of_every_form_reach_their_object,
+    c_322_the_same_object_is_found_by_its_stored_id,
+];

@@ -4,7 +4,9 @@
 
 use serde_json::{Value, json};
 
-use crate::database::{Database, opened, refusal, step};
+use crate::case::{Case, cases};
+
+use super::database::{Database, opened, refusal, step};
 
 fn rows_of(outcomes: &Value) -> Vec<Value> {
     let outcomes = outcomes.as_array().expect("a list of outcomes");
@@ -27,7 +29,6 @@ fn with_numbers(count: u32) -> Database {
     db
 }
 
-#[test]
 fn c_124_after_the_last_row_comes_the_end_again_and_again() {
     let db = with_numbers(3);
     let takes = json!([["c", 1], ["c", 1], ["c", 1], ["c", 1], ["c", 1]]);
@@ -35,7 +36,6 @@ fn c_124_after_the_last_row_comes_the_end_again_and_again() {
     assert_eq!(rows, [json!([[1]]), json!([[2]]), json!([[3]]), json!([]), json!([])]);
 }
 
-#[test]
 fn c_125_the_rest_is_what_was_not_taken_yet() {
     let db = with_numbers(3);
     let rows =
@@ -43,7 +43,6 @@ fn c_125_the_rest_is_what_was_not_taken_yet() {
     assert_eq!(rows, [json!([[1]]), json!([[2], [3]]), json!([])]);
 }
 
-#[test]
 fn c_126_one_wants_exactly_one_row() {
     let db = with_numbers(2);
     let error = |sql: &str| db.call("one", json!([sql])).expect_err("not one row");
@@ -54,18 +53,15 @@ fn c_126_one_wants_exactly_one_row() {
         .assert_says("Expected exactly one result from SQL query, but got multiple results.");
 }
 
-#[test]
 fn c_127_one_takes_the_row() {
     let db = with_numbers(1);
     assert_eq!(db.call("one", json!(["SELECT id, n FROM things"])), Ok(json!([[1, 10], 0])));
 }
 
-#[test]
 fn c_128_raw_rows_are_lists_in_column_order() {
     assert_eq!(Database::new().rows("SELECT 1 AS a, 'x' AS b", json!([])), json!([[1, "x"]]));
 }
 
-#[test]
 fn c_129_of_columns_with_one_name_objects_keep_the_last() {
     let db = Database::new();
     let sql = "SELECT 1 AS a, 2 AS b, 3 AS a";
@@ -74,7 +70,6 @@ fn c_129_of_columns_with_one_name_objects_keep_the_last() {
     assert_eq!(db.call("objects", json!([sql, []])), Ok(json!([{"a": 3, "b": 2}])));
 }
 
-#[test]
 fn c_130_column_names_are_there_without_rows_and_after_the_end() {
     let db = with_numbers(1);
     assert_eq!(db.query("UPDATE things SET n = 0", json!([]))["columns"], json!([]));
@@ -87,13 +82,11 @@ fn c_130_column_names_are_there_without_rows_and_after_the_end() {
     }
 }
 
-#[test]
 fn c_131_columns_without_alias_are_named_by_their_text() {
     let outcome = Database::new().query("SELECT count(*), 'hello', ?", json!([1]));
     assert_eq!(outcome["columns"], json!(["count(*)", "'hello'", "?"]));
 }
 
-#[test]
 fn c_132_cursors_of_the_same_text_do_not_disturb_each_other() {
     let db = with_numbers(3);
     let sql = "SELECT id FROM things";
@@ -102,7 +95,6 @@ fn c_132_cursors_of_the_same_text_do_not_disturb_each_other() {
     assert_eq!(rows, [json!([[1]]), json!([[1], [2], [3]]), json!([[2], [3]])]);
 }
 
-#[test]
 fn c_133_a_loop_within_a_loop_gives_the_full_product() {
     let db = Database::in_memory();
     db.exec("CREATE TABLE a (x); CREATE TABLE b (y); INSERT INTO a VALUES (1), (2), (3); INSERT INTO b VALUES (7), (8)");
@@ -110,7 +102,6 @@ fn c_133_a_loop_within_a_loop_gives_the_full_product() {
     assert_eq!(pairs, Ok(json!([[1, 7], [1, 8], [2, 7], [2, 8], [3, 7], [3, 8]])));
 }
 
-#[test]
 fn c_134_rows_read_grow_with_the_rows_that_are_taken() {
     let db = with_numbers(10);
     let takes: Vec<Value> = (0..12).map(|_| json!(["c", 1])).collect();
@@ -126,7 +117,6 @@ fn c_134_rows_read_grow_with_the_rows_that_are_taken() {
     assert_eq!(read, expected);
 }
 
-#[test]
 fn c_135_rows_read_are_those_that_were_visited() {
     let db = with_numbers(1000);
     let read = |sql: &str| db.query(sql, json!([]))["counts"]["rows_read"].clone();
@@ -136,7 +126,6 @@ fn c_135_rows_read_are_those_that_were_visited() {
     assert_eq!(read("SELECT * FROM things"), json!(1000));
 }
 
-#[test]
 fn c_136_rows_written_are_those_that_were_changed() {
     let db = with_numbers(3);
     let written = |sql: &str| db.query(sql, json!([]))["counts"]["rows_written"].clone();
@@ -145,14 +134,12 @@ fn c_136_rows_written_are_those_that_were_changed() {
     assert_eq!(written("UPDATE things SET n = 0 WHERE id < 3"), json!(2));
 }
 
-#[test]
 fn c_137_a_list_of_values_counts_the_rows_and_not_the_list() {
     let db = with_numbers(2);
     let counts = &db.query("SELECT * FROM things WHERE n IN (1, 2, 3, 4, 5, 6)", json!([]))["counts"];
     assert_eq!(counts, &json!({"rows_read": 2, "rows_written": 0}));
 }
 
-#[test]
 fn c_138_each_cursor_counts_its_own_rows() {
     let db = with_numbers(10);
     let opens =
@@ -163,7 +150,6 @@ fn c_138_each_cursor_counts_its_own_rows() {
     assert_eq!(outcomes[5]["counts"], json!({"rows_read": 3, "rows_written": 0}));
 }
 
-#[test]
 fn c_139_a_large_row_counts_once() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a)");
@@ -173,7 +159,6 @@ fn c_139_a_large_row_counts_once() {
     assert_eq!((&read["rows"], &read["counts"]["rows_read"]), (&json!([[100_000]]), &json!(1)));
 }
 
-#[test]
 fn c_140_the_size_counts_pages_within_the_turn() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a)");
@@ -184,7 +169,6 @@ fn c_140_the_size_counts_pages_within_the_turn() {
     assert_eq!(sizes, json!([before, before + 4096, before]));
 }
 
-#[test]
 fn c_141_rows_of_a_writing_statement_are_bounded_and_a_reading_one_goes_on() {
     let db = with_numbers(100);
     db.exec("CREATE TABLE large (a)");
@@ -200,7 +184,6 @@ fn c_141_rows_of_a_writing_statement_are_bounded_and_a_reading_one_goes_on() {
     assert_eq!(rows_of(&read.expect("taken"))[0].as_array().map(Vec::len), Some(100));
 }
 
-#[test]
 fn a_cursor_goes_on_over_events_as_far_as_it_was_read_ahead() {
     let db = with_numbers(1000);
     let open =
@@ -217,3 +200,26 @@ fn a_cursor_goes_on_over_events_as_far_as_it_was_read_ahead() {
     assert_eq!((error.code, error.name.as_str()), (0, "cursor-closed"), "{error:?}");
     assert_eq!(db.value("SELECT count(*) FROM large", json!([])), json!(1000));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_124_after_the_last_row_comes_the_end_again_and_again,
+    c_125_the_rest_is_what_was_not_taken_yet,
+    c_126_one_wants_exactly_one_row,
+    c_127_one_takes_the_row,
+    c_128_raw_rows_are_lists_in_column_order,
+    c_129_of_columns_with_one_name_objects_keep_the_last,
+    c_130_column_names_are_there_without_rows_and_after_the_end,
+    c_131_columns_without_alias_are_named_by_their_text,
+    c_132_cursors_of_the_same_text_do_not_disturb_each_other,
+    c_133_a_loop_within_a_loop_gives_the_full_product,
+    c_134_rows_read_grow_with_the_rows_that_are_taken,
+    c_135_rows_read_are_those_that_were_visited,
+    c_136_rows_written_are_those_that_were_changed,
+    c_137_a_list_of_values_counts_the_rows_and_not_the_list,
+    c_138_each_cursor_counts_its_own_rows,
+    c_139_a_large_row_counts_once,
+    c_140_the_size_counts_pages_within_the_turn,
+    c_141_rows_of_a_writing_statement_are_bounded_and_a_reading_one_goes_on,
+    a_cursor_goes_on_over_events_as_far_as_it_was_read_ahead,
+];

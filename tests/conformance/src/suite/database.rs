@@ -3,15 +3,16 @@
 //! The variable `DURABO_SUITE_VARIANT` runs the same cases under other conditions: `evict` lets the object
 //! leave memory after each event, `restart` stops and starts the node between events.
 
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use durabo_conformance::node::{TestConfig, fresh_name};
-use durabo_conformance::{ErrorRecord, Object, Outcome, TestNode, guest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::standing;
+use crate::node::{TestConfig, fresh_name};
+use crate::{ErrorRecord, Object, Outcome, TestNode, guest};
+
+use super::standing;
 
 /// A statement with its bindings.
 pub type Step<'a> = (&'a str, Value);
@@ -58,12 +59,12 @@ fn steps_json(steps: &[Step<'_>]) -> Value {
 impl Database {
     /// An empty one.
     pub fn new() -> Self {
-        static EVICTING: LazyLock<TestNode> = LazyLock::new(|| {
-            TestNode::with(TestConfig::with_limits(|limits| limits.idle_after = Duration::ZERO))
-        });
+        static EVICTING: OnceLock<TestNode> = OnceLock::new();
+        let evicting =
+            || TestNode::with(TestConfig::with_limits(|limits| limits.idle_after = Duration::ZERO));
         let host = match std::env::var("DURABO_SUITE_VARIANT").as_deref() {
             Err(_) | Ok("plain") => Host::Standing(Box::new(standing::node().fresh(guest::SQL, "Sql"))),
-            Ok("evict") => Host::Standing(Box::new(EVICTING.fresh(guest::SQL, "Sql"))),
+            Ok("evict") => Host::Standing(Box::new(EVICTING.get_or_init(evicting).fresh(guest::SQL, "Sql"))),
             Ok("restart") => {
                 Host::Restarted { node: Box::new(Mutex::new(TestNode::start())), name: fresh_name() }
             }

@@ -6,10 +6,12 @@
 use std::thread;
 use std::time::Duration;
 
-use durabo_conformance::guest::{self, Guest};
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::{Object, Outcome, TestNode};
 use serde_json::json;
+
+use crate::case::{Case, cases};
+use crate::guest::{self, Guest};
+use crate::node::TestConfig;
+use crate::{Object, Outcome, TestNode};
 
 const OLD_TEXT: &str = "failed on purpose";
 const NEW_TEXT: &str = "failed, version 2";
@@ -39,7 +41,6 @@ fn while_calling<T>(
     })
 }
 
-#[test]
 fn c_053_an_event_under_way_is_answered_by_the_old_code() {
     let node = TestNode::start();
     let version_2 = guest::LIFECYCLE.bytes_with(OLD_TEXT, NEW_TEXT);
@@ -56,7 +57,6 @@ fn c_053_an_event_under_way_is_answered_by_the_old_code() {
     assert_eq!(object.ok("keys", json!([])), json!(["constructed", "k", "x", "y"]));
 }
 
-#[test]
 fn c_054_an_event_that_outlasts_the_drain_time_is_cut() {
     let node = TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_millis(300)));
     let version_2 = guest::GATES.bytes_marked(2);
@@ -72,7 +72,6 @@ fn c_054_an_event_that_outlasts_the_drain_time_is_cut() {
     assert_eq!(object.ok("journal", json!([])), json!(["x before"]));
 }
 
-#[test]
 fn c_055_a_new_version_finds_storage_and_no_memory() {
     let node = TestNode::start();
     let object = node.fresh(guest::LIFECYCLE, "Lifecycle");
@@ -86,7 +85,6 @@ fn c_055_a_new_version_finds_storage_and_no_memory() {
     assert_eq!(object.ok("starts", json!([])), json!(2));
 }
 
-#[test]
 fn c_058_a_class_that_the_component_does_not_export_is_refused_by_name() {
     let node = TestNode::start();
     let before = node.control().app(guest::COUNTER.app);
@@ -97,7 +95,6 @@ fn c_058_a_class_that_the_component_does_not_export_is_refused_by_name() {
     assert_eq!(node.control().app(guest::COUNTER.app), before);
 }
 
-#[test]
 fn a_class_that_has_objects_must_not_vanish() {
     let node = TestNode::start();
     let object = node.fresh(guest::COUNTER, "Counter");
@@ -111,7 +108,6 @@ fn a_class_that_has_objects_must_not_vanish() {
     assert_eq!(object.ok("increment", json!([])), json!(2));
 }
 
-#[test]
 fn two_apps_of_one_component_have_their_own_objects() {
     let node = TestNode::start();
     node.control().deploy("second", &guest::COUNTER.bytes()).expect("deployed");
@@ -120,3 +116,13 @@ fn two_apps_of_one_component_have_their_own_objects() {
     assert_eq!((a.ok("increment", json!([])), a.ok("increment", json!([]))), (json!(1), json!(2)));
     assert_eq!(b.ok("increment", json!([])), json!(1));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_053_an_event_under_way_is_answered_by_the_old_code,
+    c_054_an_event_that_outlasts_the_drain_time_is_cut,
+    c_055_a_new_version_finds_storage_and_no_memory,
+    c_058_a_class_that_the_component_does_not_export_is_refused_by_name,
+    a_class_that_has_objects_must_not_vanish,
+    two_apps_of_one_component_have_their_own_objects,
+];

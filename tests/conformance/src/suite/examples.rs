@@ -4,14 +4,15 @@
 
 use std::collections::HashSet;
 
-use durabo_conformance::guest;
 use serde_json::{Value, json};
 
-use crate::database::{Database, step};
-use crate::standing::{forgetful_node, node};
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::guest;
 
-#[test]
+use super::database::{Database, step};
+use super::standing::{forgetful_node, node};
+use super::together::together;
+
 fn c_312_items_come_back_as_posted_and_in_order() {
     let todo = node().fresh(guest::TODO, "Todo");
     assert_eq!(todo.get("/items").json(), json!([]));
@@ -40,7 +41,6 @@ fn c_312_items_come_back_as_posted_and_in_order() {
     assert_eq!(todo.get("/items").json(), json!(posted));
 }
 
-#[test]
 fn c_313_fifty_concurrent_increments_are_fifty_numbers() {
     let counter = forgetful_node().fresh(guest::COUNTER, "Counter");
     let numbers: HashSet<Option<i64>> =
@@ -51,7 +51,6 @@ fn c_313_fifty_concurrent_increments_are_fifty_numbers() {
     assert_eq!(counter.get("/").text(), "50");
 }
 
-#[test]
 fn c_314_a_missing_user_is_an_error_with_one_and_a_default_otherwise() {
     let db = Database::new();
     db.exec("CREATE TABLE users (id INTEGER PRIMARY KEY, n INTEGER)");
@@ -62,7 +61,6 @@ fn c_314_a_missing_user_is_an_error_with_one_and_a_default_otherwise() {
     assert_eq!(bank.ok("balance", json!(["nobody"])), json!(0));
 }
 
-#[test]
 fn c_315_a_transfer_is_whole_or_not_at_all() {
     let bank = node().fresh(guest::BANK, "Bank");
     assert_eq!(bank.ok("deposit", json!(["a", 100])), json!(100));
@@ -89,7 +87,6 @@ fn c_315_a_transfer_is_whole_or_not_at_all() {
     assert_eq!(db.rows("SELECT balance FROM accounts ORDER BY name", json!([])), json!([[70], [30]]));
 }
 
-#[test]
 fn concurrent_transfers_keep_the_sum() {
     let bank = node().fresh(guest::BANK, "Bank");
     let accounts = ["a", "b", "c"];
@@ -104,3 +101,12 @@ fn concurrent_transfers_keep_the_sum() {
     });
     assert_eq!(bank.ok("total", json!([])), json!(300));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_312_items_come_back_as_posted_and_in_order,
+    c_313_fifty_concurrent_increments_are_fifty_numbers,
+    c_314_a_missing_user_is_an_error_with_one_and_a_default_otherwise,
+    c_315_a_transfer_is_whole_or_not_at_all,
+    concurrent_transfers_keep_the_sum,
+];

@@ -4,13 +4,14 @@
 
 use std::thread;
 
-use durabo_conformance::guest;
 use serde_json::json;
 
-use crate::standing::{node, strict_node};
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::guest;
 
-#[test]
+use super::standing::{node, strict_node};
+use super::together::together;
+
 fn a_panic_carries_its_text() {
     let object = node().fresh(guest::FAULTS, "Faults");
     let error = object.fails("panic", json!(["the reason is here"]));
@@ -23,7 +24,6 @@ fn a_panic_carries_its_text() {
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
 
-#[test]
 fn a_trap_names_its_cause_and_place() {
     let object = node().fresh(guest::FAULTS, "Faults");
     let error = object.fails("trap", json!([]));
@@ -33,7 +33,6 @@ fn a_trap_names_its_cause_and_place() {
     assert_eq!(object.ok("traces", json!([])), json!([]));
 }
 
-#[test]
 fn recursion_without_end_is_a_trap_of_the_stack() {
     let object = strict_node().fresh(guest::FAULTS, "Faults");
     let error = object.fails("recurse", json!([]));
@@ -44,7 +43,6 @@ fn recursion_without_end_is_a_trap_of_the_stack() {
     assert_eq!(object.ok("traces", json!([])), json!([]));
 }
 
-#[test]
 fn garbage_instead_of_a_result_is_an_error_and_no_reset() {
     let object = node().fresh(guest::FAULTS, "Faults");
     let error = object.fails("garbage", json!([]));
@@ -56,7 +54,6 @@ fn garbage_instead_of_a_result_is_an_error_and_no_reset() {
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
 
-#[test]
 fn a_guest_that_talks_without_end_disturbs_nobody() {
     let (object, neighbour) = (node().fresh(guest::FAULTS, "Faults"), node().fresh(guest::FAULTS, "Faults"));
     thread::scope(|scope| {
@@ -71,7 +68,6 @@ fn a_guest_that_talks_without_end_disturbs_nobody() {
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
 
-#[test]
 fn faults_of_many_objects_at_once_leave_the_node_well() {
     let kinds = ["trap", "recurse", "allocate", "garbage", "spin"];
     let codes = together(kinds.len() * 2, |number| {
@@ -89,3 +85,13 @@ fn faults_of_many_objects_at_once_leave_the_node_well() {
     ];
     assert_eq!(codes, expected.repeat(2));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    a_panic_carries_its_text,
+    a_trap_names_its_cause_and_place,
+    recursion_without_end_is_a_trap_of_the_stack,
+    garbage_instead_of_a_result_is_an_error_and_no_reset,
+    a_guest_that_talks_without_end_disturbs_nobody,
+    faults_of_many_objects_at_once_leave_the_node_well,
+];

@@ -4,12 +4,14 @@
 
 use std::collections::HashSet;
 
-use durabo_conformance::guest;
 use serde_json::{Value, json};
 
-use crate::database::{Database, step};
-use crate::standing::node;
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::guest;
+
+use super::database::{Database, step};
+use super::standing::node;
+use super::together::together;
 
 const CHILD_FIRST: [&str; 2] = ["PRAGMA defer_foreign_keys = ON", "INSERT INTO child VALUES (5)"];
 
@@ -19,7 +21,6 @@ fn family() -> Database {
     db
 }
 
-#[test]
 fn c_061_reading_and_writing_in_one_turn_is_never_interleaved() {
     let object = node().fresh(guest::GATES, "Gates");
     let results: HashSet<i64> = together(20, |_| {
@@ -32,7 +33,6 @@ fn c_061_reading_and_writing_in_one_turn_is_never_interleaved() {
     assert_eq!(object.ok("read", json!([])), json!(100));
 }
 
-#[test]
 fn c_062_other_events_run_while_one_waits() {
     let object = node().fresh(guest::GATES, "Gates");
     object.ok("read", json!([]));
@@ -43,7 +43,6 @@ fn c_062_other_events_run_while_one_waits() {
     assert_eq!(most, Some(3));
 }
 
-#[test]
 fn c_086_a_foreign_key_may_be_broken_within_the_turn() {
     let db = family();
     let outcomes =
@@ -52,7 +51,6 @@ fn c_086_a_foreign_key_may_be_broken_within_the_turn() {
     assert_eq!(db.rows("SELECT p FROM child", json!([])), json!([[5]]));
 }
 
-#[test]
 fn c_087_a_foreign_key_broken_at_the_end_of_the_turn_fails_the_commit() {
     let db = family();
     let error =
@@ -65,7 +63,6 @@ fn c_087_a_foreign_key_broken_at_the_end_of_the_turn_fails_the_commit() {
     db.error(CHILD_FIRST[1], json!([])).assert_says("FOREIGN KEY constraint failed");
 }
 
-#[test]
 fn a_trap_undoes_all_statements_of_the_turn() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a)");
@@ -78,7 +75,6 @@ fn a_trap_undoes_all_statements_of_the_turn() {
     assert_eq!(db.rows("SELECT a FROM t", json!([])), json!([]));
 }
 
-#[test]
 fn events_that_wait_commit_before_and_after_the_wait() {
     let object = node().fresh(guest::GATES, "Gates");
     together(4, |number| object.ok("write_sleep_write", json!([number.to_string(), 50])));
@@ -90,7 +86,6 @@ fn events_that_wait_commit_before_and_after_the_wait() {
     }
 }
 
-#[test]
 fn an_event_that_fails_after_others_wrote_undoes_nothing_of_theirs() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     let keys: Vec<String> = (0..10).map(|number| format!("key-{number}")).collect();
@@ -102,3 +97,14 @@ fn an_event_that_fails_after_others_wrote_undoes_nothing_of_theirs() {
     expected.insert(0, "constructed");
     assert_eq!(object.ok("keys", json!([])), json!(expected));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_061_reading_and_writing_in_one_turn_is_never_interleaved,
+    c_062_other_events_run_while_one_waits,
+    c_086_a_foreign_key_may_be_broken_within_the_turn,
+    c_087_a_foreign_key_broken_at_the_end_of_the_turn_fails_the_commit,
+    a_trap_undoes_all_statements_of_the_turn,
+    events_that_wait_commit_before_and_after_the_wait,
+    an_event_that_fails_after_others_wrote_undoes_nothing_of_theirs,
+];

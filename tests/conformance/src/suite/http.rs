@@ -2,19 +2,19 @@
 //!
 //! Addresses and headers of the gateway itself are unit tests there.
 
-use durabo_conformance::guest;
 use serde_json::json;
 
-use crate::standing::node;
+use crate::case::{Case, cases};
+use crate::guest;
 
-#[test]
+use super::standing::node;
+
 fn c_024_any_status_header_and_body_reaches_the_caller() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     let answer = object.get("/status/418?header=x-a:b&body=tea");
     assert_eq!((answer.status, answer.header("x-a"), answer.text().as_str()), (418, "b", "tea"));
 }
 
-#[test]
 fn c_025_an_error_of_fetch_is_500_with_its_record() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     let answer = object.get("/fail/boom");
@@ -26,7 +26,6 @@ fn c_025_an_error_of_fetch_is_500_with_its_record() {
     assert_eq!(error.object, object.ok("identity", json!([]))[1].as_str().map(str::to_owned));
 }
 
-#[test]
 fn c_029_a_class_without_fetch_says_so() {
     let object = node().fresh(guest::LIFECYCLE, "Fetchless");
     let error = object.get("/").error();
@@ -35,7 +34,6 @@ fn c_029_a_class_without_fetch_says_so() {
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
 
-#[test]
 fn c_032_method_url_and_bytes_arrive_unchanged() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     let body: Vec<u8> = (0..=255).collect();
@@ -44,7 +42,6 @@ fn c_032_method_url_and_bytes_arrive_unchanged() {
     assert_eq!((answer.status, answer.body), (200, [&head[..], &body].concat()));
 }
 
-#[test]
 fn a_body_of_a_megabyte_arrives_whole() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     let body: Vec<u8> = (0..1_000_003_u32).map(|n| (n % 251) as u8).collect();
@@ -53,7 +50,6 @@ fn a_body_of_a_megabyte_arrives_whole() {
     assert!(answer.body.ends_with(&body), "{} bytes came back", answer.body.len());
 }
 
-#[test]
 fn c_320_an_unknown_path_is_the_programs_own_404() {
     let answer = node().fresh(guest::LIFECYCLE, "Lifecycle").get("/no/such/path");
     assert_eq!((answer.status, answer.text().as_str()), (404, ""));
@@ -61,7 +57,6 @@ fn c_320_an_unknown_path_is_the_programs_own_404() {
     assert_eq!((answer.status, answer.text().as_str()), (404, "not found"));
 }
 
-#[test]
 fn a_status_that_is_none_is_an_error_of_the_guest() {
     let object = node().fresh(guest::FAULTS, "Faults");
     for status in ["0", "99", "600", "65535"] {
@@ -70,3 +65,14 @@ fn a_status_that_is_none_is_an_error_of_the_guest() {
     }
     assert_eq!(object.get("/status/599").status, 599);
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_024_any_status_header_and_body_reaches_the_caller,
+    c_025_an_error_of_fetch_is_500_with_its_record,
+    c_029_a_class_without_fetch_says_so,
+    c_032_method_url_and_bytes_arrive_unchanged,
+    a_body_of_a_megabyte_arrives_whole,
+    c_320_an_unknown_path_is_the_programs_own_404,
+    a_status_that_is_none_is_an_error_of_the_guest,
+];

@@ -3,11 +3,13 @@
 //!
 //! What is in a request and response besides is tested with calls.
 
-use durabo_conformance::node::fresh_name;
-use durabo_conformance::{Chunk, Connection, Object, eventually, guest};
 use serde_json::json;
 
-use crate::standing::node;
+use crate::case::{Case, cases};
+use crate::node::fresh_name;
+use crate::{Chunk, Connection, Object, eventually, guest};
+
+use super::standing::node;
 
 const MEBIBYTE: usize = 1024 * 1024;
 
@@ -33,7 +35,6 @@ fn piece(text: &str) -> Chunk {
     Chunk::Piece(text.to_owned())
 }
 
-#[test]
 fn b_52_an_event_passes_through_objects_when_it_is_written() {
     for between in 0..2 {
         let (last, path) = behind(between);
@@ -48,7 +49,6 @@ fn b_52_an_event_passes_through_objects_when_it_is_written() {
     }
 }
 
-#[test]
 fn b_57_an_object_behind_others_learns_that_the_client_has_gone() {
     for between in 0..2 {
         let (last, path) = behind(between);
@@ -64,7 +64,6 @@ fn b_57_an_object_behind_others_learns_that_the_client_has_gone() {
     }
 }
 
-#[test]
 fn an_upload_passes_through_objects_without_being_collected() {
     const CHUNKS: usize = 64;
     let (_last, path) = behind(1);
@@ -80,7 +79,6 @@ fn an_upload_passes_through_objects_without_being_collected() {
     assert_eq!(upload.body(expected.len()), expected);
 }
 
-#[test]
 fn pieces_pass_through_objects_both_ways_at_once_and_lengths_stay_known() {
     let (_last, path) = behind(1);
     let mut both = node().connect();
@@ -98,7 +96,6 @@ fn pieces_pass_through_objects_both_ways_at_once_and_lengths_stay_known() {
     assert_eq!(both.body(100_000).len(), 100_000);
 }
 
-#[test]
 fn a_body_that_breaks_off_in_one_object_is_cut_behind_all() {
     for path_of_last in ["/two-then-fail", "/one-then-fall"] {
         let (_last, path) = behind(1);
@@ -109,7 +106,6 @@ fn a_body_that_breaks_off_in_one_object_is_cut_behind_all() {
     }
 }
 
-#[test]
 fn a_client_that_leaves_within_its_upload_breaks_the_body_off_behind_all() {
     let (last, path) = behind(1);
     let mut upload = node().connect();
@@ -121,7 +117,6 @@ fn a_client_that_leaves_within_its_upload_breaks_the_body_off_behind_all() {
     });
 }
 
-#[test]
 fn what_an_object_wrote_before_a_piece_is_there_when_the_piece_has_passed_another() {
     let (last, path) = behind(0);
     let mut stream = get(&format!("{path}/note-then-stream"));
@@ -136,7 +131,6 @@ fn what_an_object_wrote_before_a_piece_is_there_when_the_piece_has_passed_anothe
     assert_eq!(seen, "abc");
 }
 
-#[test]
 fn a_reader_that_does_not_read_stops_a_writer_behind_other_objects() {
     const HELD_BYTES_MAX: u64 = 16 * 1024 * 1024;
     let (last, path) = behind(1);
@@ -153,7 +147,6 @@ fn a_reader_that_does_not_read_stops_a_writer_behind_other_objects() {
     eventually("the writer is told", || (last.ok("ended", json!([])) == json!(["unread"])).then_some(()));
 }
 
-#[test]
 fn b_50_and_b_51_headers_pass_through_objects_as_they_were_and_what_is_none_is_refused() {
     let (_last, path) = behind(1);
     for raw in [&b"Usu\xc3\xa1rio"[..], b"\xe9", "\u{1f600}".as_bytes()] {
@@ -170,7 +163,6 @@ fn b_50_and_b_51_headers_pass_through_objects_as_they_were_and_what_is_none_is_r
     assert_eq!(error.code, "invalid-argument");
 }
 
-#[test]
 fn b_54_a_client_gets_its_word_when_an_object_behind_others_reads() {
     let (_last, path) = behind(1);
     let expect = ["expect: 100-continue", "content-length: 9001"];
@@ -183,3 +175,17 @@ fn b_54_a_client_gets_its_word_when_an_object_behind_others_reads() {
     refused.send_head(&format!("POST {path}/refuse"), &expect);
     assert!(refused.head().starts_with("HTTP/1.1 401"));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    b_52_an_event_passes_through_objects_when_it_is_written,
+    b_57_an_object_behind_others_learns_that_the_client_has_gone,
+    an_upload_passes_through_objects_without_being_collected,
+    pieces_pass_through_objects_both_ways_at_once_and_lengths_stay_known,
+    a_body_that_breaks_off_in_one_object_is_cut_behind_all,
+    a_client_that_leaves_within_its_upload_breaks_the_body_off_behind_all,
+    what_an_object_wrote_before_a_piece_is_there_when_the_piece_has_passed_another,
+    a_reader_that_does_not_read_stops_a_writer_behind_other_objects,
+    b_50_and_b_51_headers_pass_through_objects_as_they_were_and_what_is_none_is_refused,
+    b_54_a_client_gets_its_word_when_an_object_behind_others_reads,
+];

@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
-use durabo_conformance::eventually::holds_for;
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::raw_request::send;
-use durabo_conformance::{Chunk, Connection, Object, TestNode, eventually, guest};
 use serde_json::json;
 
-use crate::standing::{IDLE_AFTER, forgetful_node, node};
+use crate::case::{Case, cases};
+use crate::eventually::holds_for;
+use crate::node::TestConfig;
+use crate::raw_request::send;
+use crate::{Chunk, Connection, Object, TestNode, eventually, guest};
+
+use super::standing::{IDLE_AFTER, forgetful_node, node};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
@@ -36,7 +38,6 @@ fn piece(text: &str) -> Chunk {
     Chunk::Piece(text.to_owned())
 }
 
-#[test]
 fn a_short_body_of_known_length_arrives_whole_and_others_in_pieces() {
     let object = object();
     let count = |body: &[u8]| object.fetch("POST", "/count", &[], body).text();
@@ -50,7 +51,6 @@ fn a_short_body_of_known_length_arrives_whole_and_others_in_pieces() {
     assert_eq!(chunked.body(13), "3 false false");
 }
 
-#[test]
 fn a_large_upload_in_chunks_is_not_collected_on_the_way() {
     const CHUNKS: usize = 64;
     let object = object();
@@ -65,7 +65,6 @@ fn a_large_upload_in_chunks_is_not_collected_on_the_way() {
     assert_eq!(upload.body(expected.len()), expected);
 }
 
-#[test]
 fn a_body_in_pieces_can_be_collected() {
     let object = object();
     let answer = object.fetch("POST", "/collect", &[], &vec![7; 3 * MEBIBYTE]);
@@ -79,7 +78,6 @@ fn a_body_in_pieces_can_be_collected() {
     assert!(answer.text.contains("limit-exceeded"), "{answer:?}");
 }
 
-#[test]
 fn a_body_that_is_passed_on_unread_keeps_its_bytes_and_its_length() {
     let object = object();
     let body: Vec<u8> = (0..3 * MEBIBYTE).map(|n| (n % 251) as u8).collect();
@@ -96,7 +94,6 @@ fn a_body_that_is_passed_on_unread_keeps_its_bytes_and_its_length() {
     assert_eq!(chunked.chunk(), Chunk::End);
 }
 
-#[test]
 fn the_rest_of_a_body_that_was_read_in_part_is_passed_on() {
     let object = object();
     let body: Vec<u8> = (0..MEBIBYTE).map(|n| (n % 251) as u8).collect();
@@ -105,7 +102,6 @@ fn the_rest_of_a_body_that_was_read_in_part_is_passed_on() {
     assert!(first > 0 && answer.body == body[first..], "{first} and {}", answer.body.len());
 }
 
-#[test]
 fn a_body_that_breaks_off_while_it_is_passed_on_is_cut_for_the_reader() {
     let object = object();
     let mut both = node().connect();
@@ -117,7 +113,6 @@ fn a_body_that_breaks_off_while_it_is_passed_on_is_cut_for_the_reader() {
     assert!(both.is_closed_by_the_node());
 }
 
-#[test]
 fn pieces_go_both_ways_at_once() {
     let object = object();
     let mut both = chunked(node(), &object, "/reverse");
@@ -130,7 +125,6 @@ fn pieces_go_both_ways_at_once() {
     assert_eq!(both.chunk(), Chunk::End);
 }
 
-#[test]
 fn b_52_an_event_reaches_the_client_when_it_is_written() {
     let object = object();
     let mut events = get(node(), &object, "/events", &["accept-encoding: gzip, br"]);
@@ -148,7 +142,6 @@ fn b_52_an_event_reaches_the_client_when_it_is_written() {
     assert!(events.head().starts_with("HTTP/1.1 404"));
 }
 
-#[test]
 fn what_was_written_before_a_piece_is_there_when_the_piece_is() {
     let object = object();
     let mut stream = get(node(), &object, "/note-then-stream", &[]);
@@ -163,7 +156,6 @@ fn what_was_written_before_a_piece_is_there_when_the_piece_is() {
     assert_eq!(seen, "abc");
 }
 
-#[test]
 fn a_piece_of_a_turn_that_is_undone_never_leaves() {
     let object = object();
     for path in ["/break-then-stream", "/fall-within-a-write"] {
@@ -174,7 +166,6 @@ fn a_piece_of_a_turn_that_is_undone_never_leaves() {
     assert_eq!(object.ok("ended", json!([])), json!([]));
 }
 
-#[test]
 fn a_body_that_no_guest_code_waits_for_keeps_its_object_in_memory() {
     let object = forgetful_node().fresh(guest::HTTP, "Http");
     let mut passing = chunked(forgetful_node(), &object, "/pass");
@@ -189,7 +180,6 @@ fn a_body_that_no_guest_code_waits_for_keeps_its_object_in_memory() {
     object.wait_until_evicted();
 }
 
-#[test]
 fn a_body_that_does_not_end_well_is_cut_for_the_client() {
     let object = object();
     let mut failing = get(node(), &object, "/two-then-fail", &[]);
@@ -197,7 +187,6 @@ fn a_body_that_does_not_end_well_is_cut_for_the_client() {
     assert_eq!(failing.chunks(), ("one,two".to_owned(), Chunk::Cut));
 }
 
-#[test]
 fn b_59_a_trap_cuts_the_bodies_that_are_open() {
     let object = object();
     let mut falling = get(node(), &object, "/one-then-fall", &[]);
@@ -210,7 +199,6 @@ fn b_59_a_trap_cuts_the_bodies_that_are_open() {
     assert_eq!(object.ok("ended", json!([])), json!([]));
 }
 
-#[test]
 fn ig_5_a_piece_asked_for_before_a_section_waits_until_it_is_left_and_one_asked_for_within_does_not() {
     let object = object();
     let mut outer = chunked(node(), &object, "/note-pieces");
@@ -232,7 +220,6 @@ fn ig_5_a_piece_asked_for_before_a_section_waits_until_it_is_left_and_one_asked_
     assert_eq!(object.ok("notes", json!([])), json!(["piece", "leaving", "piece"]));
 }
 
-#[test]
 fn a_body_over_the_limit_is_refused_or_breaks_off() {
     let node = TestNode::with(TestConfig::with_http_limits(|http| http.request_body_bytes_max = 100_000));
     let object = node.fresh(guest::HTTP, "Http");
@@ -245,7 +232,6 @@ fn a_body_over_the_limit_is_refused_or_breaks_off() {
     assert_eq!(object.fetch("POST", "/count", &[], &vec![0; 100_000]).text(), "100000 false true");
 }
 
-#[test]
 fn too_many_open_bodies_are_refused() {
     let node = TestNode::with(TestConfig::with_limits(|limits| limits.bodies_open_max = 2));
     let object = node.fresh(guest::HTTP, "Http");
@@ -260,7 +246,6 @@ fn too_many_open_bodies_are_refused() {
     });
 }
 
-#[test]
 fn buffers_of_open_bodies_count_as_memory_of_the_instance() {
     // A guest of a megabyte and a half, and room for very few bodies beside it.
     let memory = |limits: &mut durabo_model::limits::ObjectLimits| limits.memory_bytes_max = 2 * MEBIBYTE;
@@ -276,7 +261,6 @@ fn buffers_of_open_bodies_count_as_memory_of_the_instance() {
     assert!(error.is_some_and(|count| count < 33), "{error:?}");
 }
 
-#[test]
 fn a_deployment_cuts_what_is_still_open_when_its_time_is_over() {
     let limits = |limits: &mut durabo_model::limits::ObjectLimits| limits.drain = Duration::from_millis(300);
     let node = TestNode::with(TestConfig::with_limits(limits));
@@ -288,3 +272,25 @@ fn a_deployment_cuts_what_is_still_open_when_its_time_is_over() {
     assert_eq!(events.chunks(), ("data: before\n\n".to_owned(), Chunk::Cut));
     assert_eq!(object.ok("ended", json!([])), json!([]));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    a_short_body_of_known_length_arrives_whole_and_others_in_pieces,
+    a_large_upload_in_chunks_is_not_collected_on_the_way,
+    a_body_in_pieces_can_be_collected,
+    a_body_that_is_passed_on_unread_keeps_its_bytes_and_its_length,
+    the_rest_of_a_body_that_was_read_in_part_is_passed_on,
+    a_body_that_breaks_off_while_it_is_passed_on_is_cut_for_the_reader,
+    pieces_go_both_ways_at_once,
+    b_52_an_event_reaches_the_client_when_it_is_written,
+    what_was_written_before_a_piece_is_there_when_the_piece_is,
+    a_piece_of_a_turn_that_is_undone_never_leaves,
+    a_body_that_no_guest_code_waits_for_keeps_its_object_in_memory,
+    a_body_that_does_not_end_well_is_cut_for_the_client,
+    b_59_a_trap_cuts_the_bodies_that_are_open,
+    ig_5_a_piece_asked_for_before_a_section_waits_until_it_is_left_and_one_asked_for_within_does_not,
+    a_body_over_the_limit_is_refused_or_breaks_off,
+    too_many_open_bodies_are_refused,
+    buffers_of_open_bodies_count_as_memory_of_the_instance,
+    a_deployment_cuts_what_is_still_open_when_its_time_is_over,
+];

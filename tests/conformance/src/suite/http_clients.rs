@@ -4,13 +4,15 @@
 
 use std::time::Duration;
 
-use durabo_conformance::eventually::holds_for;
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::{Connection, Object, TestNode, eventually, guest};
 use durabo_model::limits::HttpLimits;
 use serde_json::json;
 
-use crate::standing::{IDLE_AFTER, forgetful_node, node};
+use crate::case::{Case, cases};
+use crate::eventually::holds_for;
+use crate::node::TestConfig;
+use crate::{Connection, Object, TestNode, eventually, guest};
+
+use super::standing::{IDLE_AFTER, forgetful_node, node};
 
 fn object() -> Object {
     node().fresh(guest::HTTP, "Http")
@@ -32,7 +34,6 @@ fn wait_for_ended(object: &Object, how: &str) {
     });
 }
 
-#[test]
 fn b_57_the_guest_learns_that_its_client_has_gone() {
     let object = object();
     let mut events = open(node(), "GET", &object, "/events", &[]);
@@ -45,7 +46,6 @@ fn b_57_the_guest_learns_that_its_client_has_gone() {
     assert_eq!(object.ok("ended", json!([])), json!(["gone, true"]));
 }
 
-#[test]
 fn an_open_stream_keeps_its_object_in_memory_until_the_client_leaves() {
     let object = forgetful_node().fresh(guest::HTTP, "Http");
     let mut events = open(forgetful_node(), "GET", &object, "/events", &[]);
@@ -57,7 +57,6 @@ fn an_open_stream_keeps_its_object_in_memory_until_the_client_leaves() {
     object.wait_until_evicted();
 }
 
-#[test]
 fn a_client_that_never_reads_stops_the_writer() {
     // What the buffers of the system and the node hold between them.
     const HELD_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -75,7 +74,6 @@ fn a_client_that_never_reads_stops_the_writer() {
     wait_for_ended(&object, "unread");
 }
 
-#[test]
 fn a_client_that_never_reads_is_cut_after_a_while() {
     let node = impatient(|http| http.write_timeout = Duration::from_millis(300));
     let object = node.fresh(guest::HTTP, "Http");
@@ -83,7 +81,6 @@ fn a_client_that_never_reads_is_cut_after_a_while() {
     wait_for_ended(&object, "unread");
 }
 
-#[test]
 fn b_37_silence_cuts_no_stream() {
     let node = impatient(|http| {
         http.write_timeout = Duration::from_millis(100);
@@ -97,10 +94,9 @@ fn b_37_silence_cuts_no_stream() {
         object.ok("ended", json!([])) == json!([])
     });
     object.ok("emit", json!(["late"]));
-    assert_eq!(events.chunk(), durabo_conformance::Chunk::Piece("data: late\n\n".to_owned()));
+    assert_eq!(events.chunk(), crate::Chunk::Piece("data: late\n\n".to_owned()));
 }
 
-#[test]
 fn a_client_that_leaves_within_its_upload_breaks_the_body_off() {
     let object = object();
     let mut upload = open(node(), "POST", &object, "/note-length", &["content-length: 1000000"]);
@@ -111,7 +107,6 @@ fn a_client_that_leaves_within_its_upload_breaks_the_body_off() {
     });
 }
 
-#[test]
 fn a_client_that_falls_silent_within_its_upload_breaks_the_body_off() {
     let node = impatient(|http| http.body_silence_max = Duration::from_millis(200));
     let object = node.fresh(guest::HTTP, "Http");
@@ -124,7 +119,6 @@ fn a_client_that_falls_silent_within_its_upload_breaks_the_body_off() {
     assert!(short.head().starts_with("HTTP/1.1 400"));
 }
 
-#[test]
 fn a_client_that_sends_its_head_byte_by_byte_is_dropped() {
     let node = impatient(|http| http.head_timeout = Duration::from_millis(300));
     let mut slow = node.connect();
@@ -134,7 +128,6 @@ fn a_client_that_sends_its_head_byte_by_byte_is_dropped() {
     assert!(slow.is_closed_by_the_node());
 }
 
-#[test]
 fn idle_connections_hold_up_nobody() {
     const CONNECTIONS: usize = 1000;
     let object = object();
@@ -143,7 +136,6 @@ fn idle_connections_hold_up_nobody() {
     drop(idle);
 }
 
-#[test]
 fn idle_connections_make_room_when_all_places_are_taken() {
     let node = impatient(|http| {
         http.connections_max = 20;
@@ -156,7 +148,6 @@ fn idle_connections_make_room_when_all_places_are_taken() {
     assert!(idle[0].is_closed_by_the_node());
 }
 
-#[test]
 fn connections_that_are_answered_make_no_room() {
     let node = impatient(|http| http.connections_max = 2);
     let object = node.fresh(guest::HTTP, "Http");
@@ -170,10 +161,9 @@ fn connections_that_are_answered_make_no_room() {
     late.body(2);
     drop(late);
     assert_eq!(object.ok("emit", json!(["still"])), json!(2));
-    assert_eq!(last.chunk(), durabo_conformance::Chunk::Piece("data: still\n\n".to_owned()));
+    assert_eq!(last.chunk(), crate::Chunk::Piece("data: still\n\n".to_owned()));
 }
 
-#[test]
 fn b_54_a_client_that_waits_for_a_word_gets_it_when_the_object_reads() {
     let object = object();
     let expect = ["expect: 100-continue", "content-length: 9001"];
@@ -186,7 +176,6 @@ fn b_54_a_client_that_waits_for_a_word_gets_it_when_the_object_reads() {
     }
 }
 
-#[test]
 fn an_answer_without_reading_comes_at_once_and_without_that_word() {
     let object = object();
     let expect = ["expect: 100-continue", "content-length: 9001"];
@@ -203,7 +192,6 @@ fn an_answer_without_reading_comes_at_once_and_without_that_word() {
     }
 }
 
-#[test]
 fn b_55_a_client_that_ends_its_sending_gets_its_answer() {
     let object = object();
     let mut client = open(node(), "POST", &object, "/wait-then-note?ms=300", &["content-length: 0"]);
@@ -218,7 +206,6 @@ fn b_55_a_client_that_ends_its_sending_gets_its_answer() {
     });
 }
 
-#[test]
 fn b_56_requests_in_one_packet_are_answered_in_order() {
     let object = object();
     let address = object.address();
@@ -240,7 +227,6 @@ fn b_56_requests_in_one_packet_are_answered_in_order() {
     assert!(client.head().starts_with("HTTP/1.1 501"));
 }
 
-#[test]
 fn a_request_of_two_lengths_is_read_by_its_chunks_and_ends_the_connection() {
     let object = object();
     let address = object.address();
@@ -260,21 +246,19 @@ fn a_request_of_two_lengths_is_read_by_its_chunks_and_ends_the_connection() {
     assert_eq!(object.ok("notes", json!([])), json!([]), "what came behind it is no request");
 }
 
-#[test]
 fn a_client_that_sends_its_body_byte_by_byte_is_read_as_it_sends_and_holds_up_nobody() {
     let object = object();
     let mut slow = open(node(), "POST", &object, "/reverse", &["transfer-encoding: chunked"]);
     slow.head();
     for byte in ["a", "b", "c"] {
         slow.send_chunk(byte.as_bytes());
-        assert_eq!(slow.chunk(), durabo_conformance::Chunk::Piece(byte.to_owned()));
+        assert_eq!(slow.chunk(), crate::Chunk::Piece(byte.to_owned()));
         assert_eq!(object.get("/refuse").status, 401);
     }
     slow.send_chunk(b"");
-    assert_eq!(slow.chunk(), durabo_conformance::Chunk::End);
+    assert_eq!(slow.chunk(), crate::Chunk::End);
 }
 
-#[test]
 fn b_50_cookies_stay_apart_and_in_order() {
     let answer = object().get("/cookies");
     let cookies: Vec<_> = answer.headers.get_all("set-cookie").iter().collect();
@@ -285,7 +269,6 @@ fn b_50_cookies_stay_apart_and_in_order() {
     assert_eq!(answer.text(), "1|2");
 }
 
-#[test]
 fn b_51_bytes_beyond_ascii_in_a_header_come_back_as_they_were() {
     let object = object();
     for raw in [&b"Usu\xc3\xa1rio"[..], b"\xc3\xa9", b"\xe9", "\u{1f600}".as_bytes()] {
@@ -298,7 +281,6 @@ fn b_51_bytes_beyond_ascii_in_a_header_come_back_as_they_were() {
     }
 }
 
-#[test]
 fn head_has_the_fields_and_no_body() {
     let object = object();
     let mut client = open(node(), "HEAD", &object, "/refuse", &[]);
@@ -310,7 +292,6 @@ fn head_has_the_fields_and_no_body() {
     assert!(client.head().starts_with("HTTP/1.1 401"));
 }
 
-#[test]
 fn headers_up_to_the_limit_pass_and_longer_ones_are_refused() {
     let object = object();
     for (bytes, status) in [(40_000, 200), (70_000, 431)] {
@@ -326,3 +307,28 @@ fn headers_up_to_the_limit_pass_and_longer_ones_are_refused() {
         assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{}: {}", fields.len(), &head[..40]);
     }
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    b_57_the_guest_learns_that_its_client_has_gone,
+    an_open_stream_keeps_its_object_in_memory_until_the_client_leaves,
+    a_client_that_never_reads_stops_the_writer,
+    a_client_that_never_reads_is_cut_after_a_while,
+    b_37_silence_cuts_no_stream,
+    a_client_that_leaves_within_its_upload_breaks_the_body_off,
+    a_client_that_falls_silent_within_its_upload_breaks_the_body_off,
+    a_client_that_sends_its_head_byte_by_byte_is_dropped,
+    idle_connections_hold_up_nobody,
+    idle_connections_make_room_when_all_places_are_taken,
+    connections_that_are_answered_make_no_room,
+    b_54_a_client_that_waits_for_a_word_gets_it_when_the_object_reads,
+    an_answer_without_reading_comes_at_once_and_without_that_word,
+    b_55_a_client_that_ends_its_sending_gets_its_answer,
+    b_56_requests_in_one_packet_are_answered_in_order,
+    a_request_of_two_lengths_is_read_by_its_chunks_and_ends_the_connection,
+    a_client_that_sends_its_body_byte_by_byte_is_read_as_it_sends_and_holds_up_nobody,
+    b_50_cookies_stay_apart_and_in_order,
+    b_51_bytes_beyond_ascii_in_a_header_come_back_as_they_were,
+    head_has_the_fields_and_no_body,
+    headers_up_to_the_limit_pass_and_longer_ones_are_refused,
+];

@@ -5,12 +5,14 @@
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex};
 
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::outside::Outside;
-use durabo_conformance::{Chunk, Object, TestNode, guest};
 use serde_json::json;
 
-use crate::standing::node;
+use crate::case::{Case, cases};
+use crate::node::TestConfig;
+use crate::outside::Outside;
+use crate::{Chunk, Object, TestNode, guest};
+
+use super::standing::node;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/x-test\r\ncontent-length: 5\r\n\r\nhello";
 
@@ -27,7 +29,6 @@ fn ask(object: &Object, path: &str, url: &str) -> String {
     object.get(&format!("/{path}?url={url}")).text()
 }
 
-#[test]
 fn nothing_leaves_without_a_rule() {
     let outside = Outside::answering(OK);
     let object = node().fresh(guest::HTTP, "Http");
@@ -36,7 +37,6 @@ fn nothing_leaves_without_a_rule() {
     assert!(outside.seen().is_empty());
 }
 
-#[test]
 fn a_rule_for_any_name_leads_to_no_address_of_this_machine() {
     let outside = Outside::answering(OK);
     let node = TestNode::with(TestConfig::default());
@@ -52,7 +52,6 @@ fn a_rule_for_any_name_leads_to_no_address_of_this_machine() {
     assert!(outside.seen().is_empty());
 }
 
-#[test]
 fn an_allowed_request_is_sent_and_answered() {
     let outside = Outside::answering(OK);
     let node = open_node(TestConfig::default());
@@ -68,7 +67,6 @@ fn an_allowed_request_is_sent_and_answered() {
     assert_eq!(ask(&object, "ask", "ftp://127.0.0.1/"), "invalid-argument");
 }
 
-#[test]
 fn bodies_pass_through_both_ways_without_being_read() {
     let outside = Outside::serve(|seen, stream| {
         let head = "HTTP/1.1 201 x\r\ncontent-type: text/x-test\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -87,7 +85,6 @@ fn bodies_pass_through_both_ways_without_being_read() {
     assert!(head.contains("x-relayed: yes") && head.contains("content-length: 1000000"), "{head}");
 }
 
-#[test]
 fn a_response_that_breaks_off_outside_is_cut_for_the_client() {
     let outside = Outside::answering("HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n");
     let node = open_node(TestConfig::default());
@@ -100,7 +97,6 @@ fn a_response_that_breaks_off_outside_is_cut_for_the_client() {
     assert_eq!(ask(&object, "ask", &outside.url("/")), "body-broken");
 }
 
-#[test]
 fn a_request_leaves_when_what_was_written_before_it_is_durable() {
     let node = Arc::new(open_node(TestConfig::default()));
     let object = node.fresh(guest::HTTP, "Http");
@@ -114,7 +110,6 @@ fn a_request_leaves_when_what_was_written_before_it_is_durable() {
     assert_eq!(ask(&object, "note-then-ask", &outside.url("/")), r#"200 [["asked"]]"#);
 }
 
-#[test]
 fn a_request_of_a_turn_that_is_undone_never_leaves() {
     let outside = Outside::answering(OK);
     let node = open_node(TestConfig::default());
@@ -126,7 +121,6 @@ fn a_request_of_a_turn_that_is_undone_never_leaves() {
     assert!(seen.len() == 1 && seen[0].head.starts_with("GET /good"), "{seen:?}");
 }
 
-#[test]
 fn six_requests_of_an_event_are_under_way_and_others_wait() {
     // Nobody is answered before six are there.
     let arrived = Arc::new((Mutex::new(0), Condvar::new()));
@@ -144,7 +138,6 @@ fn six_requests_of_an_event_are_under_way_and_others_wait() {
     assert_eq!(outside.at_once_most(), 6);
 }
 
-#[test]
 fn a_hundred_thousand_requests_at_once_reset_the_object_with_an_error_of_their_own() {
     let outside = Outside::answering(OK);
     let node = open_node(TestConfig::default());
@@ -161,7 +154,6 @@ fn a_hundred_thousand_requests_at_once_reset_the_object_with_an_error_of_their_o
     assert_eq!(ask(&object, "ask", &outside.url("/")), "200 hello");
 }
 
-#[test]
 fn a_request_that_the_guest_forgets_harms_nobody() {
     let outside = Outside::answering(OK);
     let node = open_node(TestConfig::default());
@@ -171,3 +163,17 @@ fn a_request_that_the_guest_forgets_harms_nobody() {
     }
     assert_eq!(ask(&object, "ask", &outside.url("/")), "200 hello");
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    nothing_leaves_without_a_rule,
+    a_rule_for_any_name_leads_to_no_address_of_this_machine,
+    an_allowed_request_is_sent_and_answered,
+    bodies_pass_through_both_ways_without_being_read,
+    a_response_that_breaks_off_outside_is_cut_for_the_client,
+    a_request_leaves_when_what_was_written_before_it_is_durable,
+    a_request_of_a_turn_that_is_undone_never_leaves,
+    six_requests_of_an_event_are_under_way_and_others_wait,
+    a_hundred_thousand_requests_at_once_reset_the_object_with_an_error_of_their_own,
+    a_request_that_the_guest_forgets_harms_nobody,
+];

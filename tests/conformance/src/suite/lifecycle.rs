@@ -5,12 +5,14 @@
 use std::thread;
 use std::time::Duration;
 
-use durabo_conformance::eventually::holds_for;
-use durabo_conformance::{Object, guest};
 use serde_json::{Value, json};
 
-use crate::standing::{IDLE_AFTER, forgetful_node, node};
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::eventually::holds_for;
+use crate::{Object, guest};
+
+use super::standing::{IDLE_AFTER, forgetful_node, node};
+use super::together::together;
 
 const ABORT_TEXT: &str = "Application called abort() to reset Durable Object.";
 
@@ -26,14 +28,12 @@ fn has_key(object: &Object, key: &str) -> bool {
     object.ok("keys", json!([])).as_array().expect("keys").contains(&json!(key))
 }
 
-#[test]
 fn c_036_the_first_event_finds_what_the_constructor_wrote() {
     let object = fresh();
     assert_eq!(object.ok("keys", json!([])), json!(["constructed"]));
     assert_eq!(object.ok("starts", json!([])), json!(1));
 }
 
-#[test]
 fn c_037_events_wait_for_a_slow_constructor() {
     let object = node().fresh(guest::LIFECYCLE, "SlowStart");
     let logs = together(5, |number| object.ok("note", json!([number.to_string()])));
@@ -45,7 +45,6 @@ fn c_037_events_wait_for_a_slow_constructor() {
     assert_eq!(notes, ["0", "1", "2", "3", "4"]);
 }
 
-#[test]
 fn c_039_a_failed_constructor_fails_its_caller_and_is_tried_again() {
     let object = fresh();
     object.ok("fail_start", json!([true]));
@@ -62,7 +61,6 @@ fn c_039_a_failed_constructor_fails_its_caller_and_is_tried_again() {
     assert_eq!(object.ok("starts", json!([])), json!(2));
 }
 
-#[test]
 fn c_040_memory_lives_as_long_as_the_instance() {
     let object = forgetful();
     assert_eq!((object.ok("hit", json!([])), object.ok("hit", json!([]))), (json!(1), json!(2)));
@@ -71,7 +69,6 @@ fn c_040_memory_lives_as_long_as_the_instance() {
     assert_eq!(object.ok("starts", json!([])), json!(2));
 }
 
-#[test]
 fn c_041_an_error_keeps_rows_and_memory() {
     let object = fresh();
     let error = object.fails("write_then_fail", json!(["x"]));
@@ -83,7 +80,6 @@ fn c_041_an_error_keeps_rows_and_memory() {
     assert_eq!(object.ok("hit", json!([])), json!(2));
 }
 
-#[test]
 fn c_042_a_trap_undoes_the_turn_and_drops_the_memory() {
     for (method, part) in [("write_then_trap", "unreachable"), ("write_then_panic", "panicked on purpose")] {
         let object = fresh();
@@ -99,7 +95,6 @@ fn c_042_a_trap_undoes_the_turn_and_drops_the_memory() {
     }
 }
 
-#[test]
 fn c_043_a_trap_keeps_what_was_written_before_the_last_wait() {
     let object = fresh();
     let error = object.fails("write_await_write_trap", json!(["x", "y"]));
@@ -107,7 +102,6 @@ fn c_043_a_trap_keeps_what_was_written_before_the_last_wait() {
     assert_eq!(object.ok("keys", json!([])), json!(["constructed", "x"]));
 }
 
-#[test]
 fn c_044_abort_undoes_the_turn_and_fails_with_its_reason() {
     let object = fresh();
     object.ok("set", json!(["k", 7]));
@@ -117,7 +111,6 @@ fn c_044_abort_undoes_the_turn_and_fails_with_its_reason() {
     assert_eq!(object.ok("value", json!(["k"])), json!(7));
 }
 
-#[test]
 fn c_045_nothing_runs_after_abort() {
     let object = fresh();
     object.ok("hit", json!([]));
@@ -127,14 +120,12 @@ fn c_045_nothing_runs_after_abort() {
     assert_eq!(object.ok("hit", json!([])), json!(1));
 }
 
-#[test]
 fn c_046_abort_without_reason_has_a_text() {
     let error = fresh().fails("abort_with", json!([null]));
     assert_eq!(error.message, ABORT_TEXT);
     error.assert_reset("object-aborted");
 }
 
-#[test]
 fn c_047_abort_fails_every_event_under_way() {
     let object = fresh();
     object.ok("hit", json!([]));
@@ -153,7 +144,6 @@ fn c_047_abort_fails_every_event_under_way() {
     assert_eq!(object.ok("hit", json!([])), json!(1));
 }
 
-#[test]
 fn c_050_an_idle_object_leaves_memory_and_comes_back_new() {
     let object = forgetful();
     let born = object.ok("born", json!([]));
@@ -165,7 +155,6 @@ fn c_050_an_idle_object_leaves_memory_and_comes_back_new() {
     assert_ne!(object.ok("born", json!([])), born);
 }
 
-#[test]
 fn c_052_a_long_handler_is_not_evicted_in_the_middle() {
     let object = forgetful();
     object.ok("hit", json!([]));
@@ -174,14 +163,12 @@ fn c_052_a_long_handler_is_not_evicted_in_the_middle() {
     assert_eq!(object.ok("starts", json!([])), json!(1));
 }
 
-#[test]
 fn an_object_with_steady_work_is_not_evicted() {
     let object = forgetful();
     let born = object.ok("born", json!([]));
     holds_for(IDLE_AFTER * 3, "the instance is the same", || object.ok("born", json!([])) == born);
 }
 
-#[test]
 fn c_060_a_hundred_errors_in_a_row_never_reset() {
     let object = fresh();
     for _ in 0..100 {
@@ -191,7 +178,6 @@ fn c_060_a_hundred_errors_in_a_row_never_reset() {
     assert_eq!(object.ok("starts", json!([])), json!(1));
 }
 
-#[test]
 fn b_78_variables_outside_the_class_belong_to_the_instance() {
     let object = forgetful();
     let counts: Vec<Value> = (0..10).map(|_| object.ok("hit_outside", json!([]))).collect();
@@ -203,3 +189,23 @@ fn b_78_variables_outside_the_class_belong_to_the_instance() {
     object.fails("write_then_trap", json!(["x"]));
     assert_eq!(object.ok("hit_outside", json!([])), json!(1));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_036_the_first_event_finds_what_the_constructor_wrote,
+    c_037_events_wait_for_a_slow_constructor,
+    c_039_a_failed_constructor_fails_its_caller_and_is_tried_again,
+    c_040_memory_lives_as_long_as_the_instance,
+    c_041_an_error_keeps_rows_and_memory,
+    c_042_a_trap_undoes_the_turn_and_drops_the_memory,
+    c_043_a_trap_keeps_what_was_written_before_the_last_wait,
+    c_044_abort_undoes_the_turn_and_fails_with_its_reason,
+    c_045_nothing_runs_after_abort,
+    c_046_abort_without_reason_has_a_text,
+    c_047_abort_fails_every_event_under_way,
+    c_050_an_idle_object_leaves_memory_and_comes_back_new,
+    c_052_a_long_handler_is_not_evicted_in_the_middle,
+    an_object_with_steady_work_is_not_evicted,
+    c_060_a_hundred_errors_in_a_row_never_reset,
+    b_78_variables_outside_the_class_belong_to_the_instance,
+];

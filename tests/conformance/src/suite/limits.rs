@@ -5,12 +5,14 @@
 use std::thread;
 use std::time::Duration;
 
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::{ErrorRecord, Object, TestNode, eventually, guest};
 use serde_json::json;
 
-use crate::standing::{node, strict_node};
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::node::TestConfig;
+use crate::{ErrorRecord, Object, TestNode, eventually, guest};
+
+use super::standing::{node, strict_node};
+use super::together::together;
 
 fn fresh() -> Object {
     strict_node().fresh(guest::FAULTS, "Faults")
@@ -37,7 +39,6 @@ fn assert_well_again(object: &Object) {
     assert_eq!(object.ok("traces", json!([])), json!([]));
 }
 
-#[test]
 fn c_056_an_endless_loop_is_cut_at_the_cpu_limit() {
     let object = fresh();
     let error = fails_while_a_neighbour_answers(&object, "spin");
@@ -46,7 +47,6 @@ fn c_056_an_endless_loop_is_cut_at_the_cpu_limit() {
     assert_well_again(&object);
 }
 
-#[test]
 fn an_endless_statement_is_cut_at_the_cpu_limit() {
     let object = fresh();
     let error = object.fails("spin_in_sql", json!([]));
@@ -54,7 +54,6 @@ fn an_endless_statement_is_cut_at_the_cpu_limit() {
     assert_well_again(&object);
 }
 
-#[test]
 fn c_057_memory_without_end_is_cut_at_the_memory_limit() {
     let object = fresh();
     let error = fails_while_a_neighbour_answers(&object, "allocate");
@@ -63,7 +62,6 @@ fn c_057_memory_without_end_is_cut_at_the_memory_limit() {
     assert_well_again(&object);
 }
 
-#[test]
 fn a_storm_of_timers_is_cut_and_undone() {
     let object = node().fresh(guest::GATES, "Gates");
     assert_eq!(object.ok("sleep_at_once", json!([9000, 50])), json!(9000));
@@ -76,7 +74,6 @@ fn a_storm_of_timers_is_cut_and_undone() {
     assert_eq!(object.ok("journal", json!([])), json!(["sleeps began"]));
 }
 
-#[test]
 fn events_wait_while_many_imports_are_under_way() {
     let node = TestNode::with(TestConfig::with_limits(|limits| limits.imports_while_taking_max = 3));
     let object = node.fresh(guest::GATES, "Gates");
@@ -87,7 +84,6 @@ fn events_wait_while_many_imports_are_under_way() {
     assert!(ended.as_u64() >= Some(1), "the event came before any of three sleeps had ended");
 }
 
-#[test]
 fn timers_left_behind_hold_later_events_back_and_lose_nothing() {
     let object = node().fresh(guest::GATES, "Gates");
     together(10, |_| object.ok("leave_behind", json!([300, 400])));
@@ -96,7 +92,6 @@ fn timers_left_behind_hold_later_events_back_and_lose_nothing() {
     });
 }
 
-#[test]
 fn objects_beyond_the_places_take_turns_and_lose_nothing() {
     const PLACES: usize = 10;
     let node = TestNode::with(TestConfig::with_limits(|limits| limits.live_objects_max = Some(PLACES)));
@@ -118,7 +113,6 @@ fn objects_beyond_the_places_take_turns_and_lose_nothing() {
     assert_eq!(counters, vec![json!(4); objects.len()]);
 }
 
-#[test]
 fn an_object_without_a_place_is_refused_while_all_others_are_busy() {
     let node = TestNode::with(TestConfig::with_limits(|limits| {
         limits.live_objects_max = Some(2);
@@ -136,14 +130,12 @@ fn an_object_without_a_place_is_refused_while_all_others_are_busy() {
     assert_eq!(first.ok("read", json!([])), json!(1));
 }
 
-#[test]
 fn waiting_costs_no_cpu_time() {
     let object = strict_node().fresh(guest::LIFECYCLE, "Lifecycle");
     assert_eq!(object.ok("sleep", json!([1500])), json!(1));
     assert_eq!(object.ok("starts", json!([])), json!(1));
 }
 
-#[test]
 fn c_033_events_beyond_the_mailbox_are_refused_at_once() {
     const QUEUED: usize = 4;
     const SENT: usize = 12;
@@ -177,3 +169,17 @@ fn c_033_events_beyond_the_mailbox_are_refused_at_once() {
     lines.sort_by_key(|line| line.as_i64());
     assert_eq!(lines, [json!(1), json!(2), json!(3), json!(4)]);
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_056_an_endless_loop_is_cut_at_the_cpu_limit,
+    an_endless_statement_is_cut_at_the_cpu_limit,
+    c_057_memory_without_end_is_cut_at_the_memory_limit,
+    a_storm_of_timers_is_cut_and_undone,
+    events_wait_while_many_imports_are_under_way,
+    timers_left_behind_hold_later_events_back_and_lose_nothing,
+    objects_beyond_the_places_take_turns_and_lose_nothing,
+    an_object_without_a_place_is_refused_while_all_others_are_busy,
+    waiting_costs_no_cpu_time,
+    c_033_events_beyond_the_mailbox_are_refused_at_once,
+];

@@ -2,10 +2,11 @@
 //!
 //! Whoever was answered finds the commit counted, and one client alone has every commit synced.
 
-use durabo_conformance::{TestNode, guest};
 use serde_json::json;
 
-#[test]
+use crate::case::{Case, cases};
+use crate::{TestNode, guest};
+
 fn the_status_counts_commits_and_their_syncs_and_no_reads() {
     let node = TestNode::start();
     let object = node.object(guest::COUNTER, "Counter", "counted");
@@ -26,3 +27,6 @@ fn the_status_counts_commits_and_their_syncs_and_no_reads() {
     }
     assert_eq!(counts().0, after.0, "a read commits nothing");
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![the_status_counts_commits_and_their_syncs_and_no_reads,];

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::{ErrorRecord, Object, TestNode, guest};
 use serde_json::{Value, json};
 
-use crate::database::{Database, opened, step};
-use crate::standing::{node, strict_node};
+use crate::case::{Case, cases};
+use crate::node::TestConfig;
+use crate::{ErrorRecord, Object, TestNode, guest};
+
+use super::database::{Database, opened, step};
+use super::standing::{node, strict_node};
 
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
 
@@ -51,7 +53,6 @@ fn assert_cut(error: &ErrorRecord) {
     error.assert_says("more than 0.7 s of CPU time");
 }
 
-#[test]
 fn beside_endless_statements_and_loops_all_others_are_answered_and_each_hog_is_told_why() {
     let node = strict_node();
     let cores = thread::available_parallelism().map_or(2, usize::from);
@@ -90,7 +91,6 @@ fn beside_endless_statements_and_loops_all_others_are_answered_and_each_hog_is_t
     }
 }
 
-#[test]
 fn a_slow_statement_leaves_its_turn_whole() {
     let db = with_table(node());
     let steps = json!([[{"query": INSERT}, {"query": SLOW}, {"query": INSERT}]]);
@@ -119,7 +119,6 @@ fn a_slow_statement_leaves_its_turn_whole() {
     assert_eq!(db.value(COUNT, json!([])), json!(10));
 }
 
-#[test]
 fn rows_that_are_slow_to_read_come_whole_and_in_order_in_every_batch() {
     const ROWS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100000)
          SELECT i FROM n WHERE i % 10000 = 0";
@@ -132,7 +131,6 @@ fn rows_that_are_slow_to_read_come_whole_and_in_order_in_every_batch() {
     assert_eq!(db.value(COUNT, json!([])), json!(3));
 }
 
-#[test]
 fn a_statement_that_outlasts_the_drain_time_is_cut() {
     let node = TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_millis(300)));
     let version_2 = guest::SQL.bytes_marked(2);
@@ -150,7 +148,6 @@ fn a_statement_that_outlasts_the_drain_time_is_cut() {
     assert_eq!(db.value(COUNT, json!([])), json!(1));
 }
 
-#[test]
 fn a_node_that_stops_beside_an_endless_statement_keeps_what_was_committed_and_nothing_else() {
     let mut node =
         TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_millis(300)));
@@ -168,7 +165,6 @@ fn a_node_that_stops_beside_an_endless_statement_keeps_what_was_committed_and_no
     assert_eq!(db.value(COUNT, json!([])), json!(1));
 }
 
-#[test]
 fn beside_rows_that_are_read_ahead_for_ever_at_the_end_of_a_turn_all_others_are_answered() {
     let node = strict_node();
     let cores = thread::available_parallelism().map_or(2, usize::from);
@@ -189,3 +185,13 @@ fn beside_rows_that_are_read_ahead_for_ever_at_the_end_of_a_turn_all_others_are_
         assert_eq!(db.value("SELECT 1", json!([])), json!(1));
     }
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    beside_endless_statements_and_loops_all_others_are_answered_and_each_hog_is_told_why,
+    a_slow_statement_leaves_its_turn_whole,
+    rows_that_are_slow_to_read_come_whole_and_in_order_in_every_batch,
+    a_statement_that_outlasts_the_drain_time_is_cut,
+    a_node_that_stops_beside_an_endless_statement_keeps_what_was_committed_and_nothing_else,
+    beside_rows_that_are_read_ahead_for_ever_at_the_end_of_a_turn_all_others_are_answered,
+];

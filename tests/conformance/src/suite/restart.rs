@@ -2,12 +2,13 @@
 //!
 //! What was acknowledged is there, and what a client knows still leads to it.
 
-use durabo_conformance::{TestNode, guest};
 use serde_json::json;
 
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::{TestNode, guest};
 
-#[test]
+use super::together::together;
+
 fn everything_acknowledged_is_there_after_a_restart() {
     let mut node = TestNode::start();
     let names: Vec<String> = (0..8).map(|number| format!("restart-{number}")).collect();
@@ -26,7 +27,6 @@ fn everything_acknowledged_is_there_after_a_restart() {
     }
 }
 
-#[test]
 fn apps_ids_and_names_survive_a_restart() {
     let mut node = TestNode::start();
     let identity = node.object(guest::LIFECYCLE, "Lifecycle", "named").ok("identity", json!([]));
@@ -41,7 +41,6 @@ fn apps_ids_and_names_survive_a_restart() {
     assert_eq!(by_id.ok("identity", json!([])), identity);
 }
 
-#[test]
 fn a_stop_waits_for_the_events_under_way() {
     let mut node = TestNode::start();
     let object = node.object(guest::GATES, "Gates", "stopped");
@@ -56,3 +55,10 @@ fn a_stop_waits_for_the_events_under_way() {
     let journal = node.object(guest::GATES, "Gates", "stopped").ok("journal", json!([]));
     assert_eq!(journal, json!(["x before", "x after"]));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    everything_acknowledged_is_there_after_a_restart,
+    apps_ids_and_names_survive_a_restart,
+    a_stop_waits_for_the_events_under_way,
+];

@@ -2,13 +2,14 @@
 //!
 //! Every form of a value is a unit test of `gateway`; here they cross guest and database too.
 
-use durabo_conformance::{guest, values};
 use serde_json::json;
 
-use crate::database::Database;
-use crate::standing::node;
+use crate::case::{Case, cases};
+use crate::{guest, values};
 
-#[test]
+use super::database::Database;
+use super::standing::node;
+
 fn c_026_an_error_keeps_its_kind_and_message_and_nothing_of_the_callee() {
     // The record's fields are a closed list, so that a stack would be noticed.
     let error =
@@ -21,7 +22,6 @@ fn c_026_an_error_keeps_its_kind_and_message_and_nothing_of_the_callee() {
     assert_eq!((error.kind.as_str(), error.status), ("application", 500));
 }
 
-#[test]
 fn c_027_the_class_of_an_error_is_kept() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     for name in ["RangeError", "SyntaxError", "ReferenceError", "Error"] {
@@ -33,7 +33,6 @@ fn c_027_the_class_of_an_error_is_kept() {
     }
 }
 
-#[test]
 fn c_290_a_method_that_does_not_exist_is_named() {
     let error = node().fresh(guest::LIFECYCLE, "Lifecycle").fails("nope", json!([]));
     error.assert_says("does not implement the method \"nope\"");
@@ -43,7 +42,6 @@ fn c_290_a_method_that_does_not_exist_is_named() {
     );
 }
 
-#[test]
 fn c_291_what_every_value_has_is_no_method() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     for method in ["toString", "__proto__", "hasOwnProperty", "env", "ctx", "new", "put"] {
@@ -51,7 +49,6 @@ fn c_291_what_every_value_has_is_no_method() {
     }
 }
 
-#[test]
 fn c_292_reserved_names_never_reach_the_guest() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
     let reserved = [
@@ -72,7 +69,6 @@ fn c_292_reserved_names_never_reach_the_guest() {
     assert_eq!(object.listed(), None, "the object was started");
 }
 
-#[test]
 fn c_294_values_come_back_as_they_were_sent() {
     let db = Database::new();
     let all_bytes: Vec<u8> = (0..=255).collect();
@@ -92,17 +88,16 @@ fn c_294_values_come_back_as_they_were_sent() {
     assert_eq!(item["data"], nested);
 }
 
-#[test]
 fn arguments_that_are_no_array_are_refused_with_a_hint() {
     let client = node().client();
+    let path = format!("/rpc/{}/hit", node().fresh(guest::LIFECYCLE, "Lifecycle").address());
     for body in [&b"{\"a\": 1}"[..], b"5", b"[1", b"by=1"] {
-        let answer = client.send("POST", "/rpc/lifecycle/Lifecycle/hints/hit", &[], body);
+        let answer = client.send("POST", &path, &[], body);
         assert_eq!((answer.status, answer.error().code.as_str()), (400, "invalid-body"), "{}", answer.text());
     }
-    assert_eq!(client.send("POST", "/rpc/lifecycle/Lifecycle/hints/hit", &[], b"").json(), json!(1));
+    assert_eq!(client.send("POST", &path, &[], b"").json(), json!(1));
 }
 
-#[test]
 fn unknown_apps_and_classes_are_named() {
     let client = node().client();
     for (path, code) in [
@@ -116,3 +111,15 @@ fn unknown_apps_and_classes_are_named() {
     let error = client.send("GET", "/rpc/lifecycle/Lifecycle/a/hit", &[], b"").error();
     assert_eq!((error.code.as_str(), error.status), ("method-not-allowed", 405));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_026_an_error_keeps_its_kind_and_message_and_nothing_of_the_callee,
+    c_027_the_class_of_an_error_is_kept,
+    c_290_a_method_that_does_not_exist_is_named,
+    c_291_what_every_value_has_is_no_method,
+    c_292_reserved_names_never_reach_the_guest,
+    c_294_values_come_back_as_they_were_sent,
+    arguments_that_are_no_array_are_refused_with_a_hint,
+    unknown_apps_and_classes_are_named,
+];

@@ -5,12 +5,14 @@
 use std::thread;
 use std::time::Duration;
 
-use durabo_conformance::node::{TestConfig, fresh_name};
-use durabo_conformance::{Object, TestNode, eventually, guest};
 use serde_json::json;
 
-use crate::standing::node;
-use crate::together::together;
+use crate::case::{Case, cases};
+use crate::node::{TestConfig, fresh_name};
+use crate::{Object, TestNode, eventually, guest};
+
+use super::standing::node;
+use super::together::together;
 
 fn fresh() -> Object {
     node().fresh(guest::GATES, "Sections")
@@ -34,7 +36,6 @@ fn wait_for(signal: &Object) {
     });
 }
 
-#[test]
 fn c_063_nothing_runs_between_the_beginning_and_the_end_of_a_section() {
     let object = fresh();
     object.ok("hit", json!([]));
@@ -52,26 +53,22 @@ fn c_063_nothing_runs_between_the_beginning_and_the_end_of_a_section() {
     assert_eq!(journal.len(), 3 * 2 + 3 * 2 + 3, "{journal:?}");
 }
 
-#[test]
 fn c_064_the_value_of_the_section_is_the_value_of_the_call() {
     assert_eq!(fresh().ok("section", json!(["mine", 1])), json!("mine"));
 }
 
-#[test]
 fn c_065_two_sections_of_one_turn_run_one_after_the_other() {
     let object = fresh();
     object.ok("two_sections", json!([20]));
     assert_eq!(journal(&object), ["first begins", "first ends", "second begins", "second ends"]);
 }
 
-#[test]
 fn ig_6_a_nested_section_holds_back_what_its_parent_waits_for() {
     let object = fresh();
     object.ok("nested", json!([40]));
     assert_eq!(journal(&object), ["inner begins", "inner ends", "the outer one's wait is over"]);
 }
 
-#[test]
 fn c_066_sixty_four_levels_open_and_the_next_is_refused_without_harm() {
     let object = fresh();
     object.ok("hit", json!([]));
@@ -81,7 +78,6 @@ fn c_066_sixty_four_levels_open_and_the_next_is_refused_without_harm() {
     assert_eq!(object.ok("hit", json!([])), json!(2), "the object was not reset");
 }
 
-#[test]
 fn c_067_an_error_out_of_a_section_resets_the_object_and_cannot_be_caught() {
     let object = fresh();
     object.ok("hit", json!([]));
@@ -92,7 +88,6 @@ fn c_067_an_error_out_of_a_section_resets_the_object_and_cannot_be_caught() {
     assert_eq!(object.ok("hit", json!([])), json!(1), "it is a new instance");
 }
 
-#[test]
 fn c_068_events_behind_a_section_that_fails_get_its_error_and_do_not_run() {
     let object = fresh();
     let (name, entered) = signal(node());
@@ -108,7 +103,6 @@ fn c_068_events_behind_a_section_that_fails_get_its_error_and_do_not_run() {
     assert_eq!(journal(&object), ["in the section"]);
 }
 
-#[test]
 fn c_069_a_section_that_never_ends_resets_the_object_as_overloaded() {
     let limit =
         |limits: &mut durabo_model::limits::ObjectLimits| limits.section_timeout = Duration::from_secs(1);
@@ -120,9 +114,21 @@ fn c_069_a_section_that_never_ends_resets_the_object_as_overloaded() {
     assert_eq!(object.ok("hit", json!([])), json!(1));
 }
 
-#[test]
 fn c_070_a_section_begun_in_the_constructor_ends_before_the_first_event() {
     let object = node().object(guest::GATES, "Sections", &format!("background-{}", fresh_name()));
     object.ok("append", json!(["request"]));
     assert_eq!(journal(&object), ["start begins", "start ends", "request"]);
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_063_nothing_runs_between_the_beginning_and_the_end_of_a_section,
+    c_064_the_value_of_the_section_is_the_value_of_the_call,
+    c_065_two_sections_of_one_turn_run_one_after_the_other,
+    ig_6_a_nested_section_holds_back_what_its_parent_waits_for,
+    c_066_sixty_four_levels_open_and_the_next_is_refused_without_harm,
+    c_067_an_error_out_of_a_section_resets_the_object_and_cannot_be_caught,
+    c_068_events_behind_a_section_that_fails_get_its_error_and_do_not_run,
+    c_069_a_section_that_never_ends_resets_the_object_as_overloaded,
+    c_070_a_section_begun_in_the_constructor_ends_before_the_first_event,
+];

@@ -2,12 +2,13 @@
 //!
 //! Cases about the tables of the key-value storage come with it.
 
-use durabo_conformance::values;
 use serde_json::json;
 
-use crate::database::{Database, refusal, step};
+use crate::case::{Case, cases};
+use crate::values;
 
-#[test]
+use super::database::{Database, refusal, step};
+
 fn c_142_transaction_statements_are_refused_and_the_turn_goes_on() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a)");
@@ -21,7 +22,6 @@ fn c_142_transaction_statements_are_refused_and_the_turn_goes_on() {
     assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(2 * statements.len()));
 }
 
-#[test]
 fn c_143_reserved_names_cannot_be_created_in_any_case() {
     let db = Database::new();
     for name in ["_cf_x", "_CF_x", "_Cf_x"] {
@@ -29,7 +29,6 @@ fn c_143_reserved_names_cannot_be_created_in_any_case() {
     }
 }
 
-#[test]
 fn a_table_cannot_be_renamed_to_a_reserved_name() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
@@ -37,7 +36,6 @@ fn a_table_cannot_be_renamed_to_a_reserved_name() {
     assert_eq!(db.value("SELECT a FROM t", json!([])), json!(1));
 }
 
-#[test]
 fn c_146_reserved_names_are_refused_for_modules_indexes_and_triggers() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a)");
@@ -52,7 +50,6 @@ fn c_146_reserved_names_are_refused_for_modules_indexes_and_triggers() {
     }
 }
 
-#[test]
 fn c_147_only_the_main_database_exists() {
     let db = Database::new();
     let statements = [
@@ -79,7 +76,6 @@ fn c_147_only_the_main_database_exists() {
     );
 }
 
-#[test]
 fn c_148_other_pragmas_are_refused() {
     let db = Database::new();
     let pragmas = [
@@ -98,7 +94,6 @@ fn c_148_other_pragmas_are_refused() {
     }
 }
 
-#[test]
 fn c_149_pragmas_that_tell_about_the_schema_are_allowed() {
     let db = Database::new();
     db.exec("CREATE TABLE p (id INTEGER PRIMARY KEY); CREATE TABLE t (a UNIQUE, b REFERENCES p (id))");
@@ -113,7 +108,6 @@ fn c_149_pragmas_that_tell_about_the_schema_are_allowed() {
     assert!(db.value("PRAGMA data_version", json!([])).is_i64());
 }
 
-#[test]
 fn c_150_read_only_pragmas_cannot_be_set() {
     let db = Database::new();
     for pragma in ["data_version = 5", "page_size = 8192"] {
@@ -121,7 +115,6 @@ fn c_150_read_only_pragmas_cannot_be_set() {
     }
 }
 
-#[test]
 fn c_151_switches_take_booleans_in_every_form_and_nothing_else() {
     let db = Database::new();
     let forms = [
@@ -144,7 +137,6 @@ fn c_151_switches_take_booleans_in_every_form_and_nothing_else() {
     db.error("PRAGMA defer_foreign_keys = maybe", json!([])).assert_says("not authorized");
 }
 
-#[test]
 fn c_152_statistics_and_indexes_may_be_renewed() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a); CREATE INDEX i ON t (a); INSERT INTO t VALUES (1)");
@@ -154,7 +146,6 @@ fn c_152_statistics_and_indexes_may_be_renewed() {
     }
 }
 
-#[test]
 fn c_153_functions_that_are_not_listed_are_refused() {
     let db = Database::new();
     let error = |sql: &str| db.error(sql, json!([]));
@@ -165,7 +156,6 @@ fn c_153_functions_that_are_not_listed_are_refused() {
     error("SELECT readfile('/etc/passwd')").assert_says("no such function: readfile");
 }
 
-#[test]
 fn c_154_functions_that_are_listed_work() {
     let db = Database::new();
     let value = |sql: &str| db.value(sql, json!([]));
@@ -177,7 +167,6 @@ fn c_154_functions_that_are_listed_work() {
     assert_eq!(value("SELECT unhex('4142')"), values::bytes(&[65, 66]));
 }
 
-#[test]
 fn c_155_json_each_lists_an_array() {
     assert_eq!(
         Database::new().rows("SELECT value FROM json_each('[10,20]')", json!([])),
@@ -185,7 +174,6 @@ fn c_155_json_each_lists_an_array() {
     );
 }
 
-#[test]
 fn c_156_full_text_search_finds_and_highlights() {
     let db = Database::new();
     db.exec(
@@ -196,7 +184,6 @@ fn c_156_full_text_search_finds_and_highlights() {
     assert_eq!(db.rows(sql, json!([])), json!([[1, "the quick [brown] fox"]]));
 }
 
-#[test]
 fn c_157_r_trees_find_what_overlaps() {
     let db = Database::new();
     db.exec("CREATE VIRTUAL TABLE boxes USING rtree(id, low, high); INSERT INTO boxes VALUES (1, 0, 5), (2, 10, 12)");
@@ -210,7 +197,6 @@ fn c_157_r_trees_find_what_overlaps() {
     assert_eq!(db.rows(overlapping, json!([])), json!([[1], [3]]));
 }
 
-#[test]
 fn c_158_other_modules_are_refused() {
     let db = Database::new();
     for statement in [
@@ -224,7 +210,6 @@ fn c_158_other_modules_are_refused() {
     }
 }
 
-#[test]
 fn sql_that_rolls_the_transaction_back_by_itself_resets_the_object() {
     let db = Database::new();
     db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
@@ -236,3 +221,24 @@ fn sql_that_rolls_the_transaction_back_by_itself_resets_the_object() {
     error.assert_reset("storage-failed");
     assert_eq!(db.rows("SELECT id FROM t", json!([])), json!([[1]]));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_142_transaction_statements_are_refused_and_the_turn_goes_on,
+    c_143_reserved_names_cannot_be_created_in_any_case,
+    a_table_cannot_be_renamed_to_a_reserved_name,
+    c_146_reserved_names_are_refused_for_modules_indexes_and_triggers,
+    c_147_only_the_main_database_exists,
+    c_148_other_pragmas_are_refused,
+    c_149_pragmas_that_tell_about_the_schema_are_allowed,
+    c_150_read_only_pragmas_cannot_be_set,
+    c_151_switches_take_booleans_in_every_form_and_nothing_else,
+    c_152_statistics_and_indexes_may_be_renewed,
+    c_153_functions_that_are_not_listed_are_refused,
+    c_154_functions_that_are_listed_work,
+    c_155_json_each_lists_an_array,
+    c_156_full_text_search_finds_and_highlights,
+    c_157_r_trees_find_what_overlaps,
+    c_158_other_modules_are_refused,
+    sql_that_rolls_the_transaction_back_by_itself_resets_the_object,
+];

@@ -2,26 +2,28 @@
 //!
 //! Endless statements that only take time are in `limits`.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::{ErrorRecord, TestNode, guest};
 use serde_json::json;
 
-use crate::database::{Database, Step, step};
-use crate::standing::{node, strict_node};
+use crate::case::{Case, cases};
+use crate::node::TestConfig;
+use crate::{ErrorRecord, TestNode, guest};
+
+use super::database::{Database, Step, step};
+use super::standing::{node, strict_node};
 
 const SQL_MEMORY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A node that gives little memory to SQL.
 fn lean_node() -> &'static TestNode {
-    static NODE: LazyLock<TestNode> = LazyLock::new(|| {
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    NODE.get_or_init(|| {
         let limits = TestConfig::with_limits(|limits| limits.sql_memory_bytes_max = SQL_MEMORY_BYTES_MAX);
         TestNode::with(limits)
-    });
-    &NODE
+    })
 }
 
 /// Runs a turn that must fail. Meanwhile a neighbour is answered; afterwards the object is, without what
@@ -47,7 +49,6 @@ fn fails_alone(steps: &[Step<'_>]) -> ErrorRecord {
     error
 }
 
-#[test]
 fn b_11_a_recursive_query_over_large_rows_is_cut_at_the_memory_of_sql() {
     let error = fails_alone(&[step(
         "WITH RECURSIVE r(id, a) AS (SELECT id, a FROM t WHERE id = 1
@@ -58,7 +59,6 @@ fn b_11_a_recursive_query_over_large_rows_is_cut_at_the_memory_of_sql() {
     error.assert_says("more than 8388608 bytes of memory");
 }
 
-#[test]
 fn a_sort_without_end_is_cut_at_the_memory_of_sql() {
     let error = fails_alone(&[step(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
@@ -68,7 +68,6 @@ fn a_sort_without_end_is_cut_at_the_memory_of_sql() {
     error.assert_says("SQLITE_NOMEM");
 }
 
-#[test]
 fn a_group_concat_without_end_is_cut_at_the_cpu_limit() {
     let db = Database::of(strict_node().fresh(guest::SQL, "Sql"));
     // Its value stops growing at the largest that there may be, but its rows do not end.
@@ -79,7 +78,6 @@ fn a_group_concat_without_end_is_cut_at_the_cpu_limit() {
     assert_eq!(db.value("SELECT 1", json!([])), json!(1));
 }
 
-#[test]
 fn a_transaction_of_a_gigabyte_is_cut_and_undone() {
     let db = Database::of(node().fresh(guest::SQL, "Sql"));
     db.exec("CREATE TABLE t (a)");
@@ -92,7 +90,6 @@ fn a_transaction_of_a_gigabyte_is_cut_and_undone() {
     assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(0));
 }
 
-#[test]
 fn functions_that_search_long_texts_take_little_time() {
     // Quadratic ones would take minutes and be cut by the usual limit.
     let db = Database::of(node().fresh(guest::SQL, "Sql"));
@@ -105,7 +102,6 @@ fn functions_that_search_long_texts_take_little_time() {
     assert_eq!(found, json!([[0, 2_000_000]]));
 }
 
-#[test]
 fn an_operators_sql_without_end_is_cut_and_undone_and_the_object_goes_on() {
     let limits = TestConfig::with_limits(|limits| limits.operator_sql_time_max = Duration::from_millis(200));
     let node = TestNode::with(limits);
@@ -119,3 +115,13 @@ fn an_operators_sql_without_end_is_cut_and_undone_and_the_object_goes_on() {
     let left = object.sql("SELECT count(*) FROM t").expect("the object goes on");
     assert_eq!(left["rows"], json!([[1]]));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    b_11_a_recursive_query_over_large_rows_is_cut_at_the_memory_of_sql,
+    a_sort_without_end_is_cut_at_the_memory_of_sql,
+    a_group_concat_without_end_is_cut_at_the_cpu_limit,
+    a_transaction_of_a_gigabyte_is_cut_and_undone,
+    functions_that_search_long_texts_take_little_time,
+    an_operators_sql_without_end_is_cut_and_undone_and_the_object_goes_on,
+];

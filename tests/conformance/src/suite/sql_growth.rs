@@ -4,12 +4,14 @@
 
 use std::time::Duration;
 
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::{TestNode, guest};
 use durabo_server::Durability;
 use serde_json::json;
 
-use crate::database::{Database, refusal};
+use crate::case::{Case, cases};
+use crate::node::TestConfig;
+use crate::{TestNode, guest};
+
+use super::database::{Database, refusal};
 
 /// The least there is.
 const SEGMENT_BYTES: u64 = 2 * 1024 * 1024;
@@ -29,7 +31,6 @@ fn bytes_in(node: &TestNode) -> u64 {
         .sum()
 }
 
-#[test]
 fn b_03_a_cursor_left_half_read_holds_nothing_back() {
     let mut config = TestConfig::with_limits(|limits| {
         limits.wal_bytes_max = 256 * 1024;
@@ -70,3 +71,6 @@ fn b_03_a_cursor_left_half_read_holds_nothing_back() {
     object.wait_until_evicted();
     assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(1000));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![b_03_a_cursor_left_half_read_holds_nothing_back,];

@@ -2,18 +2,19 @@
 //!
 //! Each limit is met exactly and then exceeded by one.
 
-use durabo_conformance::node::TestConfig;
-use durabo_conformance::{TestNode, guest};
 use serde_json::{Value, json};
 
-use crate::database::{Database, step};
-use crate::standing::{DATABASE_PAGES_MAX, tight_node};
+use crate::case::{Case, cases};
+use crate::node::TestConfig;
+use crate::{TestNode, guest};
+
+use super::database::{Database, step};
+use super::standing::{DATABASE_PAGES_MAX, tight_node};
 
 fn list(count: usize, item: impl Fn(usize) -> String) -> String {
     (1..=count).map(item).collect::<Vec<_>>().join(", ")
 }
 
-#[test]
 fn c_159_five_terms_of_a_compound_select() {
     let db = Database::new();
     let compound = |terms: usize| vec!["SELECT 1"; terms].join(" UNION ALL ");
@@ -21,7 +22,6 @@ fn c_159_five_terms_of_a_compound_select() {
     db.error(&compound(6), json!([])).assert_says("too many terms in compound SELECT");
 }
 
-#[test]
 fn c_160_fifty_bytes_of_a_like_pattern() {
     let db = Database::new();
     let sql = "SELECT 'b' LIKE ?";
@@ -29,7 +29,6 @@ fn c_160_fifty_bytes_of_a_like_pattern() {
     db.error(sql, json!(["a".repeat(51)])).assert_says("LIKE or GLOB pattern too complex");
 }
 
-#[test]
 fn c_161_a_hundred_parameters() {
     let db = Database::new();
     let bindings = |count: usize| -> Value { (1..=count).collect::<Vec<_>>().into() };
@@ -37,7 +36,6 @@ fn c_161_a_hundred_parameters() {
     db.error("SELECT ?101", bindings(101)).assert_says("variable number must be between ?1 and ?100");
 }
 
-#[test]
 fn c_162_a_hundred_thousand_bytes_of_statement() {
     let db = Database::new();
     let statement =
@@ -47,7 +45,6 @@ fn c_162_a_hundred_thousand_bytes_of_statement() {
     db.error(&statement(100_001), json!([])).assert_says("statement too long");
 }
 
-#[test]
 fn c_163_a_hundred_columns() {
     let db = Database::new();
     let table = |columns: usize| format!("CREATE TABLE t{columns} ({})", list(columns, |n| format!("c{n}")));
@@ -58,7 +55,6 @@ fn c_163_a_hundred_columns() {
     db.error(&select(101), json!([])).assert_says("too many columns");
 }
 
-#[test]
 fn c_164_a_hundred_and_twenty_seven_arguments() {
     let db = Database::new();
     let max = |arguments: usize| format!("SELECT max({})", list(arguments, |n| n.to_string()));
@@ -66,7 +62,6 @@ fn c_164_a_hundred_and_twenty_seven_arguments() {
     db.error(&max(128), json!([])).assert_says("too many arguments on function max");
 }
 
-#[test]
 fn a_value_of_more_than_4_mib_is_refused() {
     let db = Database::new();
     const MAX: usize = 4 * 1024 * 1024;
@@ -74,7 +69,6 @@ fn a_value_of_more_than_4_mib_is_refused() {
     db.error("SELECT zeroblob(?)", json!([MAX + 1])).assert_says("string or blob too big: SQLITE_TOOBIG");
 }
 
-#[test]
 fn c_165_a_full_database_works_again_once_rows_are_deleted() {
     let db = Database::of(tight_node().fresh(guest::SQL, "Sql"));
     let page = json!([4000]);
@@ -97,7 +91,6 @@ fn c_165_a_full_database_works_again_once_rows_are_deleted() {
     assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(1));
 }
 
-#[test]
 fn c_084_a_full_database_undoes_the_turn_and_resets_the_object() {
     let db = Database::of(tight_node().fresh(guest::SQL, "Sql"));
     db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES (1, NULL)");
@@ -111,7 +104,6 @@ fn c_084_a_full_database_undoes_the_turn_and_resets_the_object() {
     assert_eq!(db.rows("SELECT id FROM t", json!([])), json!([[1]]));
 }
 
-#[test]
 fn a_turn_of_many_megabytes_commits_as_one_and_survives_a_restart() {
     const FILL: &str = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < ?)
          INSERT INTO t SELECT randomblob(1000000) FROM c";
@@ -128,3 +120,17 @@ fn a_turn_of_many_megabytes_commits_as_one_and_survives_a_restart() {
     assert_eq!(db.rows("SELECT count(*), sum(length(a)) FROM t", json!([])), json!([[20, 20_000_000]]));
     assert_eq!(db.value("PRAGMA quick_check", json!([])), json!("ok"));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_159_five_terms_of_a_compound_select,
+    c_160_fifty_bytes_of_a_like_pattern,
+    c_161_a_hundred_parameters,
+    c_162_a_hundred_thousand_bytes_of_statement,
+    c_163_a_hundred_columns,
+    c_164_a_hundred_and_twenty_seven_arguments,
+    a_value_of_more_than_4_mib_is_refused,
+    c_165_a_full_database_works_again_once_rows_are_deleted,
+    c_084_a_full_database_undoes_the_turn_and_resets_the_object,
+    a_turn_of_many_megabytes_commits_as_one_and_survives_a_restart,
+];

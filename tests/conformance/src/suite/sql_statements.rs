@@ -2,13 +2,14 @@
 //!
 //! Texts of errors are those that programs match on.
 
-use durabo_conformance::{guest, values};
 use serde_json::json;
 
-use crate::database::{Database, Refusal, refusal, step};
-use crate::standing::forgetful_node;
+use crate::case::{Case, cases};
+use crate::{guest, values};
 
-#[test]
+use super::database::{Database, Refusal, refusal, step};
+use super::standing::forgetful_node;
+
 fn c_091_values_of_every_type_come_back_as_such() {
     let db = Database::new();
     let outcome = db.query("SELECT 7 AS n, 'x' AS s, x'00ff' AS b, NULL AS z, 1.5 AS r", json!([]));
@@ -16,7 +17,6 @@ fn c_091_values_of_every_type_come_back_as_such() {
     assert_eq!(outcome["rows"], json!([[7, "x", values::bytes(&[0, 255]), null, 1.5]]));
 }
 
-#[test]
 fn c_092_a_write_takes_effect_although_its_cursor_is_ignored() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a)");
@@ -24,23 +24,19 @@ fn c_092_a_write_takes_effect_although_its_cursor_is_ignored() {
     assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(1));
 }
 
-#[test]
 fn c_093_bindings_of_every_type_come_back_as_they_were() {
     let given = json!([null, "text", values::bytes(&[1, 0, 255]), 2.5]);
     assert_eq!(Database::new().rows("SELECT ?, ?, ?, ?", given.clone()), json!([given]));
 }
 
-#[test]
 fn c_094_an_integer_is_bound_as_integer() {
     assert_eq!(Database::new().value("SELECT typeof(?)", json!([1])), json!("integer"));
 }
 
-#[test]
 fn c_095_an_integer_in_a_text_has_no_point() {
     assert_eq!(Database::new().value("SELECT ? || ''", json!([1])), json!("1"));
 }
 
-#[test]
 fn c_096_a_boolean_is_bound_as_one_or_zero() {
     let db = Database::new();
     db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, active INTEGER); INSERT INTO t (active) VALUES (1), (0), (1)");
@@ -48,7 +44,6 @@ fn c_096_a_boolean_is_bound_as_one_or_zero() {
     assert_eq!(db.rows("SELECT id FROM t WHERE active = ?", json!([false])), json!([[2]]));
 }
 
-#[test]
 fn c_097_a_limit_takes_a_whole_number_only() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3)");
@@ -56,7 +51,6 @@ fn c_097_a_limit_takes_a_whole_number_only() {
     db.error("SELECT * FROM t LIMIT ?", json!([2.5])).assert_says("datatype mismatch");
 }
 
-#[test]
 fn c_098_empty_blobs_and_texts_are_not_null() {
     let db = Database::new();
     let empty = values::bytes(&[]);
@@ -65,7 +59,6 @@ fn c_098_empty_blobs_and_texts_are_not_null() {
     assert_eq!(db.rows(sql, json!([""])), json!([[0, "", "text"]]));
 }
 
-#[test]
 fn c_099_the_number_of_bindings_must_be_right() {
     let db = Database::new();
     for (sql, bindings) in [("SELECT ?", json!([])), ("SELECT ?", json!([1, 2])), ("SELECT 1", json!([1]))] {
@@ -73,19 +66,16 @@ fn c_099_the_number_of_bindings_must_be_right() {
     }
 }
 
-#[test]
 fn c_100_a_numbered_parameter_counts_once() {
     assert_eq!(Database::new().value("SELECT ?1 + ?1", json!([2])), json!(4));
 }
 
-#[test]
 fn c_101_named_parameters_are_filled_by_position() {
     let db = Database::new();
     assert_eq!(db.value("SELECT :x + :x", json!([4])), json!(8));
     assert_eq!(db.rows("SELECT @a, $b", json!([1, 2])), json!([[1, 2]]));
 }
 
-#[test]
 fn c_102_the_rows_of_several_statements_are_those_of_the_last() {
     let db = Database::new();
     let sql =
@@ -94,7 +84,6 @@ fn c_102_the_rows_of_several_statements_are_those_of_the_last() {
     assert_eq!(db.rows("SELECT a FROM t ORDER BY a", json!([])), json!([[1], [2]]));
 }
 
-#[test]
 fn c_103_only_the_last_statement_may_have_parameters() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a)");
@@ -103,7 +92,6 @@ fn c_103_only_the_last_statement_may_have_parameters() {
     assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(0));
 }
 
-#[test]
 fn c_104_statements_before_the_failing_one_stay_in_effect() {
     let db = Database::new();
     db.exec("CREATE TABLE k (id INTEGER PRIMARY KEY, v)");
@@ -112,7 +100,6 @@ fn c_104_statements_before_the_failing_one_stay_in_effect() {
     assert_eq!(db.rows("SELECT id, v FROM k", json!([])), json!([[1, "a"]]));
 }
 
-#[test]
 fn c_105_one_statement_is_all_or_nothing() {
     let db = Database::new();
     db.exec("CREATE TABLE k (id INTEGER PRIMARY KEY, v)");
@@ -120,7 +107,6 @@ fn c_105_one_statement_is_all_or_nothing() {
     assert_eq!(db.value("SELECT count(*) FROM k", json!([])), json!(0));
 }
 
-#[test]
 fn c_106_a_text_without_a_statement_is_refused() {
     let db = Database::new();
     for sql in ["", ";", "-- only a comment"] {
@@ -128,7 +114,6 @@ fn c_106_a_text_without_a_statement_is_refused() {
     }
 }
 
-#[test]
 fn c_107_white_space_may_follow_the_last_statement() {
     let db = Database::new();
     for space in [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'] {
@@ -136,14 +121,12 @@ fn c_107_white_space_may_follow_the_last_statement() {
     }
 }
 
-#[test]
 fn c_108_a_second_semicolon_is_refused_and_a_comment_within_is_not() {
     let db = Database::new();
     db.error("SELECT 1;;", json!([])).assert_says("did not contain a statement");
     assert_eq!(db.value("SELECT 1 -- note", json!([])), json!(1));
 }
 
-#[test]
 fn c_109_syntax_errors_tell_their_offset() {
     let db = Database::new();
     for (sql, offset) in [("SELECT ;", 7), ("SELECT -;", 8), ("SELECT * bunk;", 9)] {
@@ -153,14 +136,12 @@ fn c_109_syntax_errors_tell_their_offset() {
     }
 }
 
-#[test]
 fn c_110_a_missing_table_has_no_offset() {
     let error = Database::new().error("SELECT * FROM nope", json!([]));
     let message = "no such table: nope: SQLITE_ERROR".to_owned();
     assert_eq!(error, Refusal { code: 1, name: "SQLITE_ERROR".to_owned(), message, offset: None });
 }
 
-#[test]
 fn c_111_a_missing_column_has_an_offset() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a)");
@@ -169,7 +150,6 @@ fn c_111_a_missing_column_has_an_offset() {
     assert_eq!(error.offset, Some(7));
 }
 
-#[test]
 fn c_112_constraint_errors_carry_their_extended_code() {
     let db = Database::new();
     db.exec(
@@ -192,7 +172,6 @@ fn c_112_constraint_errors_carry_their_extended_code() {
     }
 }
 
-#[test]
 fn c_113_an_error_without_extended_code_shows_none() {
     let db = Database::new();
     db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY)");
@@ -201,7 +180,6 @@ fn c_113_an_error_without_extended_code_shows_none() {
     assert!(!error.message.contains("extended"), "{error:?}");
 }
 
-#[test]
 fn c_114_a_statement_works_after_it_has_failed_and_the_turn_is_kept() {
     let db = Database::new();
     db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)");
@@ -221,7 +199,6 @@ fn c_114_a_statement_works_after_it_has_failed_and_the_turn_is_kept() {
     assert_eq!(db.value("SELECT count(*) FROM other", json!([])), json!(0));
 }
 
-#[test]
 fn c_115_the_same_text_sees_a_changed_table() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
@@ -231,12 +208,10 @@ fn c_115_the_same_text_sees_a_changed_table() {
     assert_eq!((&outcomes[2]["columns"], &outcomes[2]["rows"]), (&json!(["a", "b"]), &json!([[1, null]])));
 }
 
-#[test]
 fn c_116_a_double_quoted_word_that_is_no_column_is_a_text() {
     assert_eq!(Database::new().value("SELECT \"foo\"", json!([])), json!("foo"));
 }
 
-#[test]
 fn c_117_returning_upsert_recursion_and_windows_work() {
     let db = Database::new();
     db.exec("CREATE TABLE t (id INTEGER PRIMARY KEY, n)");
@@ -250,7 +225,6 @@ fn c_117_returning_upsert_recursion_and_windows_work() {
     assert_eq!(db.rows(numbered, json!([])), json!([[6, 1], [7, 2]]));
 }
 
-#[test]
 fn c_118_a_strict_table_refuses_another_type() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a INTEGER) STRICT");
@@ -258,7 +232,6 @@ fn c_118_a_strict_table_refuses_another_type() {
         .assert_says("cannot store TEXT value in INTEGER column");
 }
 
-#[test]
 fn c_119_delete_with_a_limit_is_a_syntax_error_as_documented() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3), (4), (5)");
@@ -266,7 +239,6 @@ fn c_119_delete_with_a_limit_is_a_syntax_error_as_documented() {
     assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(5));
 }
 
-#[test]
 fn c_120_foreign_keys_are_enforced() {
     let db = Database::new();
     db.exec(
@@ -279,7 +251,6 @@ fn c_120_foreign_keys_are_enforced() {
     assert_eq!(db.rows("SELECT p FROM child", json!([])), json!([[2]]));
 }
 
-#[test]
 fn c_121_the_schema_outlives_the_instance() {
     let object = forgetful_node().fresh(guest::SQL, "Sql");
     let db = Database::of(object.clone());
@@ -291,7 +262,6 @@ fn c_121_the_schema_outlives_the_instance() {
     assert_eq!(db.rows("SELECT a FROM t", json!([])), json!([[1]]));
 }
 
-#[test]
 fn c_122_an_integer_beyond_2_53_is_exact() {
     let db = Database::new();
     db.exec("CREATE TABLE t (a INTEGER)");
@@ -301,13 +271,11 @@ fn c_122_an_integer_beyond_2_53_is_exact() {
     assert_eq!(db.value("SELECT a - 1 FROM t", json!([])), json!(9_007_199_254_740_992_i64));
 }
 
-#[test]
 fn c_123_the_ends_of_64_bit_integers_are_exact() {
     let rows = Database::new().rows("SELECT -9223372036854775808, 9223372036854775807", json!([]));
     assert_eq!(rows, json!([[values::int(i64::MIN), values::int(i64::MAX)]]));
 }
 
-#[test]
 fn b_05_a_script_is_split_by_the_parser_and_not_by_its_semicolons() {
     let db = Database::new();
     let script = "CREATE TABLE item (id INTEGER PRIMARY KEY, note, \"odd;name\"); CREATE TABLE trail (id);
@@ -322,7 +290,6 @@ fn b_05_a_script_is_split_by_the_parser_and_not_by_its_semicolons() {
     assert_eq!(db.rows("SELECT id FROM trail", json!([])), json!([[1]]));
 }
 
-#[test]
 fn b_06_migration_files_with_marks_work_as_far_as_they_hold_statements() {
     let text = "CREATE TABLE a(x);--> statement-breakpoint\nCREATE TABLE b(x);--> statement-breakpoint";
     let tables = |db: &Database| {
@@ -344,3 +311,42 @@ fn b_06_migration_files_with_marks_work_as_far_as_they_hold_statements() {
     without_last.exec(text.strip_suffix("--> statement-breakpoint").expect("the last mark"));
     assert_eq!(tables(&without_last), both);
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_091_values_of_every_type_come_back_as_such,
+    c_092_a_write_takes_effect_although_its_cursor_is_ignored,
+    c_093_bindings_of_every_type_come_back_as_they_were,
+    c_094_an_integer_is_bound_as_integer,
+    c_095_an_integer_in_a_text_has_no_point,
+    c_096_a_boolean_is_bound_as_one_or_zero,
+    c_097_a_limit_takes_a_whole_number_only,
+    c_098_empty_blobs_and_texts_are_not_null,
+    c_099_the_number_of_bindings_must_be_right,
+    c_100_a_numbered_parameter_counts_once,
+    c_101_named_parameters_are_filled_by_position,
+    c_102_the_rows_of_several_statements_are_those_of_the_last,
+    c_103_only_the_last_statement_may_have_parameters,
+    c_104_statements_before_the_failing_one_stay_in_effect,
+    c_105_one_statement_is_all_or_nothing,
+    c_106_a_text_without_a_statement_is_refused,
+    c_107_white_space_may_follow_the_last_statement,
+    c_108_a_second_semicolon_is_refused_and_a_comment_within_is_not,
+    c_109_syntax_errors_tell_their_offset,
+    c_110_a_missing_table_has_no_offset,
+    c_111_a_missing_column_has_an_offset,
+    c_112_constraint_errors_carry_their_extended_code,
+    c_113_an_error_without_extended_code_shows_none,
+    c_114_a_statement_works_after_it_has_failed_and_the_turn_is_kept,
+    c_115_the_same_text_sees_a_changed_table,
+    c_116_a_double_quoted_word_that_is_no_column_is_a_text,
+    c_117_returning_upsert_recursion_and_windows_work,
+    c_118_a_strict_table_refuses_another_type,
+    c_119_delete_with_a_limit_is_a_syntax_error_as_documented,
+    c_120_foreign_keys_are_enforced,
+    c_121_the_schema_outlives_the_instance,
+    c_122_an_integer_beyond_2_53_is_exact,
+    c_123_the_ends_of_64_bit_integers_are_exact,
+    b_05_a_script_is_split_by_the_parser_and_not_by_its_semicolons,
+    b_06_migration_files_with_marks_work_as_far_as_they_hold_statements,
+];

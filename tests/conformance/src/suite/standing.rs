@@ -2,11 +2,11 @@
 //!
 //! They are never stopped: their folders go with the next run (see `run_folder`).
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use durabo_conformance::TestNode;
-use durabo_conformance::node::TestConfig;
+use crate::TestNode;
+use crate::node::TestConfig;
 
 /// Idle time of [`forgetful_node`].
 pub const IDLE_AFTER: Duration = Duration::from_millis(150);
@@ -17,34 +17,33 @@ pub const MEMORY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pages of a database of [`tight_node`].
 pub const DATABASE_PAGES_MAX: u32 = 40;
 
-/// A node with the default limits.
+/// A node with the default limits: the given one, if there is one.
 pub fn node() -> &'static TestNode {
-    static NODE: LazyLock<TestNode> = LazyLock::new(TestNode::start);
-    &NODE
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    NODE.get_or_init(|| TestNode::given().unwrap_or_else(TestNode::start))
 }
 
 /// A node that drops idle objects soon.
 pub fn forgetful_node() -> &'static TestNode {
-    static NODE: LazyLock<TestNode> =
-        LazyLock::new(|| TestNode::with(TestConfig::with_limits(|limits| limits.idle_after = IDLE_AFTER)));
-    &NODE
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    NODE.get_or_init(|| TestNode::with(TestConfig::with_limits(|limits| limits.idle_after = IDLE_AFTER)))
 }
 
 /// A node that gives little time and memory.
 pub fn strict_node() -> &'static TestNode {
-    static NODE: LazyLock<TestNode> = LazyLock::new(|| {
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    NODE.get_or_init(|| {
         TestNode::with(TestConfig::with_limits(|limits| {
             limits.cpu_per_event = CPU_PER_EVENT;
             limits.memory_bytes_max = MEMORY_BYTES_MAX;
         }))
-    });
-    &NODE
+    })
 }
 
 /// A node whose databases are small.
 pub fn tight_node() -> &'static TestNode {
-    static NODE: LazyLock<TestNode> = LazyLock::new(|| {
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    NODE.get_or_init(|| {
         TestNode::with(TestConfig::with_limits(|limits| limits.database_pages_max = DATABASE_PAGES_MAX))
-    });
-    &NODE
+    })
 }

@@ -5,12 +5,14 @@
 use std::collections::HashSet;
 use std::thread;
 
-use durabo_conformance::node::fresh_name;
-use durabo_conformance::{Object, eventually, guest};
 use durabo_model::object_id::NamespaceKey;
 use serde_json::{Value, json};
 
-use crate::standing::node;
+use crate::case::{Case, cases};
+use crate::node::fresh_name;
+use crate::{Object, eventually, guest};
+
+use super::standing::node;
 
 fn caller() -> Object {
     node().fresh(guest::STUB, "Caller")
@@ -29,14 +31,12 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-#[test]
 fn c_005_the_id_of_a_name_is_the_same_for_everyone() {
     let once = caller().ok("ids", json!(["Target", ["n", "n", ""]]));
     assert_eq!(once, json!([id("Target", "n"), id("Target", "n"), id("Target", "")]));
     assert_eq!(caller().ok("ids", json!(["Target", ["n", "n", ""]])), once);
 }
 
-#[test]
 fn c_006_names_that_differ_in_any_byte_have_different_ids() {
     let names = ["Room", "room", "room ", "\u{e9}", "e\u{301}"];
     let ids = caller().ok("ids", json!(["Target", names]));
@@ -44,7 +44,6 @@ fn c_006_names_that_differ_in_any_byte_have_different_ids() {
     assert_eq!(ids.len(), names.len());
 }
 
-#[test]
 fn c_007_unique_ids_are_all_different_and_of_their_namespace() {
     let caller = caller();
     let ids = caller.ok("unique_ids", json!(["Target", 1000]));
@@ -59,7 +58,6 @@ fn c_007_unique_ids_are_all_different_and_of_their_namespace() {
     }
 }
 
-#[test]
 fn c_008_the_text_of_an_id_is_an_id_and_upper_case_is_read_too() {
     let named = id("Target", "c-008");
     for form in [named.clone(), named.to_uppercase()] {
@@ -67,7 +65,6 @@ fn c_008_the_text_of_an_id_is_an_id_and_upper_case_is_read_too() {
     }
 }
 
-#[test]
 fn c_009_and_b_77_texts_that_are_no_ids_are_refused_wherever_they_come_from() {
     let good = id("Target", "c-009");
     let caller = caller();
@@ -91,7 +88,6 @@ fn c_009_and_b_77_texts_that_are_no_ids_are_refused_wherever_they_come_from() {
     }
 }
 
-#[test]
 fn c_010_ids_of_nobody_and_of_other_namespaces_are_refused() {
     let good = id("Target", "c-010");
     let flipped = |digit: &str| if digit == "0" { "1" } else { "0" };
@@ -108,7 +104,6 @@ fn c_010_ids_of_nobody_and_of_other_namespaces_are_refused() {
     }
 }
 
-#[test]
 fn c_013_a_stub_has_a_name_if_it_was_made_from_one() {
     let (caller, id) = (caller(), id("Target", "n"));
     assert_eq!(caller.ok("stub_of_name", json!(["Target", "n"])), json!([id, "n"]));
@@ -117,7 +112,6 @@ fn c_013_a_stub_has_a_name_if_it_was_made_from_one() {
     assert_eq!(caller.ok("stub_of_id", json!(["Target", unique])), json!([unique, null]));
 }
 
-#[test]
 fn c_015_an_object_knows_the_name_by_which_another_object_reached_it() {
     let name = fresh_name();
     let seen = caller().ok("call", json!(["Target", name, "identity", []]));
@@ -129,27 +123,23 @@ fn c_015_an_object_knows_the_name_by_which_another_object_reached_it() {
     );
 }
 
-#[test]
 fn c_016_ids_and_stubs_start_nothing() {
     let name = fresh_name();
     caller().ok("stub_of_name", json!(["Target", name]));
     assert!(!target(&name).is_live() && target(&name).listed().is_none());
 }
 
-#[test]
 fn c_020_an_id_of_another_class_gives_no_stub() {
     let error = caller().fails("stub_of_id", json!(["Target", id("Caller", "c-020")]));
     error.assert_says("not valid for this namespace");
 }
 
-#[test]
 fn an_unknown_binding_is_named_with_those_that_there_are() {
     let error = caller().fails("ids", json!(["target", ["x"]]));
     assert_eq!(error.code, "binding-not-found");
     error.assert_says("no namespace is bound as `target`; bound are `Caller`, `Looped`, `Target`");
 }
 
-#[test]
 fn c_028_a_stub_is_broken_by_a_reset_and_a_new_one_is_not() {
     let seen = caller().ok("abort_and_call", json!([fresh_name()]));
     for failure in [&seen[0], &seen[1]] {
@@ -158,7 +148,6 @@ fn c_028_a_stub_is_broken_by_a_reset_and_a_new_one_is_not() {
     assert_eq!(seen[2], json!(1), "it is a new instance");
 }
 
-#[test]
 fn st_3_a_reset_by_others_breaks_a_stub_that_had_reached_the_object() {
     let (caller, name) = (caller(), fresh_name());
     let target = target(&name);
@@ -174,10 +163,27 @@ fn st_3_a_reset_by_others_breaks_a_stub_that_had_reached_the_object() {
     assert_eq!((&seen[0]["message"], &seen[1]), (&json!("by others"), &json!(1)), "{seen}");
 }
 
-#[test]
 fn c_322_an_object_reached_by_its_stored_id_is_the_one_of_that_name() {
     let (caller, name) = (caller(), fresh_name());
     caller.ok("call", json!(["Target", name, "append", ["x"]]));
     let journal = caller.ok("call_id", json!(["Target", id("Target", &name), "journal", []]));
     assert_eq!(journal, json!(["x"]));
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    c_005_the_id_of_a_name_is_the_same_for_everyone,
+    c_006_names_that_differ_in_any_byte_have_different_ids,
+    c_007_unique_ids_are_all_different_and_of_their_namespace,
+    c_008_the_text_of_an_id_is_an_id_and_upper_case_is_read_too,
+    c_009_and_b_77_texts_that_are_no_ids_are_refused_wherever_they_come_from,
+    c_010_ids_of_nobody_and_of_other_namespaces_are_refused,
+    c_013_a_stub_has_a_name_if_it_was_made_from_one,
+    c_015_an_object_knows_the_name_by_which_another_object_reached_it,
+    c_016_ids_and_stubs_start_nothing,
+    c_020_an_id_of_another_class_gives_no_stub,
+    an_unknown_binding_is_named_with_those_that_there_are,
+    c_028_a_stub_is_broken_by_a_reset_and_a_new_one_is_not,
+    st_3_a_reset_by_others_breaks_a_stub_that_had_reached_the_object,
+    c_322_an_object_reached_by_its_stored_id_is_the_one_of_that_name,
+];

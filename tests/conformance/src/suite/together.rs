@@ -2,6 +2,7 @@
 //!
 //! For what must hold however events race.
 
+use std::panic::resume_unwind;
 use std::sync::Barrier;
 use std::thread;
 
@@ -18,6 +19,9 @@ pub fn together<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("a client panicked")).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|thrown| resume_unwind(thrown)))
+            .collect()
     })
 }

@@ -1,26 +1,31 @@
 //! Uploads of what is no component of ours: each refused with its own clear error, the running deployment
 //! untouched.
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
-use durabo_conformance::{ErrorRecord, TestNode, guest, raw_request};
 use durabo_model::limits::COMPONENT_BYTES_MAX;
 use serde_json::{Value, json};
 
+use crate::case::{Case, cases};
+use crate::{ErrorRecord, TestNode, guest, raw_request};
+
 /// A node whose app `counter` runs, and which the uploads of this module must not change.
-static NODE: LazyLock<TestNode> = LazyLock::new(TestNode::start);
+fn node() -> &'static TestNode {
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    NODE.get_or_init(TestNode::start)
+}
 
 fn app() -> Value {
-    NODE.control().app(guest::COUNTER.app).expect("the app is deployed")
+    node().control().app(guest::COUNTER.app).expect("the app is deployed")
 }
 
 /// Uploads to the app, which must refuse it and run on.
 #[track_caller]
 fn refused(component: &[u8], part: &str) -> ErrorRecord {
     let before = app();
-    let object = NODE.fresh(guest::COUNTER, "Counter");
+    let object = node().fresh(guest::COUNTER, "Counter");
     assert_eq!(object.ok("increment", json!([])), json!(1));
-    let error = NODE.control().deploy(guest::COUNTER.app, component).expect_err("no component of ours");
+    let error = node().control().deploy(guest::COUNTER.app, component).expect_err("no component of ours");
     assert!(error.message.to_lowercase().contains(part), "`{part}` is not in {error:?}");
     assert_eq!((error.code.as_str(), error.status), ("invalid-component", 422), "{error:?}");
     assert_eq!(app(), before);
@@ -32,31 +37,26 @@ fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the text is well formed")
 }
 
-#[test]
 fn what_is_not_webassembly_is_refused() {
     refused(b"#!/bin/sh\necho hello\n", "is not webassembly");
     refused(b"", "is not webassembly");
 }
 
-#[test]
 fn a_core_module_is_refused_and_the_way_out_named() {
     refused(&wat("(module (func (export \"run\")))"), "core module").assert_says("component");
 }
 
-#[test]
 fn a_component_without_our_exports_is_refused() {
     let foreign = wat("(component (core module $m (func (export \"f\"))) (core instance $i (instantiate $m))
            (func $f (canon lift (core func $i \"f\"))) (export \"run\" (func $f)))");
     refused(&foreign, "durabo:object");
 }
 
-#[test]
 fn an_unknown_import_is_refused_by_name() {
     let unknown = guest::COUNTER.bytes_with("wasi:cli/stderr@", "acme:cli/stderr@");
     refused(&unknown, "acme:cli/stderr@");
 }
 
-#[test]
 fn a_damaged_component_is_refused() {
     let whole = guest::COUNTER.bytes();
     refused(&whole[..whole.len() / 2], "");
@@ -66,7 +66,6 @@ fn a_damaged_component_is_refused() {
     refused(&flipped, "");
 }
 
-#[test]
 fn an_announced_gibibyte_is_refused_before_it_is_sent() {
     let before = app();
     let head = format!(
@@ -75,16 +74,15 @@ fn an_announced_gibibyte_is_refused_before_it_is_sent() {
          authorization: {}
          connection: close
          content-length: {}",
-        NODE.control().authorization(),
+        node().control().authorization(),
         1_u64 << 30
     );
-    let answer = raw_request::send(NODE.control_address(), &head, []);
+    let answer = raw_request::send(node().control_address(), &head, []);
     assert_eq!(answer.status, 413, "{}", answer.text);
     assert!(answer.text.contains("body-too-large") && answer.text.contains("1073741824"), "{}", answer.text);
     assert_eq!(app(), before);
 }
 
-#[test]
 fn a_body_without_end_is_refused_once_it_is_too_large() {
     const SENT_MAX: usize = COMPONENT_BYTES_MAX + 16 * 1024 * 1024;
     let before = app();
@@ -94,9 +92,9 @@ fn a_body_without_end_is_refused_once_it_is_too_large() {
          authorization: {}
          connection: close
          transfer-encoding: chunked",
-        NODE.control().authorization()
+        node().control().authorization()
     );
-    let answer = raw_request::send(NODE.control_address(), &head, raw_request::chunked(1 << 30));
+    let answer = raw_request::send(node().control_address(), &head, raw_request::chunked(1 << 30));
     assert!(
         answer.sent_bytes > COMPONENT_BYTES_MAX && answer.sent_bytes < SENT_MAX,
         "{} bytes",
@@ -107,7 +105,6 @@ fn a_body_without_end_is_refused_once_it_is_too_large() {
     assert_eq!(app(), before);
 }
 
-#[test]
 fn a_body_a_little_too_large_is_refused_with_an_answer() {
     let before = app();
     let component = vec![0; COMPONENT_BYTES_MAX + 1024 * 1024];
@@ -117,15 +114,14 @@ fn a_body_a_little_too_large_is_refused_with_an_answer() {
          authorization: {}
          connection: close
          content-length: {}",
-        NODE.control().authorization(),
+        node().control().authorization(),
         component.len()
     );
-    let answer = raw_request::send(NODE.control_address(), &head, []);
+    let answer = raw_request::send(node().control_address(), &head, []);
     assert_eq!(answer.status, 413, "{}", answer.text);
     assert_eq!(app(), before);
 }
 
-#[test]
 fn the_same_bytes_again_change_nothing_and_other_bytes_do() {
     let node = TestNode::start();
     let object = node.fresh(guest::COUNTER, "Counter");
@@ -142,22 +138,35 @@ fn the_same_bytes_again_change_nothing_and_other_bytes_do() {
     assert_eq!(numbers, [&json!(2), &json!(1)]);
 }
 
-#[test]
 fn an_upload_that_is_not_what_was_promised_is_refused() {
-    let control = NODE.control();
+    let control = node().control();
     let component = b"not what was promised";
     let digest = format!("sha256:{}", "0".repeat(64));
     let fields = [("authorization", control.authorization()), ("x-durabo-digest", digest.as_str())];
-    let client = durabo_conformance::client::Client::new(NODE.control_address());
+    let client = crate::client::Client::new(node().control_address());
     let error = client.send("POST", "/v1/apps/counter/deployments", &fields, component).error();
     assert_eq!((error.code.as_str(), error.status), ("invalid-body", 400));
 }
 
-#[test]
 fn names_that_cannot_be_an_app_are_refused() {
     for name in ["UPPER", "under_score", "-a", &"a".repeat(64)] {
-        let error = NODE.control().deploy(name, b"no component").expect_err("no name of an app");
+        let error = node().control().deploy(name, b"no component").expect_err("no name of an app");
         error.assert_says("is not valid");
         assert_eq!(error.status, 400);
     }
 }
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    what_is_not_webassembly_is_refused,
+    a_core_module_is_refused_and_the_way_out_named,
+    a_component_without_our_exports_is_refused,
+    an_unknown_import_is_refused_by_name,
+    a_damaged_component_is_refused,
+    an_announced_gibibyte_is_refused_before_it_is_sent,
+    a_body_without_end_is_refused_once_it_is_too_large,
+    a_body_a_little_too_large_is_refused_with_an_answer,
+    the_same_bytes_again_change_nothing_and_other_bytes_do,
+    an_upload_that_is_not_what_was_promised_is_refused,
+    names_that_cannot_be_an_app_are_refused,
+];
