@@ -4,6 +4,7 @@
 //! two is a flag and not another authorizer, since setting one expires every prepared statement.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
@@ -213,12 +214,22 @@ impl Seen {
 pub(crate) struct Policy {
     is_host: AtomicBool,
     seen: AtomicU8,
+    refused_pragma: Mutex<Option<String>>,
 }
 
 impl Policy {
     /// Says whether the host's own statements follow. One thread uses a connection at a time.
     pub(crate) fn set_host(&self, is_host: bool) {
         self.is_host.store(is_host, Ordering::Relaxed);
+    }
+
+    /// Name of the PRAGMA that was refused since the last call, if one was.
+    pub(crate) fn take_refused_pragma(&self) -> Option<String> {
+        self.lock_refused().take()
+    }
+
+    fn lock_refused(&self) -> MutexGuard<'_, Option<String>> {
+        self.refused_pragma.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was noticed since the last call.
@@ -285,7 +296,11 @@ impl Policy {
                 if pragma_name.eq_ignore_ascii_case("defer_foreign_keys") && pragma_value.is_some() {
                     self.note(Seen::DEFER);
                 }
-                is_pragma(pragma_name, *pragma_value)
+                let is_allowed = is_pragma(pragma_name, *pragma_value);
+                if !is_allowed {
+                    *self.lock_refused() = Some((*pragma_name).to_owned());
+                }
+                is_allowed
             }
             Transaction { .. } | Savepoint { .. } => {
                 self.note(Seen::TRANSACTION);

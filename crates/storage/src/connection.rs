@@ -211,6 +211,7 @@ impl Connection {
         offset_base: usize,
     ) -> Result<Option<(Statement, usize)>, SqlError> {
         self.policy.take_seen();
+        self.policy.take_refused_pragma();
         // SAFETY: the connection is open and ours.
         let prepared = unsafe { Statement::prepare(self.db.handle(), text, offset_base) };
         let seen = self.policy.take_seen();
@@ -222,6 +223,10 @@ impl Connection {
             Ok(None) => Ok(None),
             Err(error) if seen.transaction() && error.primary() == ffi::SQLITE_AUTH => {
                 Err(SqlError::transaction_statement())
+            }
+            Err(error) if error.primary() == ffi::SQLITE_AUTH => {
+                let pragma = self.policy.take_refused_pragma();
+                Err(pragma.map_or(error, |name| SqlError::refused_pragma(&name)))
             }
             Err(error) => Err(error),
         }

@@ -61,6 +61,19 @@ impl SqlError {
         Self::sqlite(rusqlite::ffi::SQLITE_AUTH, "not authorized", None)
     }
 
+    /// A PRAGMA that guests may not use, or not with this value (SQ-19).
+    pub(crate) fn refused_pragma(name: &str) -> Self {
+        let is_number_of_the_users =
+            ["user_version", "application_id"].contains(&&*name.to_ascii_lowercase());
+        let way_out = match is_number_of_the_users {
+            true => "; keep a number such as the schema's version in a table or under a key",
+            false => "",
+        };
+        let text =
+            format!("PRAGMA `{name}` is not available, or not with this value{way_out}: not authorized");
+        Self::sqlite(rusqlite::ffi::SQLITE_AUTH, &text, None)
+    }
+
     pub(crate) fn transaction_statement() -> Self {
         Self::host(TRANSACTION_STATEMENT, TRANSACTION_TEXT)
     }

@@ -110,9 +110,24 @@ fn c_148_c_150_other_pragmas_are_refused() {
         "temp_store_directory",
         "database_list",
     ] {
-        f.assert_fails(&format!("PRAGMA {pragma}"), "not authorized");
+        let name = pragma.split([' ', '=', '(']).next().expect("a name");
+        let text = format!("PRAGMA `{name}` is not available, or not with this value");
+        f.assert_fails(&format!("PRAGMA {pragma}"), &text);
+        f.assert_fails(&format!("PRAGMA {pragma}"), "not authorized: SQLITE_AUTH");
     }
     f.assert_fails("SELECT * FROM pragma_database_list", "not authorized");
+    f.assert_fails("ATTACH ':memory:' AS o", "not authorized");
+    assert!(!f.error("ATTACH ':memory:' AS o").message.contains("PRAGMA"), "that is no PRAGMA");
+}
+
+#[test]
+fn b_10_a_refused_schema_number_names_the_pragma_and_another_place_for_it() {
+    let mut f = fixture();
+    for query in
+        ["PRAGMA user_version", "PRAGMA User_Version = 3", "CREATE TABLE m(id); PRAGMA user_version = 1"]
+    {
+        f.assert_fails(query, "in a table or under a key: not authorized: SQLITE_AUTH");
+    }
 }
 
 #[test]
