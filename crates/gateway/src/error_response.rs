@@ -71,7 +71,7 @@ pub fn with_header(mut refused: Refused, header: Option<(HeaderName, HeaderValue
 }
 
 /// A fault of the node: the detail goes to the log, the client gets a reference to it (ST-6).
-pub fn internal(request: RequestId, detail: &dyn fmt::Display) -> Failure {
+fn internal(request: RequestId, detail: &dyn fmt::Display) -> Failure {
     tracing::error!(%request, %detail, "internal error");
     Failure::new(ErrorCode::Internal, format!("internal error; reference = {request}"))
 }
@@ -84,8 +84,13 @@ pub fn status_of(failure: &Failure) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// The answer to a refused request. Does not carry the number of the request as a header yet.
-pub fn refusal_response(refusal: Refusal, request: RequestId) -> Response<SentBody> {
+/// The answer to a refused request; nothing of a fault of the node's own is in it (ST-6). Does not carry
+/// the number of the request as a header yet.
+pub fn refusal_response(mut refusal: Refusal, request: RequestId) -> Response<SentBody> {
+    if !refusal.failure.flags.remote && refusal.failure.listed_code() == Some(ErrorCode::Internal) {
+        let object = refusal.failure.object;
+        refusal.failure = Failure { object, ..internal(request, &refusal.failure.message) };
+    }
     let status = refusal.status.unwrap_or_else(|| status_of(&refusal.failure));
     let mut response = Response::new(record(&refusal.failure, request).into());
     *response.status_mut() = status;

@@ -11,6 +11,7 @@ mod demo;
 mod session;
 mod refusals;
 mod compile;
+mod faults;
 mod guide;
 mod kill_nine;
 mod full_disk;

@@ -26,7 +26,7 @@ use super::queries;
 use crate::access::{AccessRules, check_origin, check_size, check_token};
 use crate::address::{ObjectSegment, decode, object_segment};
 use crate::body::{BodyFault, BodyLimit, RequestBody, read_body};
-use crate::error_response::{JSON, Refusal, Refused, internal, refusal_response, refuse, refuse_method};
+use crate::error_response::{JSON, Refusal, Refused, refusal_response, refuse, refuse_method};
 use crate::request_id::{REQUEST_ID, RequestId, RequestIds};
 
 /// Header in which a client may say what it means to upload.
@@ -129,10 +129,7 @@ impl ControlGateway {
 
 /// Turns what [`RouteError`] left into the record.
 fn with_record(mut response: Response, id: RequestId) -> Response {
-    let Some(mut refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
-    if refusal.failure.listed_code() == Some(ErrorCode::Internal) {
-        refusal.failure = internal(id, &refusal.failure.message);
-    }
+    let Some(refusal) = response.extensions_mut().remove::<Refusal>() else { return response };
     let allow = response.headers_mut().remove(ALLOW);
     let mut record = refusal_response(refusal, id).map(Body::new);
     // The routes know better than the handler which methods there are.

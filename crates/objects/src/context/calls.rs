@@ -26,18 +26,29 @@ pub struct Call {
     import: Import,
     outcome: oneshot::Receiver<Outcome>,
     to: ObjectAddress,
+    id: EventId,
 }
 
 impl Call {
     /// Waits for the outcome, and until it may come back into the object.
     pub async fn outcome(self) -> Outcome {
-        let Self { import, outcome, to } = self;
-        let outcome = import.wait_for(outcome).await;
-        outcome.unwrap_or_else(|_| {
+        let Self { import, outcome, to, id } = self;
+        let outcome = import.wait_for(outcome).await.unwrap_or_else(|_| {
             let text = "the object's task ended without an answer; see the node's log";
             Err(Failure::new(ErrorCode::Internal, text).of_object(to.key.id))
-        })
+        });
+        outcome.map_err(|failure| without_inner_detail(failure, id))
     }
+}
+
+/// A fault of the node goes to the log; a guest that calls gets a reference to it (ST-6).
+fn without_inner_detail(failure: Failure, id: EventId) -> Failure {
+    if failure.flags.remote || failure.listed_code() != Some(ErrorCode::Internal) {
+        return failure;
+    }
+    tracing::error!(event = %id, %failure, "internal error");
+    let object = failure.object;
+    Failure { object, ..Failure::new(ErrorCode::Internal, format!("internal error; reference = {id}")) }
 }
 
 impl ObjectContext {
@@ -100,7 +111,7 @@ impl ObjectContext {
             Err(failure) => drop(delivery.reply.send(Err(failure))),
         });
         self.gate.release_after(self.position(), Effect::Send(depart));
-        Ok(Call { import, outcome, to: stub.address().clone() })
+        Ok(Call { import, outcome, to: stub.address().clone(), id })
     }
 
     fn caller(&self, event: Option<EventId>, import: &Import) -> Caller {
@@ -182,5 +193,24 @@ impl ObjectContext {
         let delivery = self.mailbox.poll_returning(cx).pop_front()?;
         self.mailbox.taken_back(&delivery);
         self.begin(delivery)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use durabo_model::failure::FailureFlags;
+
+    use super::*;
+
+    #[test]
+    fn st_6_a_calling_guest_learns_nothing_of_the_nodes_own_faults() {
+        let fault = Failure::new(ErrorCode::Internal, "secret path");
+        let seen = without_inner_detail(fault.clone(), EventId(0xab));
+        assert_eq!(seen.message, "internal error; reference = 00000000000000ab");
+        assert_eq!((seen.kind, seen.code), (fault.kind, fault.code.clone()));
+        // What an object says itself is its own business.
+        let flags = FailureFlags { remote: true, ..fault.flags };
+        let remote = Failure { flags, ..fault };
+        assert_eq!(without_inner_detail(remote.clone(), EventId(1)), remote);
     }
 }
