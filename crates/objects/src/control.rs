@@ -37,10 +37,11 @@ pub struct Control {
 }
 
 impl Control {
-    /// Asks the instance to end: no new event from now on, events under way until `deadline`.
+    /// Asks the instance to end: no new event from now on, events under way until `deadline`. Asking once
+    /// more for the same gives no more time: deployments in a row must not keep old code alive.
     pub fn end(&self, ending: Ending, deadline: Instant) {
         self.change(|state| {
-            if state.ending.is_none_or(|(known, _)| known <= ending) {
+            if state.ending.is_none_or(|(known, _)| known < ending) {
                 state.ending = Some((ending, deadline));
             }
         });
@@ -121,5 +122,27 @@ impl Control {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().expect("BUG: the lock is never held over a panic")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn b_60_a_further_deployment_gives_events_of_old_code_no_more_time() {
+        let (control, now) = (Control::default(), Instant::now());
+        let [first, second] = [1, 2].map(|seconds| now + Duration::from_secs(seconds));
+        control.end(Ending::CodeUpdated, first);
+        control.end(Ending::CodeUpdated, second);
+        assert_eq!(control.ending(), Some((Ending::CodeUpdated, first)));
+        control.end(Ending::Stopping, second);
+        control.end(Ending::CodeUpdated, first);
+        assert_eq!(control.ending(), Some((Ending::Stopping, second)));
+        // Code that is current now can become old again.
+        control.code_is_current();
+        assert_eq!(control.ending(), Some((Ending::Stopping, second)));
     }
 }

@@ -127,7 +127,8 @@ async fn leave_or_reload(context: &mut ObjectContext) -> Result<bool, Failure> {
 
 /// Resets the object. An instance that could not even start fails the event that asked for it (LC-3).
 async fn reset(context: &mut ObjectContext, failure: Failure) -> Result<(), Failure> {
-    info!(object = %context.identity().key.id, %failure, "object was reset");
+    let identity = context.identity();
+    info!(class = identity.class.as_str(), object = %identity.key.id, %failure, "object was reset");
     context.reset(ResetOf::Instance, failure).await
 }
 
