@@ -155,7 +155,11 @@ impl<'a> InstanceCalls<'a> {
     async fn rpc(&self, id: EventId, method: String, args: Bytes) -> Outcome {
         let handler = self.exports.rpc.as_ref().filter(|_| self.handles(Handler::Rpc));
         let Some(handler) = handler else {
-            let text = format!("The RPC receiver does not implement the method \"{method}\".");
+            let text = format!(
+                "The receiving Durable Object does not support RPC, because its class `{}` has no methods; it \
+                 does not implement the method \"{method}\".",
+                self.class.class
+            );
             return Err(Failure::new(ErrorCode::MethodNotFound, text));
         };
         let answer = self.run(Some(id), handler.func_call(), (method, args.into())).await;

@@ -9,9 +9,13 @@ use crate::schema;
 
 /// One JSON object, ended by a line feed.
 pub(crate) fn line(class: &Class) -> String {
-    let mut handlers = vec!["rpc"];
+    let mut handlers = Vec::new();
     if class.fetch.is_some() {
-        handlers.insert(0, "http");
+        handlers.push("http");
+    }
+    // A class has some handler; one that has only `fetch` is not for calls.
+    if !class.methods.is_empty() || handlers.is_empty() {
+        handlers.push("rpc");
     }
     let mut object = Map::new();
     object.insert("durabo".into(), json!(1));

@@ -34,6 +34,7 @@ mod sql_attacks;
 mod sql_growth;
 mod sql_limits;
 mod sql_statements;
+mod starts;
 mod stubs;
 mod uploads;
 
@@ -68,6 +69,7 @@ pub fn cases() -> Vec<Case> {
         sql_growth::CASES,
         sql_limits::CASES,
         sql_statements::CASES,
+        starts::CASES,
         stubs::CASES,
         uploads::CASES,
     ]

@@ -1,4 +1,5 @@
-//! The component's exports by hand: as `durabo::export!` makes them, but `garbage` answers no CBOR.
+//! The component's exports by hand: as `durabo::export!` makes them, but `garbage` answers no CBOR
+//! and `returned` a record that is made here.
 //!
 //! Written by hand over the bindings, since the SDK lets no guest answer garbage.
 
@@ -25,7 +26,23 @@ impl rpc_handler::Guest for Component {
         if method == "garbage" {
             return Ok(GARBAGE.to_vec());
         }
+        if method == "returned" {
+            return Err(returned());
+        }
         durabo::lifecycle::call(method, args).await
+    }
+}
+
+/// The record that [`Faults::thrown`] makes with the SDK, field by field.
+fn returned() -> types::Failure {
+    types::Failure {
+        kind: types::FailureKind::Application,
+        code: String::new(),
+        name: "TypeError".to_owned(),
+        message: "x".to_owned(),
+        details: None,
+        flags: types::FailureFlags::empty(),
+        object: None,
     }
 }
 

@@ -79,6 +79,18 @@ impl Faults {
         Err(Failure::new("`garbage` is answered by the component's export"))
     }
 
+    /// Fails with an error that passes through `?` on its way out.
+    pub fn thrown(&mut self) -> Result<(), Failure> {
+        let failing = || Err(Failure::new("x").with_name("TypeError"));
+        failing()?;
+        Ok(())
+    }
+
+    /// The component's export answers a record of its own; here it is only listed.
+    pub fn returned(&mut self) -> Result<(), Failure> {
+        Err(Failure::new("`returned` is answered by the component's export"))
+    }
+
     /// Writes so many lines each to the log, standard output and standard error.
     pub fn noise(&mut self, lines: u32) {
         for line in 1..=lines {

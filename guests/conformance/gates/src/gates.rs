@@ -9,6 +9,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use durabo::bindings::durabo::object::types;
+use durabo::bindings::wit_future;
 use durabo::{Context, Failure, Request, Response, State, event, log, timer};
 
 /// Writes and waits as it is told.
@@ -16,6 +18,7 @@ pub struct Gates {
     ctx: Context,
     running: State<u32>,
     left_behind: Rc<Cell<u32>>,
+    stuck: State<u32>,
 }
 
 #[durabo::object]
@@ -27,7 +30,7 @@ impl Gates {
              CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, what TEXT NOT NULL)",
             (),
         )?;
-        Ok(Self { ctx, running: State::new(0), left_behind: Rc::default() })
+        Ok(Self { ctx, running: State::new(0), left_behind: Rc::default(), stuck: State::new(0) })
     }
 
     /// Sets the counter.
@@ -93,6 +96,34 @@ impl Gates {
                 ended.set(ended.get() + 1);
             });
         }
+    }
+
+    /// Waits for what only this event could bring about, and does not.
+    pub async fn wait_for_itself(&self) -> Result<(), Failure> {
+        self.stuck.with(|stuck| *stuck += 1);
+        let (writer, reader) = wit_future::new::<Result<(), types::Failure>>(|| Ok(()));
+        let ended = reader.await;
+        drop(writer);
+        ended.map_err(|failure| Failure::new(failure.message))
+    }
+
+    /// How many events wait for themselves.
+    pub fn stuck(&self) -> u32 {
+        self.stuck.with(|stuck| *stuck)
+    }
+
+    /// Resets the object.
+    pub fn abort_with(&self, reason: String) {
+        self.ctx.abort(Failure::new(reason))
+    }
+
+    /// Begins so many sleeps, gives all of them up under way, and counts.
+    pub async fn give_up_sleeps(&self, timers: u32, ms: u64) -> Result<i64, Failure> {
+        for _ in 0..timers {
+            let mut sleep = Box::pin(timer::sleep(Duration::from_millis(ms)));
+            poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_ready())).await;
+        }
+        self.increment()
     }
 
     /// How many of the sleeps that were left behind have ended.

@@ -1,10 +1,14 @@
 //! Class `SlowStart`: its constructor writes, waits 100 ms and writes again.
 //!
-//! Driven over RPC by the conformance suite (LC-1).
+//! Driven over RPC and HTTP by the conformance suite (LC-1, LC-2). The suite makes other versions of it by
+//! replacing [`VERSION`] in the component.
 
 use std::time::Duration;
 
-use durabo::{Context, Failure, timer};
+use durabo::{Context, Failure, Request, Response, timer};
+
+/// Which version of the code this is.
+const VERSION: &str = "slow start, version 00";
 
 /// A class whose start takes time.
 pub struct SlowStart {
@@ -26,5 +30,15 @@ impl SlowStart {
     pub fn note(&self, what: String) -> Result<Vec<String>, Failure> {
         self.ctx.sql().exec("INSERT INTO log (what) VALUES (?)", (what,))?;
         Ok(self.ctx.sql().exec("SELECT what FROM log ORDER BY id", ())?.all()?)
+    }
+
+    /// The version that answers.
+    pub fn version(&self) -> String {
+        VERSION.to_owned()
+    }
+
+    /// As [`note`](Self::note), of the request's method.
+    pub fn fetch(&self, request: Request) -> Result<Response, Failure> {
+        Response::json(&self.note(request.method().to_owned())?)
     }
 }

@@ -10,7 +10,7 @@ use durabo::stub::Call;
 use durabo::{Context, Failure, Namespace, Request, Response, timer};
 use serde::Serialize;
 
-use crate::target::TargetStub;
+use crate::target::{Item, TargetStub};
 
 /// Calls others.
 pub struct Caller {
@@ -103,6 +103,23 @@ impl Caller {
             Ok(stub) => seen(stub.call::<Value>(&method, args).await.err()),
             Err(failure) => seen(Some(failure)),
         }
+    }
+
+    /// A record that was an argument, after the callee has changed it; and what the callee answered.
+    pub async fn change_there(&self, name: String) -> Result<(Item, Item), Failure> {
+        let item = Item { count: 1, what: "x".to_owned(), parts: vec!["a".to_owned()] };
+        let changed: Item = Namespace::new("Target").get_by_name(&name)?.call("change", (&item,)).await?;
+        Ok((item, changed))
+    }
+
+    /// A method that has the name of something of a stub's own.
+    pub fn id(&self) -> String {
+        "the method `id`".to_owned()
+    }
+
+    /// As [`id`](Self::id).
+    pub fn name(&self) -> String {
+        "the method `name`".to_owned()
     }
 
     /// Makes six calls through one stub and waits for none before all are made.

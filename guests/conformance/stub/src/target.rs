@@ -7,6 +7,18 @@ use std::time::Duration;
 
 use ciborium::Value;
 use durabo::{Context, Failure, Request, Response, State, event, timer};
+use serde::{Deserialize, Serialize};
+
+/// A record that is passed on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// A number.
+    pub count: i64,
+    /// A text.
+    pub what: String,
+    /// A list.
+    pub parts: Vec<String>,
+}
 
 /// A recorder.
 pub struct Target {
@@ -52,6 +64,19 @@ impl Target {
     /// Gives back what it got.
     pub fn echo(&self, value: Value) -> Value {
         value
+    }
+
+    /// A record of what it got.
+    pub fn item(&self, count: i64, what: String) -> Item {
+        Item { count, what, parts: Vec::new() }
+    }
+
+    /// Changes the record that it got.
+    pub fn change(&self, mut item: Item) -> Item {
+        item.count += 1;
+        item.what.clear();
+        item.parts.push("changed".to_owned());
+        item
     }
 
     /// How many bytes it got.

@@ -178,6 +178,12 @@ fn c_292_reserved_names_are_refused_on_a_stub_and_start_nothing() {
     }
 }
 
+fn c_293_what_the_callee_does_to_an_argument_does_not_reach_the_caller() {
+    let seen = caller().ok("change_there", json!([fresh_name()]));
+    assert_eq!(seen[0], json!({"count": 1, "what": "x", "parts": ["a"]}));
+    assert_eq!(seen[1], json!({"count": 2, "what": "", "parts": ["a", "changed"]}));
+}
+
 fn c_294_and_b_46_values_cross_a_stub_as_they_are() {
     let values = json!([
         [[], [[1, [2]]], {}, {"a": null}],
@@ -251,6 +257,7 @@ pub(super) const CASES: &[Case] = cases![
     st_10_a_call_that_its_caller_gives_up_runs_to_its_end,
     c_290_and_c_291_methods_that_do_not_exist_are_refused_alike,
     c_292_reserved_names_are_refused_on_a_stub_and_start_nothing,
+    c_293_what_the_callee_does_to_an_argument_does_not_reach_the_caller,
     c_294_and_b_46_values_cross_a_stub_as_they_are,
     c_295_arguments_of_32_mib_pass_and_one_byte_more_does_not,
     c_298_calls_of_many_callers_are_all_answered_each_callers_in_order,

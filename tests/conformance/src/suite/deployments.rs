@@ -3,6 +3,7 @@
 //! The new version is the same component with another text in it. It is deployed to a second app first, so
 //! that its code is compiled already when it meets the running object.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -85,6 +86,61 @@ fn c_055_a_new_version_finds_storage_and_no_memory() {
     assert_eq!(object.ok("starts", json!([])), json!(2));
 }
 
+/// The version of `SlowStart` that answers; calls again while a deployment cuts the call.
+fn version(object: &Object) -> usize {
+    loop {
+        match object.call("version", json!([])) {
+            Ok(version) => {
+                let text = version.as_str().expect("a text");
+                return text.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+            }
+            Err(error) => assert!(error.retryable || error.code == "code-updated", "{error:?}"),
+        }
+    }
+}
+
+fn b_60_many_deployments_in_a_row_never_bring_old_code_back() {
+    const VERSIONS: usize = 10;
+    const OBJECTS: usize = 10;
+    const CLIENTS: usize = 50;
+    let node = TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_secs(1)));
+    let text = |version: usize| format!("slow start, version {version:02}");
+    let versions: Vec<_> =
+        (1..=VERSIONS).map(|version| guest::LIFECYCLE.bytes_with(&text(0), &text(version))).collect();
+    versions.iter().for_each(|component| compile(&node, component));
+    let objects: Vec<_> = (0..OBJECTS).map(|_| node.fresh(guest::LIFECYCLE, "SlowStart")).collect();
+    let newest: Vec<AtomicUsize> = (0..OBJECTS).map(|_| AtomicUsize::new(0)).collect();
+    let deployed = &AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (object, newest) = (&objects[client % OBJECTS], &newest[client % OBJECTS]);
+            scope.spawn(move || {
+                loop {
+                    let before = newest.load(Ordering::SeqCst).max(deployed.load(Ordering::SeqCst));
+                    let answered = version(object);
+                    assert!(answered >= before, "version {answered} after version {before}");
+                    newest.fetch_max(answered, Ordering::SeqCst);
+                    if answered == VERSIONS {
+                        return;
+                    }
+                }
+            });
+        }
+        for (number, component) in versions.iter().enumerate() {
+            // waits: so that every other deployment finds the constructors of the one before it under way
+            thread::sleep(Duration::from_millis(if number % 2 == 0 { 300 } else { 40 }));
+            node.control().deploy(guest::LIFECYCLE.app, component).expect("the new version is accepted");
+            deployed.store(number + 1, Ordering::SeqCst);
+        }
+    });
+    for object in &objects {
+        assert_eq!(version(object), VERSIONS);
+        let log = object.ok("note", json!(["end"]));
+        let starts = log.as_array().into_iter().flatten().filter(|line| **line == json!("starting")).count();
+        assert!((2..=VERSIONS + 1).contains(&starts), "{starts} starts");
+    }
+}
+
 fn c_058_a_class_that_the_component_does_not_export_is_refused_by_name() {
     let node = TestNode::start();
     let before = node.control().app(guest::COUNTER.app);
@@ -122,6 +178,7 @@ pub(super) const CASES: &[Case] = cases![
     c_053_an_event_under_way_is_answered_by_the_old_code,
     c_054_an_event_that_outlasts_the_drain_time_is_cut,
     c_055_a_new_version_finds_storage_and_no_memory,
+    b_60_many_deployments_in_a_row_never_bring_old_code_back,
     c_058_a_class_that_the_component_does_not_export_is_refused_by_name,
     a_class_that_has_objects_must_not_vanish,
     two_apps_of_one_component_have_their_own_objects,

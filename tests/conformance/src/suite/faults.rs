@@ -2,12 +2,14 @@
 //!
 //! What only takes too much is in `limits`.
 
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::guest;
+use crate::{eventually, guest};
 
 use super::standing::{node, strict_node};
 use super::together::together;
@@ -68,6 +70,74 @@ fn a_guest_that_talks_without_end_disturbs_nobody() {
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
 
+fn b_59_events_that_wait_for_themselves_hold_up_nobody_and_end_with_their_instance() {
+    const STUCK_EACH: usize = 10;
+    let objects: Vec<_> = (0..10).map(|_| node().fresh(guest::GATES, "Gates")).collect();
+    let born: Vec<_> = objects.iter().map(|object| object.ok("increment", json!([]))).collect();
+    assert_eq!(born, vec![json!(1); objects.len()]);
+    let (under_way, healthy) = (Barrier::new(objects.len() + 1), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        let stuck: Vec<_> = objects
+            .iter()
+            .flat_map(|object| (0..STUCK_EACH).map(move |_| object))
+            .map(|object| scope.spawn(|| object.fails("wait_for_itself", json!([]))))
+            .collect();
+        for object in &objects {
+            let (under_way, healthy) = (&under_way, &healthy);
+            scope.spawn(move || {
+                // The stuck events of this object are counted by the object itself.
+                eventually("the events wait", || {
+                    (object.ok("stuck", json!([])) == json!(STUCK_EACH)).then_some(())
+                });
+                for count in 2..=11 {
+                    assert_eq!(object.ok("increment", json!([])), json!(count));
+                    healthy.fetch_add(1, Ordering::Relaxed);
+                }
+                under_way.wait();
+            });
+        }
+        under_way.wait();
+        assert!(stuck.iter().all(|call| !call.is_finished()), "an event that waits for itself was answered");
+        for object in &objects {
+            object.fails("abort_with", json!(["enough"])).assert_reset("object-aborted");
+        }
+        for call in stuck {
+            let error = call.join().expect("a client panicked");
+            assert_eq!(error.message, "enough");
+            error.assert_reset("object-aborted");
+        }
+    });
+    assert_eq!(healthy.load(Ordering::Relaxed), 100);
+    for object in &objects {
+        assert_eq!(object.ok("increment", json!([])), json!(12));
+    }
+}
+
+fn imports_that_are_given_up_under_way_leave_nothing_behind() {
+    let counts = together(10, |_| {
+        let object = node().fresh(guest::GATES, "Gates");
+        (0..10).for_each(|_| drop(object.ok("give_up_sleeps", json!([100, 60_000]))));
+        object.ok("ended_behind", json!([]));
+        object.ok("increment", json!([]))
+    });
+    assert_eq!(counts, vec![json!(11); 10]);
+}
+
+fn events_that_return_before_their_imports_end_disturb_nobody() {
+    let ended = together(10, |_| {
+        let object = node().fresh(guest::GATES, "Gates");
+        for count in 1..=10 {
+            object.ok("leave_behind", json!([10, 50]));
+            assert_eq!(object.ok("increment", json!([])), json!(count));
+        }
+        eventually("all that was left behind has ended", || {
+            (object.ok("ended_behind", json!([])) == json!(100)).then_some(())
+        });
+        object.ok("increment", json!([]))
+    });
+    assert_eq!(ended, vec![json!(11); 10]);
+}
+
 fn faults_of_many_objects_at_once_leave_the_node_well() {
     let kinds = ["trap", "recurse", "allocate", "garbage", "spin"];
     let codes = together(kinds.len() * 2, |number| {
@@ -93,5 +163,8 @@ pub(super) const CASES: &[Case] = cases![
     recursion_without_end_is_a_trap_of_the_stack,
     garbage_instead_of_a_result_is_an_error_and_no_reset,
     a_guest_that_talks_without_end_disturbs_nobody,
+    b_59_events_that_wait_for_themselves_hold_up_nobody_and_end_with_their_instance,
+    imports_that_are_given_up_under_way_leave_nothing_behind,
+    events_that_return_before_their_imports_end_disturb_nobody,
     faults_of_many_objects_at_once_leave_the_node_well,
 ];

@@ -5,6 +5,7 @@
 use serde_json::json;
 
 use crate::case::{Case, cases};
+use crate::node::fresh_name;
 use crate::{guest, values};
 
 use super::database::Database;
@@ -31,6 +32,27 @@ fn c_027_the_class_of_an_error_is_kept() {
             (name, "text", "my-code")
         );
     }
+}
+
+fn c_289_a_call_with_a_number_and_a_text_gives_a_record() {
+    let target = node().fresh(guest::STUB, "Target");
+    let item = target.ok("item", json!([7, "seven"]));
+    assert_eq!(item, json!({"count": 7, "what": "seven", "parts": []}));
+    let caller = node().fresh(guest::STUB, "Caller");
+    assert_eq!(caller.ok("call", json!(["Target", fresh_name(), "item", [7, "seven"]])), item);
+}
+
+fn c_296_a_thrown_error_and_a_returned_one_are_the_same_to_the_caller() {
+    let object = node().fresh(guest::FAULTS, "Faults");
+    let thrown = object.fails("thrown", json!([]));
+    let mut returned = object.fails("returned", json!([]));
+    returned.request.clone_from(&thrown.request);
+    assert_eq!(thrown, returned);
+    assert_eq!(
+        (thrown.name.as_str(), thrown.message.as_str(), thrown.kind.as_str(), thrown.remote),
+        ("TypeError", "x", "application", true)
+    );
+    assert!(!thrown.object_reset && !thrown.retryable && !thrown.overloaded);
 }
 
 fn c_290_a_method_that_does_not_exist_is_named() {
@@ -116,6 +138,8 @@ fn unknown_apps_and_classes_are_named() {
 pub(super) const CASES: &[Case] = cases![
     c_026_an_error_keeps_its_kind_and_message_and_nothing_of_the_callee,
     c_027_the_class_of_an_error_is_kept,
+    c_289_a_call_with_a_number_and_a_text_gives_a_record,
+    c_296_a_thrown_error_and_a_returned_one_are_the_same_to_the_caller,
     c_290_a_method_that_does_not_exist_is_named,
     c_291_what_every_value_has_is_no_method,
     c_292_reserved_names_never_reach_the_guest,

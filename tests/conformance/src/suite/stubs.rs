@@ -129,6 +129,14 @@ fn c_016_ids_and_stubs_start_nothing() {
     assert!(!target(&name).is_live() && target(&name).listed().is_none());
 }
 
+fn c_018_a_name_leads_to_one_object_from_wherever_it_is_asked_for() {
+    // The contract has no hint of a place; that none can be given is tested with the uploads.
+    let name = fresh_name();
+    assert_eq!(caller().ok("call", json!(["Target", name, "append", ["x"]])), json!(1));
+    assert_eq!(caller().ok("call", json!(["Target", name, "append", ["x"]])), json!(2));
+    assert_eq!(target(&name).ok("append", json!(["x"])), json!(3));
+}
+
 fn c_020_an_id_of_another_class_gives_no_stub() {
     let error = caller().fails("stub_of_id", json!(["Target", id("Caller", "c-020")]));
     error.assert_says("not valid for this namespace");
@@ -163,6 +171,26 @@ fn st_3_a_reset_by_others_breaks_a_stub_that_had_reached_the_object() {
     assert_eq!((&seen[0]["message"], &seen[1]), (&json!("by others"), &json!(1)), "{seen}");
 }
 
+fn c_030_a_stub_crosses_as_its_id_and_the_copy_has_no_name() {
+    let (receiver, name) = (fresh_name(), fresh_name());
+    let passed = caller().ok("stub_of_name", json!(["Target", name]));
+    let to_receiver =
+        |method: &str, args: Value| caller().ok("call", json!(["Caller", receiver, method, args]));
+    assert_eq!(to_receiver("stub_of_id", json!(["Target", passed[0]])), json!([passed[0], null]));
+    let appended = to_receiver("call_id", json!(["Target", passed[0], "append", ["from the receiver"]]));
+    assert_eq!(appended, json!(1));
+    assert_eq!(target(&name).ok("journal", json!([])), json!(["from the receiver"]));
+}
+
+fn c_034_what_a_stub_has_of_its_own_hides_no_method_of_the_object() {
+    let name = fresh_name();
+    for method in ["id", "name"] {
+        let answer = caller().ok("call", json!(["Caller", name, method, []]));
+        assert_eq!(answer, json!(format!("the method `{method}`")));
+    }
+    assert_eq!(caller().ok("stub_of_name", json!(["Caller", name])), json!([id("Caller", &name), name]));
+}
+
 fn c_322_an_object_reached_by_its_stored_id_is_the_one_of_that_name() {
     let (caller, name) = (caller(), fresh_name());
     caller.ok("call", json!(["Target", name, "append", ["x"]]));
@@ -181,9 +209,12 @@ pub(super) const CASES: &[Case] = cases![
     c_013_a_stub_has_a_name_if_it_was_made_from_one,
     c_015_an_object_knows_the_name_by_which_another_object_reached_it,
     c_016_ids_and_stubs_start_nothing,
+    c_018_a_name_leads_to_one_object_from_wherever_it_is_asked_for,
     c_020_an_id_of_another_class_gives_no_stub,
     an_unknown_binding_is_named_with_those_that_there_are,
     c_028_a_stub_is_broken_by_a_reset_and_a_new_one_is_not,
     st_3_a_reset_by_others_breaks_a_stub_that_had_reached_the_object,
+    c_030_a_stub_crosses_as_its_id_and_the_copy_has_no_name,
+    c_034_what_a_stub_has_of_its_own_hides_no_method_of_the_object,
     c_322_an_object_reached_by_its_stored_id_is_the_one_of_that_name,
 ];

@@ -57,6 +57,45 @@ fn an_unknown_import_is_refused_by_name() {
     refused(&unknown, "acme:cli/stderr@");
 }
 
+/// A component that wants `stub` to have a function of this form.
+fn wanting(function: &str, signature: &str) -> Vec<u8> {
+    wat(&format!(
+        "(component
+           (import \"durabo:object/stub@0.1.0\" (instance (export \"{function}\" (func {signature}))))
+           (core module $m (func (export \"f\")))
+           (core instance $i (instantiate $m))
+           (func $f (canon lift (core func $i \"f\")))
+           (instance $handler (export \"call\" (func $f)))
+           (export \"durabo:object/rpc-handler@0.1.0\" (instance $handler)))"
+    ))
+}
+
+fn c_018_a_guest_that_would_give_a_hint_of_place_is_refused_by_name() {
+    let component = wanting(
+        "get-by-name-near",
+        r#"(param "namespace" string) (param "name" string) (param "location-hint" string) (result string)"#,
+    );
+    let error = refused(&component, "get-by-name-near");
+    assert!(!error.object_reset && !error.remote, "{error:?}");
+}
+
+fn c_019_a_guest_that_would_choose_a_routing_mode_is_refused_by_name() {
+    let component = wanting(
+        "id-from-text",
+        r#"(param "namespace" string) (param "text" string) (param "routing-mode" string) (result string)"#,
+    );
+    let error = refused(&component, "id-from-text");
+    assert!(!error.object_reset && !error.remote, "{error:?}");
+}
+
+fn c_021_a_guest_that_would_choose_a_jurisdiction_is_refused_by_name() {
+    // Without one ids are made as always: C-007.
+    let component =
+        wanting("unique-id", r#"(param "namespace" string) (param "jurisdiction" string) (result string)"#);
+    let error = refused(&component, "unique-id");
+    assert!(!error.object_reset && !error.remote, "{error:?}");
+}
+
 fn a_damaged_component_is_refused() {
     let whole = guest::COUNTER.bytes();
     refused(&whole[..whole.len() / 2], "");
@@ -162,6 +201,9 @@ pub(super) const CASES: &[Case] = cases![
     a_core_module_is_refused_and_the_way_out_named,
     a_component_without_our_exports_is_refused,
     an_unknown_import_is_refused_by_name,
+    c_018_a_guest_that_would_give_a_hint_of_place_is_refused_by_name,
+    c_019_a_guest_that_would_choose_a_routing_mode_is_refused_by_name,
+    c_021_a_guest_that_would_choose_a_jurisdiction_is_refused_by_name,
     a_damaged_component_is_refused,
     an_announced_gibibyte_is_refused_before_it_is_sent,
     a_body_without_end_is_refused_once_it_is_too_large,
