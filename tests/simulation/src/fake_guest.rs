@@ -150,10 +150,11 @@ impl Handler {
                 Act::Pause(rounds) => self.wait(rounds_of_tasks(rounds)).await,
                 Act::Suspend => engine.stop_in_midst().await,
                 Act::Fail => {
-                    return Err(Failure {
-                        kind: FailureKind::Application,
-                        ..Failure::new(ErrorCode::Internal, "failed as told")
-                    });
+                    // As an engine marks what a guest returns (LC-6).
+                    let mut failure = Failure::new(ErrorCode::Internal, "failed as told");
+                    failure.kind = FailureKind::Application;
+                    failure.flags.remote = true;
+                    return Err(failure);
                 }
                 Act::Trap => end(&engine, Failure::new(ErrorCode::GuestTrapped, "trapped")).await,
                 Act::Abort => end(&engine, Failure::new(ErrorCode::ObjectAborted, "aborted as told")).await,
