@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::serve::{Listener, ListenerExt, TapIo};
 use durabo_model::limits::{self, HttpLimits};
 use durabo_objects::client::Client;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Body;
 use hyper::server::conn::http1;
@@ -126,8 +127,10 @@ async fn connection<I, A, F, B>(
         let (request, rest) = watch_body(request);
         let response = answer(request);
         async {
-            let response = response.await;
-            rest.read_away().await;
+            let mut response = response.await;
+            if !rest.read_away().await {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, std::convert::Infallible>(response.map(|body| WatchedBody::new(body, one)))
         }
     });
