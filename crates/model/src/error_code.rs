@@ -98,6 +98,8 @@ error_codes! {
     StartTimeout = "start-timeout", Reset, 500;
     /// A critical section was open for too long (IG-9).
     SectionTimeout = "section-timeout", Reset, 500;
+    /// Work that nobody waits for was not done in time (LC-15).
+    PendingWorkTimeout = "pending-work-timeout", Reset, 500;
     /// A critical section was to open within one that had been left.
     SectionLeft = "section-left", InvalidState, 500;
     /// The guest returned something that is no answer.

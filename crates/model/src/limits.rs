@@ -183,6 +183,10 @@ pub struct ObjectLimits {
     /// A critical section that is open for longer resets the object (IG-9). Stops one that waits for what
     /// never comes from holding all other events for ever.
     pub section_timeout: Duration,
+    /// Work that nobody waits for keeps its object in memory for so long at most, and then the object is reset
+    /// (LC-15): what an event left behind when it had answered, or an event whose caller has gone. Stops work
+    /// that waits for what never comes from holding a place in memory for ever.
+    pub pending_work_timeout: Duration,
 }
 
 impl Default for ObjectLimits {
@@ -214,6 +218,7 @@ impl Default for ObjectLimits {
             reset_wait: Duration::from_millis(10),
             reset_wait_max: Duration::from_secs(1),
             section_timeout: Duration::from_secs(30),
+            pending_work_timeout: Duration::from_secs(15 * 60),
         }
     }
 }

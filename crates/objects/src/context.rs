@@ -28,7 +28,6 @@ use tracing::{info, warn};
 
 use crate::blocking::blocking;
 use crate::body::ReaderWatch;
-use crate::client::Client;
 use crate::control::{Control, Ending};
 use crate::event::{Delivery, Event, EventId, Origin, Outcome, TraceContext, Work};
 use crate::history::History;
@@ -47,10 +46,12 @@ mod bodies;
 mod calls;
 mod inspect;
 mod lifecycle;
+mod pending;
 mod sections;
 
 pub use calls::Call;
 pub(crate) use lifecycle::{ResetOf, Waited};
+use pending::PendingWork;
 
 /// Longest pause before a copy of the WAL that found no space is tried again.
 const COPY_PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -96,12 +97,13 @@ pub struct ObjectContext {
     /// Bodies in pieces that are open, both ways.
     bodies: UnfinishedImports,
     /// Who reads the bodies of answers that have left.
-    readers: HashMap<EventId, (ReaderWatch, Client)>,
+    readers: HashMap<EventId, (ReaderWatch, Origin)>,
     input: InputGate,
     section_limit: Option<Pin<Box<Sleep>>>,
     has_ended_in_section: bool,
     /// For a planted fault.
     was_gate_open: bool,
+    pending: PendingWork,
     aborted: Option<Failure>,
     /// Whether the present instance was given an event.
     has_delivered: bool,
@@ -157,6 +159,7 @@ impl ObjectContext {
             section_limit: None,
             has_ended_in_section: false,
             was_gate_open: true,
+            pending: PendingWork::new(),
             aborted: None,
             has_delivered: false,
             has_answered: false,
@@ -286,6 +289,9 @@ impl ObjectContext {
         if let Poll::Ready(failure) = self.poll_section_limit(cx) {
             return Poll::Ready(failure);
         }
+        if let Poll::Ready(failure) = self.poll_pending_limit(cx) {
+            return Poll::Ready(failure);
+        }
         match self.control.ending() {
             Some(ending) => self.poll_drained(cx, ending),
             None => Poll::Pending,
@@ -353,6 +359,7 @@ impl ObjectContext {
             Work::Event(event) => {
                 self.in_flight.insert(id, InFlight { reply, origin, waiting: Vec::new() });
                 self.has_delivered = true;
+                self.pending.active();
                 Some(NextEvent::Deliver(id, event))
             }
             Work::Sql(request) => {
@@ -370,6 +377,7 @@ impl ObjectContext {
     /// Says that an event's handler has returned. The outcome leaves through the gate.
     pub fn finish(&mut self, id: EventId, outcome: Outcome) {
         self.has_answered = true;
+        self.pending.active();
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
             self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));

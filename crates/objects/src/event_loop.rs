@@ -76,8 +76,7 @@ async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
 async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
     let idle_after = guest.with_context(|context| context.limits().idle_after);
     let mut in_flight = FuturesUnordered::new();
-    let mut active_at = Instant::now();
-    let mut idle = pin!(sleep_until(active_at + idle_after));
+    let mut idle = pin!(sleep_until(Instant::now() + idle_after));
     poll_fn(|cx| {
         // T1: this is the turn end; nothing else ends a turn.
         if let Err(failure) = guest.with_context(ObjectContext::end_turn) {
@@ -88,7 +87,6 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
         match next {
             Poll::Ready(NextEvent::Deliver(id, event)) => {
                 in_flight.push(async move { (id, guest.call(id, event).await) });
-                active_at = Instant::now();
                 cx.waker().wake_by_ref();
             }
             Poll::Ready(NextEvent::Retired) => return Poll::Ready(GuestExit::Retired),
@@ -96,7 +94,6 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             Poll::Pending => {}
         }
         while let Poll::Ready(Some((id, outcome))) = in_flight.poll_next_unpin(cx) {
-            active_at = Instant::now();
             guest.with_context(|context| context.finish(id, outcome));
             // There is room for another event now, which was not looked for above.
             cx.waker().wake_by_ref();
@@ -107,21 +104,23 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if !in_flight.is_empty() || guest.poll_quiet(cx).is_pending() {
-            return Poll::Pending;
-        }
         // An open body keeps the object in memory, also one that no guest code is waiting for.
-        if guest.with_context(|context| context.poll_bodies_closed(cx)).is_pending() {
-            return Poll::Pending;
+        if !in_flight.is_empty()
+            || guest.poll_quiet(cx).is_pending()
+            || guest.with_context(|context| context.poll_bodies_closed(cx)).is_pending()
+        {
+            // LC-15: but for so long only, if nobody waits.
+            return guest.with_context(|context| context.poll_pending_limit(cx)).map(GuestExit::Reset);
         }
         if guest.with_context(|context| context.is_room_wanted()) {
             return Poll::Ready(GuestExit::Idle);
         }
         while idle.as_mut().poll(cx).is_ready() {
-            if active_at + idle_after <= Instant::now() {
+            let idle_at = guest.with_context(|context| context.active_at()) + idle_after;
+            if idle_at <= Instant::now() {
                 return Poll::Ready(GuestExit::Idle);
             }
-            idle.as_mut().reset(active_at + idle_after);
+            idle.as_mut().reset(idle_at);
         }
         Poll::Pending
     })

@@ -45,6 +45,8 @@ pub enum Act {
     Piece,
     /// Waits until all pieces have left.
     Left,
+    /// Waits for what never comes.
+    WaitForEver,
 }
 
 /// The event that makes the fake guest perform `acts` and then answer with all numbers it holds.
@@ -96,6 +98,7 @@ fn encode(acts: &[Act]) -> Vec<u8> {
             Act::Open => (16, 0, 0, Vec::new()),
             Act::Piece => (17, 0, 0, Vec::new()),
             Act::Left => (18, 0, 0, Vec::new()),
+            Act::WaitForEver => (19, 0, 0, Vec::new()),
         };
         bytes.push(code);
         bytes.extend_from_slice(&first.to_le_bytes());
@@ -135,7 +138,8 @@ fn decode(mut bytes: &[u8]) -> Vec<Act> {
             15 => Act::Pause(first),
             16 => Act::Open,
             17 => Act::Piece,
-            _ => Act::Left,
+            18 => Act::Left,
+            _ => Act::WaitForEver,
         });
     }
     acts

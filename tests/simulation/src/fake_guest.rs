@@ -148,6 +148,7 @@ impl Handler {
                 Act::Write(number, bytes) => write(&engine, number, bytes)?,
                 Act::Wait => self.wait(wait_once()).await,
                 Act::Pause(rounds) => self.wait(rounds_of_tasks(rounds)).await,
+                Act::WaitForEver => self.wait(pending()).await,
                 Act::Suspend => engine.stop_in_midst().await,
                 Act::Fail => {
                     // As an engine marks what a guest returns (LC-6).
@@ -172,6 +173,7 @@ impl Handler {
                 Act::Leave => drop(self.sections.pop()),
                 Act::Open => {
                     let (writer, pieces) = channel();
+                    engine.with_context(|context| context.watch_reader(self.event, writer.reader()));
                     self.body = Some(writer);
                     let body = Body::Pieces(pieces);
                     self.answer(Ok(Reply::Fetch(HttpResponse { status: 200, headers: Vec::new(), body })));

@@ -52,7 +52,7 @@ impl ObjectContext {
     pub fn watch_reader(&mut self, id: EventId, reader: ReaderWatch) {
         self.readers.retain(|_, (reader, _)| !reader.is_gone());
         if let Some(event) = self.in_flight.get(&id) {
-            self.readers.insert(id, (reader, event.origin.client.clone()));
+            self.readers.insert(id, (reader, event.origin.clone()));
         }
     }
 
@@ -61,7 +61,7 @@ impl ObjectContext {
         if let Some(event) = self.in_flight.get(&id) {
             return event.reply.is_closed() || event.origin.client.is_gone();
         }
-        self.readers.get(&id).is_none_or(|(reader, client)| reader.is_gone() || client.is_gone())
+        self.readers.get(&id).is_none_or(|(reader, origin)| reader.is_gone() || origin.client.is_gone())
     }
 
     /// Ready when [`is_cancelled`](Self::is_cancelled) is true.
@@ -73,7 +73,7 @@ impl ObjectContext {
             return either(event.reply.poll_closed(cx), event.origin.client.poll_gone(cx));
         }
         match self.readers.get(&id) {
-            Some((reader, client)) => either(reader.poll_gone(cx), client.poll_gone(cx)),
+            Some((reader, origin)) => either(reader.poll_gone(cx), origin.client.poll_gone(cx)),
             None => Poll::Ready(()),
         }
     }

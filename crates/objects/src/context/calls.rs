@@ -60,6 +60,7 @@ impl ObjectContext {
     /// Says that the constructor has returned.
     pub(crate) fn started(&mut self) {
         self.has_started = true;
+        self.pending.active();
     }
 
     /// Says that the guest cannot suspend: it is busy until an event returns, gets one at a time, and a

@@ -17,7 +17,7 @@ use durabo_storage::object_file::ObjectFile;
 use durabo_storage::object_index::ObjectRow;
 use tokio::time::{Instant, sleep_until};
 
-use super::{ContextParts, ObjectContext};
+use super::{ContextParts, ObjectContext, PendingWork};
 use crate::blocking::blocking;
 use crate::control::{Control, Ending};
 use crate::event::Work;
@@ -232,6 +232,7 @@ impl ObjectContext {
         self.has_delivered = false;
         self.has_answered = false;
         self.has_started = false;
+        self.pending = PendingWork::new();
         self.suspends = true;
         self.drain = None;
         self.events_in_flight_max = self.node.limits.events_in_flight_max;
