@@ -5,13 +5,16 @@
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::{eventually, guest};
+use crate::eventually::holds_for;
+use crate::node::TestConfig;
+use crate::{TestNode, eventually, guest};
 
-use super::standing::{node, strict_node};
+use super::standing::{IDLE_AFTER, node, strict_node};
 use super::together::together;
 
 fn a_panic_carries_its_text() {
@@ -113,6 +116,31 @@ fn b_59_events_that_wait_for_themselves_hold_up_nobody_and_end_with_their_instan
     }
 }
 
+fn lc_15_an_event_that_waits_for_itself_ends_when_its_caller_has_gone_for_too_long() {
+    const TIMEOUT: Duration = Duration::from_millis(300);
+    let node = TestNode::with(TestConfig::with_limits(|limits| {
+        limits.pending_work_timeout = TIMEOUT;
+        limits.idle_after = IDLE_AFTER;
+    }));
+    // One that suspends, one that cannot, and one that stops its whole instance.
+    let stuck = [
+        (guest::GATES, "Gates", "wait_for_itself", "[]"),
+        (guest::BLOCKING, "Blocking", "sleep", "[3600000]"),
+        (guest::BLOCKING, "Blocking", "sleep_by_wasi", "[3600000]"),
+    ];
+    for (guest, class, method, args) in stuck {
+        let object = node.fresh(guest, class);
+        let mut caller = node.connect();
+        let fields = ["content-type: application/json", &format!("content-length: {}", args.len())];
+        caller.send_head(&format!("POST /rpc/{}/{method}", object.address()), &fields);
+        caller.send(args);
+        eventually("the object has started", || object.is_live().then_some(()));
+        holds_for(3 * TIMEOUT, "the event goes on while its caller waits", || object.is_live());
+        drop(caller);
+        object.wait_until_evicted();
+    }
+}
+
 fn imports_that_are_given_up_under_way_leave_nothing_behind() {
     let counts = together(10, |_| {
         let object = node().fresh(guest::GATES, "Gates");
@@ -164,6 +192,7 @@ pub(super) const CASES: &[Case] = cases![
     garbage_instead_of_a_result_is_an_error_and_no_reset,
     a_guest_that_talks_without_end_disturbs_nobody,
     b_59_events_that_wait_for_themselves_hold_up_nobody_and_end_with_their_instance,
+    lc_15_an_event_that_waits_for_itself_ends_when_its_caller_has_gone_for_too_long,
     imports_that_are_given_up_under_way_leave_nothing_behind,
     events_that_return_before_their_imports_end_disturb_nobody,
     faults_of_many_objects_at_once_leave_the_node_well,
