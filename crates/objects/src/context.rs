@@ -4,14 +4,12 @@
 //! short and never wait.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use durabo_changelog::mutation::{Mutation, is_planted};
-use durabo_changelog::segment::Durability;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::{self, ObjectLimits};
@@ -22,28 +20,28 @@ use durabo_model::time::Clock;
 use durabo_storage::database::Database;
 use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
-use tokio::sync::oneshot::{self, error::RecvError};
-use tokio::time::{Sleep, sleep_until};
-use tracing::{info, warn};
+use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
 use crate::blocking::blocking;
 use crate::body::ReaderWatch;
-use crate::control::{Control, Ending};
-use crate::event::{Delivery, Event, EventId, Origin, Outcome, TraceContext, Work};
+use crate::control::Control;
+use crate::event::{Event, EventId, Origin, Outcome, TraceContext};
 use crate::history::History;
 use crate::input_gate::InputGate;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::outbound::Post;
-use crate::output_gate::{Effect, OutputGate};
+use crate::output_gate::OutputGate;
 use crate::retry::Retry;
 use crate::room::ObjectRoom;
 use crate::unfinished::UnfinishedImports;
-use crate::upkeep::CheckpointJob;
 
 mod bodies;
 mod calls;
+mod checkpoint;
+mod delivery;
 mod inspect;
 mod lifecycle;
 mod pending;
@@ -303,89 +301,6 @@ impl ObjectContext {
         pushed.inspect_err(|failure| self.gate.break_with(failure.clone()))
     }
 
-    /// Whether an object without work is to leave at once, since others want its place.
-    pub fn is_room_wanted(&self) -> bool {
-        self.control.is_room_wanted()
-    }
-
-    /// Takes the next event, if the object may have one now (T7). `in_flight` is how many the guest
-    /// has at present.
-    pub fn poll_next(&mut self, cx: &mut Context<'_>, in_flight: usize) -> Poll<NextEvent> {
-        self.control.register(cx.waker());
-        if let Some(failure) = self.gate.broken() {
-            return Poll::Ready(NextEvent::Reset(failure));
-        }
-        if let Poll::Ready(failure) = self.poll_section_limit(cx) {
-            return Poll::Ready(NextEvent::Reset(failure));
-        }
-        self.refuse_cycles(cx);
-        if let Some(ending) = self.control.ending() {
-            return match self.take_returning(cx, in_flight) {
-                Some(next) => Poll::Ready(next),
-                None => self.poll_ending(cx, ending, in_flight),
-            };
-        }
-        if let Err(failure) = ready!(self.poll_checkpoint(cx)) {
-            return Poll::Ready(NextEvent::Reset(failure));
-        }
-        if !self.is_gate_open(cx) {
-            return Poll::Pending;
-        }
-        if let Some(next) = self.take_returning(cx, in_flight) {
-            return Poll::Ready(next);
-        }
-        let room = self.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
-        if !room || in_flight >= self.events_in_flight_max || !self.has_output_room(cx) {
-            return Poll::Pending;
-        }
-        if let Some(next) = self.take_orphan(cx) {
-            return Poll::Ready(next);
-        }
-        let Some(delivery) = ready!(self.mailbox.poll_take(cx)) else {
-            return Poll::Ready(NextEvent::Retired);
-        };
-        if let Some(next) = self.begin(delivery) {
-            return Poll::Ready(next);
-        }
-        // The next turn end commits what it wrote, and then the next event is looked for.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    /// Begins what was delivered. `None` if that is done already and the guest has no part in it.
-    fn begin(&mut self, delivery: Delivery) -> Option<NextEvent> {
-        let Delivery { id, work, origin, reply } = delivery;
-        match work {
-            Work::Event(event) => {
-                self.in_flight.insert(id, InFlight { reply, origin, waiting: Vec::new() });
-                self.has_delivered = true;
-                self.pending.active();
-                Some(NextEvent::Deliver(id, event))
-            }
-            Work::Sql(request) => {
-                self.answer_sql(&request, reply);
-                None
-            }
-        }
-    }
-
-    /// Whether the gate holds so little that a further event may be taken; wakes when that changes.
-    fn has_output_room(&self, cx: &Context<'_>) -> bool {
-        self.gate.has_room(&self.node.limits, cx.waker())
-    }
-
-    /// Says that an event's handler has returned. The outcome leaves through the gate.
-    pub fn finish(&mut self, id: EventId, outcome: Outcome) {
-        self.has_answered = true;
-        self.pending.active();
-        if let Some(event) = self.in_flight.remove(&id) {
-            let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
-            self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));
-            // From now on it is the reader of the answer's body who may go.
-            event.waiting.into_iter().for_each(Waker::wake);
-        }
-    }
-
     /// Resets the object for a reason of its own (LC-7). The guest must not run on after this.
     pub fn abort(&mut self, reason: Failure) {
         self.aborted.get_or_insert(reason);
@@ -399,143 +314,6 @@ impl ObjectContext {
     /// Trace to which an event belongs.
     pub fn trace(&self, id: EventId) -> Option<TraceContext> {
         self.in_flight.get(&id)?.origin.trace.clone()
-    }
-
-    fn poll_ending(
-        &mut self,
-        cx: &mut Context<'_>,
-        ending: (Ending, tokio::time::Instant),
-        in_flight: usize,
-    ) -> Poll<NextEvent> {
-        if in_flight == 0 && self.poll_bodies_closed(cx).is_ready() {
-            return Poll::Ready(NextEvent::Retired);
-        }
-        self.poll_drained(cx, ending).map(NextEvent::Reset)
-    }
-
-    /// Ready when the time for events under way is over.
-    fn poll_drained(
-        &mut self,
-        cx: &mut Context<'_>,
-        (ending, deadline): (Ending, tokio::time::Instant),
-    ) -> Poll<Failure> {
-        let drain = self.drain.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if drain.deadline() != deadline {
-            drain.as_mut().reset(deadline);
-        }
-        ready!(drain.as_mut().poll(cx));
-        Poll::Ready(match ending {
-            Ending::CodeUpdated => {
-                Failure::new(ErrorCode::CodeUpdated, "Durable Object reset because its code was updated.")
-            }
-            Ending::Stopping => Failure::new(ErrorCode::Stopping, "the node stopped before the event ended"),
-        })
-    }
-
-    /// Holds events back while the WAL is over its limit or somebody asked for a checkpoint, until
-    /// all commits are durable (invariant 2) and the WAL is copied.
-    fn poll_checkpoint(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if let Some(running) = &mut self.checkpoint {
-            match Pin::new(running).poll(cx) {
-                // The file is being synced: one checkpoint at a time, events go on.
-                Poll::Pending => return Poll::Ready(Ok(())),
-                Poll::Ready(done) => self.checkpoint_ended(done)?,
-            }
-        }
-        self.checkpoint_asked |= self.control.take_checkpoint_request();
-        let is_large = self.database.wal_bytes() > self.node.limits.wal_bytes_max;
-        let is_wanted = self.checkpoint_asked || self.copying.is_due();
-        if !(is_large || is_wanted && self.history.is_ahead_of_file()) {
-            self.checkpoint_asked = false;
-            return Poll::Ready(Ok(()));
-        }
-        if self.is_turn_open() {
-            return Poll::Pending;
-        }
-        ready!(self.poll_on_disk(cx))?;
-        self.checkpoint_asked = false;
-        Poll::Ready(self.begin_checkpoint().map(drop))
-    }
-
-    /// Ready when every commit is on the disk itself, also under relaxed durability: only then may
-    /// the WAL go to the file (invariant 2).
-    fn poll_on_disk(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if is_planted(Mutation::CheckpointBeforeDurable) {
-            return Poll::Ready(Ok(()));
-        }
-        ready!(self.gate.poll_durable(cx, self.history.sequence()))?;
-        if self.database.wal_bytes() == 0 || self.node.durability == Durability::Strict {
-            return Poll::Ready(Ok(()));
-        }
-        let newest = self.history.sequence();
-        // One that was asked for before the newest commit says nothing of it.
-        self.barrier.take_if(|(asked_at, _)| *asked_at != newest);
-        let barrier = match &mut self.barrier {
-            Some((_, barrier)) => barrier,
-            None => {
-                let (passed, barrier) = oneshot::channel();
-                self.gate_failure(self.node.commits.push_barrier(passed))?;
-                &mut self.barrier.insert((newest, barrier)).1
-            }
-        };
-        let passed = ready!(Pin::new(barrier).poll(cx));
-        self.barrier = None;
-        let stopped = |_| Failure::new(ErrorCode::Stopping, "the change log has stopped");
-        Poll::Ready(passed.map_err(stopped))
-    }
-
-    /// Copies the WAL to the file and lets upkeep make that durable. `false`: the file has no space for it
-    /// at present.
-    fn begin_checkpoint(&mut self) -> Result<bool, Failure> {
-        if !self.copy_wal()? {
-            return Ok(false);
-        }
-        let mark = self.file.mark().map_err(|error| self.storage_failed(error))?;
-        let (record, row) = self.history.checkpoint(mark, self.identity.name.clone());
-        let (done, receiver) = oneshot::channel();
-        self.node.upkeep.push(CheckpointJob { file: self.file.clone(), row, record, done });
-        self.checkpoint = Some(receiver);
-        Ok(true)
-    }
-
-    /// Takes the answer of upkeep. None means that it failed and the node stops: the file and its index
-    /// row may be old, so the object must not leave memory as if they were not, and start from them.
-    fn checkpoint_ended(&mut self, done: Result<(), RecvError>) -> Result<(), Failure> {
-        self.checkpoint = None;
-        done.map_err(|_| {
-            let text = "a checkpoint failed and the node stops; see the node's log";
-            let failure = Failure::new(ErrorCode::Stopping, text).of_object(self.identity.key.id);
-            self.gate.break_with(failure.clone());
-            failure
-        })
-    }
-
-    /// Copies the WAL to the file. `false`: there is no space for it, or there was none a moment ago. Then
-    /// it stays in memory and in the log, and turns that write are refused until it is copied.
-    fn copy_wal(&mut self) -> Result<bool, Failure> {
-        if self.copying.is_waiting() {
-            return Ok(false);
-        }
-        let (durable, committed) = (self.gate.durable(), self.history.sequence());
-        match self.database.copy_wal_to_file(durable, committed) {
-            Ok(()) => {
-                if self.copying.succeeded() {
-                    info!(object = %self.identity.key.id, "the object's file has space again");
-                    self.database.set_closed(false);
-                }
-                Ok(true)
-            }
-            Err(error) if error.is_full() => {
-                if !self.copying.has_failed() {
-                    let id = self.identity.key.id;
-                    warn!(object = %id, %error, "the object cannot write until its file has space");
-                }
-                self.database.set_closed(true);
-                self.copying.failed();
-                Ok(false)
-            }
-            Err(error) => Err(self.storage_failed(error)),
-        }
     }
 
     fn storage_failed(&self, error: StorageError) -> Failure {

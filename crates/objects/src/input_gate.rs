@@ -73,7 +73,7 @@ pub struct Entry {
 }
 
 impl InputGate {
-    /// The present moment, for what is asked for now.
+    /// The present moment: the mark of whatever is asked for at it.
     pub fn now(&self) -> AskedAt {
         AskedAt(self.lock().opened)
     }

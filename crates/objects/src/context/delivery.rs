@@ -1,0 +1,132 @@
+//! Events on their way in and out: which may begin, what becomes of those under way when the instance ends.
+//!
+//! Rule T7 lives here: an event begins only while no section is open and nothing else of the object must come
+//! first. Calls that come back pass what would make them wait for themselves.
+
+use std::future::Future;
+use std::task::{Context, Poll, Waker, ready};
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use tokio::time::{Instant, sleep_until};
+
+use super::{InFlight, NextEvent, ObjectContext};
+use crate::control::Ending;
+use crate::event::{Delivery, EventId, Outcome, Work};
+use crate::output_gate::Effect;
+
+impl ObjectContext {
+    /// Whether an object without work is to leave at once, since others want its place.
+    pub fn is_room_wanted(&self) -> bool {
+        self.control.is_room_wanted()
+    }
+
+    /// Takes the next event, if the object may have one now (T7). `in_flight` is how many the guest
+    /// has at present.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>, in_flight: usize) -> Poll<NextEvent> {
+        self.control.register(cx.waker());
+        if let Some(failure) = self.gate.broken() {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
+        if let Poll::Ready(failure) = self.poll_section_limit(cx) {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
+        self.refuse_cycles(cx);
+        if let Some(ending) = self.control.ending() {
+            return match self.take_returning(cx, in_flight) {
+                Some(next) => Poll::Ready(next),
+                None => self.poll_ending(cx, ending, in_flight),
+            };
+        }
+        if let Err(failure) = ready!(self.poll_checkpoint(cx)) {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
+        if !self.is_gate_open(cx) {
+            return Poll::Pending;
+        }
+        if let Some(next) = self.take_returning(cx, in_flight) {
+            return Poll::Ready(next);
+        }
+        let room = self.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
+        if !room || in_flight >= self.events_in_flight_max || !self.has_output_room(cx) {
+            return Poll::Pending;
+        }
+        if let Some(next) = self.take_orphan(cx) {
+            return Poll::Ready(next);
+        }
+        let Some(delivery) = ready!(self.mailbox.poll_take(cx)) else {
+            return Poll::Ready(NextEvent::Retired);
+        };
+        if let Some(next) = self.begin(delivery) {
+            return Poll::Ready(next);
+        }
+        // The next turn end commits what it wrote, and then the next event is looked for.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Begins what was delivered. `None` if that is done already and the guest has no part in it.
+    pub(super) fn begin(&mut self, delivery: Delivery) -> Option<NextEvent> {
+        let Delivery { id, work, origin, reply } = delivery;
+        match work {
+            Work::Event(event) => {
+                self.in_flight.insert(id, InFlight { reply, origin, waiting: Vec::new() });
+                self.has_delivered = true;
+                self.pending.active();
+                Some(NextEvent::Deliver(id, event))
+            }
+            Work::Sql(request) => {
+                self.answer_sql(&request, reply);
+                None
+            }
+        }
+    }
+
+    /// Whether the gate holds so little that a further event may be taken; wakes when that changes.
+    pub(super) fn has_output_room(&self, cx: &Context<'_>) -> bool {
+        self.gate.has_room(&self.node.limits, cx.waker())
+    }
+
+    /// Says that an event's handler has returned. The outcome leaves through the gate.
+    pub fn finish(&mut self, id: EventId, outcome: Outcome) {
+        self.has_answered = true;
+        self.pending.active();
+        if let Some(event) = self.in_flight.remove(&id) {
+            let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
+            self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));
+            // From now on it is the reader of the answer's body who may go.
+            event.waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn poll_ending(
+        &mut self,
+        cx: &mut Context<'_>,
+        ending: (Ending, Instant),
+        in_flight: usize,
+    ) -> Poll<NextEvent> {
+        if in_flight == 0 && self.poll_bodies_closed(cx).is_ready() {
+            return Poll::Ready(NextEvent::Retired);
+        }
+        self.poll_drained(cx, ending).map(NextEvent::Reset)
+    }
+
+    /// Ready when the time for events under way is over.
+    pub(super) fn poll_drained(
+        &mut self,
+        cx: &mut Context<'_>,
+        (ending, deadline): (Ending, Instant),
+    ) -> Poll<Failure> {
+        let drain = self.drain.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if drain.deadline() != deadline {
+            drain.as_mut().reset(deadline);
+        }
+        ready!(drain.as_mut().poll(cx));
+        Poll::Ready(match ending {
+            Ending::CodeUpdated => {
+                Failure::new(ErrorCode::CodeUpdated, "Durable Object reset because its code was updated.")
+            }
+            Ending::Stopping => Failure::new(ErrorCode::Stopping, "the node stopped before the event ended"),
+        })
+    }
+}
