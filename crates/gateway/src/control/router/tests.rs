@@ -1,0 +1,267 @@
+//! What the control plane answers: access, routes, pages of lists, errors.
+//!
+//! A recorder stands in for the node; uploads and SQL are tested against a real node by the conformance suite.
+
+use std::sync::Mutex;
+
+use durabo_model::description::{ClassDescription, ComponentDescription};
+use durabo_model::object::NamespaceNumber;
+use durabo_model::object_id::{NamespaceKey, ObjectId};
+use durabo_model::time::Timestamp;
+use futures::future::BoxFuture;
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+
+use super::super::api::{
+    DeployReport, LogReport, ObjectReport, ObjectsReport, SqlReport, SqlRequest, SqlValue, StatusReport,
+};
+use super::*;
+
+const TOKEN: &str = "0123456789abcdef";
+
+/// Remembers what it was asked and answers something.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<String>>);
+
+impl Recorder {
+    fn note(&self, text: String) {
+        self.0.lock().expect("lock").push(text);
+    }
+}
+
+impl ControlPlane for Recorder {
+    fn deploy(&self, upload: Upload) -> BoxFuture<'_, Result<DeployReport, Failure>> {
+        self.note(format!("deploy {} {:?} {}", upload.app, upload.classes, upload.component.len()));
+        Box::pin(async { Err(Failure::new(ErrorCode::InvalidComponent, "not a component")) })
+    }
+
+    fn objects(
+        &self,
+        namespace: NamespaceNumber,
+        page: ObjectsPage,
+    ) -> BoxFuture<'_, Result<ObjectsReport, Failure>> {
+        self.note(format!("objects {namespace} {:?} {}", page.after, page.limit));
+        let id = ObjectId::from_bytes([1; 32]).to_string();
+        let object = ObjectReport {
+            id,
+            name: None,
+            live: true,
+            resets: Some(2),
+            size_bytes: Some(4096),
+            last_commit_ms: None,
+        };
+        Box::pin(async { Ok(ObjectsReport { objects: vec![object], more: false }) })
+    }
+
+    fn sql(&self, object: ObjectAddress, request: SqlRequest) -> BoxFuture<'_, Result<SqlReport, Failure>> {
+        self.note(format!("sql {} {:?} {}", object.key.id, object.name, request.write));
+        let rows = vec![vec![SqlValue::Integer(i64::MAX)]];
+        let columns = vec!["n".to_owned()];
+        Box::pin(async { Ok(SqlReport { columns, rows, rows_read: 1, rows_written: 0, cut: false }) })
+    }
+
+    fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>> {
+        self.note("status".to_owned());
+        let log =
+            LogReport { durable_position: 1, recovery_bytes: 0, commits: 3, syncs: 2, takes_writes: true };
+        if self.0.lock().expect("lock").len() > 1 {
+            return Box::pin(async { Err(Failure::new(ErrorCode::Internal, "secret path")) });
+        }
+        Box::pin(async {
+            Ok(StatusReport {
+                version: "0".to_owned(),
+                ready: true,
+                durability: "strict".to_owned(),
+                start: 1,
+                started_ms: 0,
+                apps: 1,
+                live_objects: 0,
+                live_objects_max: Some(1),
+                log,
+            })
+        })
+    }
+}
+
+fn gateway() -> (tempfile::TempDir, Arc<Recorder>, ControlGateway) {
+    let folder = tempfile::tempdir().expect("folder");
+    let catalog = Catalog::open(folder.path()).expect("catalog");
+    for code in [&b"v1"[..], b"v2"] {
+        let digest = ComponentDigest::of(code);
+        catalog.put_component(digest, code).expect("put");
+        let class = ClassDescription {
+            name: "Room".to_owned().try_into().expect("class"),
+            handlers: vec![durabo_model::description::Handler::Rpc],
+            doc: String::new(),
+            methods: Vec::new(),
+        };
+        let description = ComponentDescription { classes: vec![class], entry: false };
+        let app = AppName::new("demo").expect("app");
+        let request = durabo_catalog::DeployRequest {
+            app,
+            digest,
+            description,
+            egress: Default::default(),
+            now: Timestamp(7),
+        };
+        catalog.deploy(request, &|_| false).expect("deploy");
+    }
+    let node = Arc::new(Recorder::default());
+    let config = ControlConfig {
+        catalog: Arc::new(catalog),
+        node: Arc::clone(&node) as Arc<dyn ControlPlane>,
+        access: AccessRules::default(),
+        token: TOKEN.to_owned(),
+        request_ids: Arc::new(RequestIds::new(1)),
+    };
+    (folder, node, ControlGateway::new(config))
+}
+
+fn request(method: &str, path: &str) -> http::request::Builder {
+    let builder = Request::builder().method(method).uri(path).header("host", "localhost:7611");
+    builder.header("authorization", format!("Bearer {TOKEN}"))
+}
+
+async fn ask(
+    gateway: &ControlGateway,
+    request: http::request::Builder,
+    body: &'static str,
+) -> (Response<()>, Value) {
+    let response = gateway.answer(request.body(Full::from(body)).expect("request")).await;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("body").to_bytes();
+    assert_eq!(parts.headers["content-type"], "application/json");
+    (Response::from_parts(parts, ()), serde_json::from_slice(&body).expect("JSON"))
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_the_token_or_from_a_page() {
+    let (_folder, node, gateway) = gateway();
+    let plain = |path| Request::builder().uri(path).header("host", "localhost");
+    let cases = [
+        (plain("/v1/status"), 401),
+        (plain("/nothing"), 401),
+        (plain("/v1/status").header("authorization", "Bearer wrong"), 401),
+        (request("GET", "/v1/status").header("origin", "http://evil.example"), 403),
+        (request("GET", "/v1/status").header("sec-fetch-site", "cross-site"), 403),
+        (Request::builder().uri("/v1/status").header("host", "evil.example"), 403),
+    ];
+    for (request, status) in cases {
+        let (response, body) = ask(&gateway, request, "").await;
+        assert_eq!(response.status(), status, "{body}");
+        assert_eq!(response.headers().contains_key("www-authenticate"), status == 401);
+    }
+    assert!(node.0.lock().expect("lock").is_empty());
+}
+
+#[tokio::test]
+async fn apps_and_deployments_come_from_the_catalog() {
+    let (_folder, _node, gateway) = gateway();
+    let (_, apps) = ask(&gateway, request("GET", "/v1/apps"), "").await;
+    let digest = ComponentDigest::of(b"v2").to_string();
+    let class = json!({"name": "Room", "handlers": ["rpc"], "methods": []});
+    let expected = json!({"apps": [
+        {"name": "demo", "deployment": 2, "digest": digest, "deployedMs": 7, "classes": [class]}
+    ]});
+    assert_eq!(apps, expected);
+    let (_, list) = ask(&gateway, request("GET", "/v1/apps/demo/deployments?limit=1"), "").await;
+    assert_eq!(
+        (list["deployments"][0]["deployment"].as_u64(), list["more"].as_bool()),
+        (Some(2), Some(true))
+    );
+    let (_, list) = ask(&gateway, request("GET", "/v1/apps/demo/deployments?before=2"), "").await;
+    assert_eq!(
+        (list["deployments"][0]["deployment"].as_u64(), list["more"].as_bool()),
+        (Some(1), Some(false))
+    );
+    let (response, body) = ask(&gateway, request("GET", "/v1/apps/none/deployments"), "").await;
+    assert_eq!((response.status().as_u16(), body["error"]["code"].as_str()), (404, Some("app-not-found")));
+}
+
+#[tokio::test]
+async fn an_upload_reaches_the_node_whole_or_not_at_all() {
+    let (_folder, node, gateway) = gateway();
+    let path = "/v1/apps/new/deployments";
+    let (response, body) = ask(&gateway, request("POST", &format!("{path}?class=A&class=B")), "code").await;
+    assert_eq!(
+        (response.status().as_u16(), body["error"]["code"].as_str()),
+        (422, Some("invalid-component"))
+    );
+    let right = ComponentDigest::of(b"code").to_string();
+    ask(&gateway, request("POST", path).header(DIGEST, right), "code").await;
+    let heard = node.0.lock().expect("lock").clone();
+    assert_eq!(heard, [r#"deploy new [ClassName("A"), ClassName("B")] 4"#, "deploy new [] 4"]);
+    let refused = [
+        (
+            request("POST", path).header(DIGEST, ComponentDigest::of(b"other").to_string()),
+            400,
+            "invalid-body",
+        ),
+        (request("POST", path).header(DIGEST, "md5:1"), 400, "invalid-argument"),
+        (request("POST", path).header("content-length", "1073741824"), 413, "body-too-large"),
+        (request("POST", "/v1/apps/New/deployments"), 400, "invalid-address"),
+        (request("POST", "/v1/apps/new/deployments?clas=A"), 400, "invalid-argument"),
+    ];
+    for (request, status, code) in refused {
+        let (response, body) = ask(&gateway, request, "code").await;
+        assert_eq!((response.status().as_u16(), body["error"]["code"].as_str()), (status, Some(code)));
+    }
+    assert_eq!(node.0.lock().expect("lock").len(), 2);
+}
+
+#[tokio::test]
+async fn objects_are_listed_by_class() {
+    let (_folder, node, gateway) = gateway();
+    let id = NamespaceKey::new("demo-Room").id_from_name("a");
+    let path = format!("/v1/apps/demo/classes/Room/objects?after={id}&limit=5");
+    let (response, body) = ask(&gateway, request("GET", &path), "").await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(body["objects"][0]["sizeBytes"], 4096);
+    assert_eq!(node.0.lock().expect("lock").pop(), Some(format!("objects 1 Some({id}) 5")));
+    let (_, body) = ask(&gateway, request("GET", "/v1/apps/demo/classes/X/objects"), "").await;
+    assert_eq!(body["error"]["code"], "class-not-found");
+    let (_, body) = ask(&gateway, request("GET", "/v1/apps/demo/classes/Room/objects?after=1"), "").await;
+    assert_eq!(body["error"]["code"], "invalid-object-id");
+}
+
+#[tokio::test]
+async fn sql_names_its_object_as_the_data_plane_does() {
+    let (_folder, node, gateway) = gateway();
+    let path = |object: &str| format!("/v1/apps/demo/classes/Room/objects/{object}/sql");
+    let body = r#"{"query":"SELECT 1","write":true}"#;
+    let (_, report) = ask(&gateway, request("POST", &path("~b64:YS9i")), body).await;
+    assert_eq!(report["rows"], json!([[{"$int": "9223372036854775807"}]]));
+    let id = NamespaceKey::new("demo-Room").id_from_name("a/b");
+    assert_eq!(node.0.lock().expect("lock").pop(), Some(format!("sql {id} Some(\"a/b\") true")));
+    for object in ["a%2Fb", "~new", "~id:00"] {
+        let (response, _) = ask(&gateway, request("POST", &path(object)), body).await;
+        assert_eq!(response.status(), 400, "{object}");
+    }
+}
+
+#[tokio::test]
+async fn faults_of_the_node_keep_their_detail_in_the_log() {
+    let (_folder, _node, gateway) = gateway();
+    let (_, status) = ask(&gateway, request("GET", "/v1/status"), "").await;
+    let log = json!({
+        "durablePosition": 1, "recoveryBytes": 0, "commits": 3, "syncs": 2, "takesWrites": true
+    });
+    assert_eq!((status["durability"].as_str(), &status["log"]), (Some("strict"), &log));
+    let (response, body) = ask(&gateway, request("GET", "/v1/status"), "").await;
+    assert_eq!(response.status(), 500);
+    let message = body["error"]["message"].as_str().expect("message");
+    assert!(message.starts_with("internal error; reference = 1-"), "{message}");
+}
+
+#[tokio::test]
+async fn unknown_paths_and_methods_get_a_record() {
+    let (_folder, _node, gateway) = gateway();
+    let (response, body) = ask(&gateway, request("GET", "/v1/nothing"), "").await;
+    assert_eq!((response.status().as_u16(), body["error"]["code"].as_str()), (404, Some("not-found")));
+    let (response, body) = ask(&gateway, request("DELETE", "/v1/apps"), "").await;
+    assert_eq!(
+        (response.status().as_u16(), body["error"]["code"].as_str()),
+        (405, Some("method-not-allowed"))
+    );
+    assert_eq!(response.headers()["allow"], "GET,HEAD");
+}
