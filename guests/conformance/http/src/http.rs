@@ -162,13 +162,15 @@ impl Http {
         Ok(Response::text("read"))
     }
 
-    /// Enters a critical section, says so, and leaves it when a piece has come.
+    /// Enters a critical section, says so, and sends pieces back until one says `leave`.
     fn hold(&self, mut body: Body) -> Response {
         let ctx = self.ctx.clone();
         Response::stream(async move |mut writer| {
             let section = ctx.enter_section().await?;
             writer.write("in").await?;
-            body.chunk().await?;
+            while let Some(piece) = body.chunk().await?.filter(|piece| piece != b"leave") {
+                writer.write(piece).await?;
+            }
             ctx.sql().exec("INSERT INTO notes (what) VALUES ('leaving')", ())?;
             drop(section);
             Ok(())

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::case::{Case, cases};
 use crate::guest::{self, Guest};
 use crate::node::TestConfig;
-use crate::{Object, Outcome, TestNode};
+use crate::{Object, Outcome, TestNode, eventually};
 
 const OLD_TEXT: &str = "failed on purpose";
 const NEW_TEXT: &str = "failed, version 2";
@@ -126,9 +126,19 @@ fn b_60_many_deployments_in_a_row_never_bring_old_code_back() {
                 }
             });
         }
+        let commits = || node.control().status()["log"]["commits"].as_u64().expect("a count");
+        let mut commits_before = commits();
         for (number, component) in versions.iter().enumerate() {
-            // waits: so that every other deployment finds the constructors of the one before it under way
-            thread::sleep(Duration::from_millis(if number % 2 == 0 { 300 } else { 40 }));
+            // Every other deployment finds constructors of the one before it under way: only they write.
+            match number % 2 == 0 {
+                true => eventually("all objects run the newest version", || {
+                    newest.iter().all(|newest| newest.load(Ordering::SeqCst) == number).then_some(())
+                }),
+                false => eventually("a constructor of the newest version is under way", || {
+                    (commits() > commits_before).then_some(())
+                }),
+            }
+            commits_before = commits();
             node.control().deploy(guest::LIFECYCLE.app, component).expect("the new version is accepted");
             deployed.store(number + 1, Ordering::SeqCst);
         }
