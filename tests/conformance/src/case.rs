@@ -38,10 +38,10 @@ impl Case {
         self.path.split_once("::suite::").map_or(self.path, |(_, name)| name)
     }
 
-    /// Its number in the contract, if it has one: 62.
-    pub fn number(&self) -> Option<u16> {
-        let sentence = self.name().rsplit("::").next()?;
-        sentence.strip_prefix("c_")?.get(..3)?.parse().ok()
+    /// The words of its sentence.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let name = self.name();
+        name.rsplit_once("::").map_or(name, |(_, sentence)| sentence).split('_')
     }
 
     /// Runs it.

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Parser;
 use durabo_conformance::case::report_failures_only;
 use durabo_conformance::client::Client;
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     match run(&Options::parse()) {
         Ok(report) => {
             print!("{}", report.text());
-            if report.is_good() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+            ExitCode::from(u8::from(report.has_failures()))
         }
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -68,8 +68,12 @@ fn run(options: &Options) -> Result<Report> {
         bail!("the control plane at {} refuses the token: {}", options.control, status.text().trim());
     }
     report_failures_only();
-    GivenNode { listen, control, token }.use_for_all();
-    Ok(Report::of(&chosen))
+    GivenNode { listen, control, token }.use_for_all().map_err(|refusal| anyhow!(refusal))?;
+    let report = Report::of(&chosen);
+    if report.is_empty() {
+        bail!("the {} cases with `{filter}` in their names need a node of their own", chosen.len());
+    }
+    Ok(report)
 }
 
 fn token(options: &Options) -> Result<String> {

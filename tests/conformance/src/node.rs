@@ -97,27 +97,31 @@ struct Running {
 
 static TEMPLATE: LazyLock<Arc<RunFolder>> = LazyLock::new(|| {
     let mut node = TestNode::empty(TestConfig::default());
-    node.deploy_guests();
+    node.deploy_guests().unwrap_or_else(|refusal| panic!("{refusal}"));
     node.stop();
     node.folder.take().expect("a node of our own has a folder")
 });
 
 impl GivenNode {
-    /// Makes every case of this process use this node. Those that need one of their own cannot be shown
-    /// then. Call it once, before the first case.
-    pub fn use_for_all(self) {
+    /// Deploys the guests on this node and makes every case of this process use it; fails with the guest that
+    /// the node refuses. Cases that need a node of their own cannot be shown then. Call it once, before the
+    /// first case.
+    pub fn use_for_all(self) -> Result<(), String> {
+        self.node().deploy_guests()?;
         GIVEN.set(self).expect("one node is given to a process");
+        Ok(())
+    }
+
+    fn node(&self) -> TestNode {
+        let running = Running::at(None, self.listen, self.control, &self.token);
+        TestNode { config: TestConfig::default(), running: Some(running), folder: None }
     }
 }
 
 impl TestNode {
-    /// The given node with all guests deployed, if there is one.
+    /// The given node, if there is one.
     pub fn given() -> Option<Self> {
-        let given = GIVEN.get()?;
-        let running = Running::at(None, given.listen, given.control, &given.token);
-        let node = Self { config: TestConfig::default(), running: Some(running), folder: None };
-        node.deploy_guests();
-        Some(node)
+        GIVEN.get().map(GivenNode::node)
     }
 
     /// A node with all guests and the default limits.
@@ -143,12 +147,13 @@ impl TestNode {
         node
     }
 
-    fn deploy_guests(&self) {
+    fn deploy_guests(&self) -> Result<(), String> {
         for guest in guest::ALL {
-            self.control()
-                .deploy(guest.app, &guest.bytes())
-                .unwrap_or_else(|error| panic!("deploying the guest `{}`: {error:?}", guest.path));
+            let deployed = self.control().deploy(guest.app, &guest.bytes());
+            deployed
+                .map_err(|error| format!("the node refuses the guest `{}`: {}", guest.app, error.message))?;
         }
+        Ok(())
     }
 
     /// Starts the stopped node on its folder.

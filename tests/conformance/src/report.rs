@@ -1,6 +1,6 @@
 //! Runs the cases on one node and tells, rule by rule, what became of them.
 //!
-//! A rule has failed if one of its cases has. Cases without a number show things that the contract leaves to
+//! A rule has failed if one of its cases has. Cases without a rule show things that the contract leaves to
 //! durabo; they stand in the table by their module.
 
 use std::collections::BTreeMap;
@@ -43,20 +43,25 @@ impl Report {
         Self(verdicts)
     }
 
-    /// Whether nothing failed, and something was shown.
-    pub fn is_good(&self) -> bool {
-        self.count(|verdict| matches!(verdict, Verdict::Failed(_))) == 0
-            && self.count(|verdict| *verdict == Verdict::Passed) > 0
+    /// Whether a case failed.
+    pub fn has_failures(&self) -> bool {
+        self.count(|verdict| matches!(verdict, Verdict::Failed(_))) > 0
+    }
+
+    /// Whether the node could show nothing of what was asked.
+    pub fn is_empty(&self) -> bool {
+        self.count(|verdict| !matches!(verdict, Verdict::NotHere(_))) == 0
     }
 
     /// The table, what failed, and the sums.
     pub fn text(&self) -> String {
         let (mut rules, mut modules) = (BTreeMap::new(), BTreeMap::new());
         for (case, verdict) in &self.0 {
-            match case.number().map(rules_of) {
-                Some(shown) => shown.into_iter().for_each(|rule| count(&mut rules, rule, verdict)),
-                None => count(&mut modules, case.name().split("::").next().unwrap_or_default(), verdict),
+            let shown = rules_of(case);
+            if shown.is_empty() {
+                count(&mut modules, case.name().split("::").next().unwrap_or_default(), verdict);
             }
+            shown.into_iter().for_each(|rule| count(&mut rules, rule, verdict));
         }
         let deviations = deviations();
         let mut text = format!("{:<16} {:>6} {:>6} {:>8}  remark\n", "rule", "passed", "failed", "not here");

@@ -1,10 +1,13 @@
-//! Which rules a case of the contract shows, and which rules durabo deviates from on purpose.
+//! Which rules a case shows, and which rules durabo deviates from on purpose.
 //!
-//! The first comes from `rules.txt`, a line a case; the second from the tables of `docs/deviations.md`, so that
-//! what the report calls documented is documented.
+//! A case says so at the head of its name: by numbers of the contract's cases (`c_024_and_c_032_…`), whose rules
+//! `rules.txt` has, or by a rule itself (`st_12_…`). `b_…` is a report of a user and stands for no rule.
+//! Deviations come from the tables of `docs/deviations.md`, so that what the report calls documented is so.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+
+use crate::case::Case;
 
 const CASES: &str = include_str!("rules.txt");
 const DEVIATIONS: &str = include_str!("../../../docs/deviations.md");
@@ -37,11 +40,26 @@ impl PartialOrd for Rule {
     }
 }
 
-/// The rules that a case shows, by its number.
-pub fn rules_of(case: u16) -> Vec<Rule> {
-    let prefix = format!("C-{case:03} ");
-    let line = CASES.lines().find_map(|line| line.strip_prefix(&prefix));
-    line.map_or_else(Vec::new, |rules| rules.split(' ').filter_map(rule).collect())
+/// The rules that a case shows, each once; none for one that shows what the contract leaves to durabo.
+pub fn rules_of(case: &Case) -> BTreeSet<Rule> {
+    let mut words = case.words().filter(|word| *word != "and");
+    let mut shown = BTreeSet::new();
+    while let (Some(kind), Some(number)) = (words.next(), words.next()) {
+        match (kind, number.parse::<u16>()) {
+            ("c", Ok(_)) => shown.extend(rules_of_number(number)),
+            ("b", Ok(_)) => {}
+            (group, Ok(_)) => shown.extend(rule(&format!("{}-{number}", group.to_uppercase()))),
+            _ => break,
+        }
+    }
+    shown
+}
+
+/// The rules of a case of the contract, by its three digits.
+fn rules_of_number(number: &str) -> impl Iterator<Item = Rule> {
+    let prefix = format!("C-{number} ");
+    let rules = CASES.lines().find_map(move |line| line.strip_prefix(&prefix)).unwrap_or_default();
+    rules.split(' ').filter_map(rule)
 }
 
 /// The rules that the page of deviations names.
