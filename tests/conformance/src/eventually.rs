@@ -1,6 +1,7 @@
 //! Waiting for what the node does by itself and tells nobody: eviction, recycling of the log.
 //!
-//! The one place of the suite that sleeps.
+//! Every wait of the suite sleeps here, but for a few that give an event the time to be under way, of which
+//! no client is told.
 
 use std::thread;
 use std::time::Duration;

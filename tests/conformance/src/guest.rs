@@ -5,6 +5,8 @@
 
 use std::fs;
 
+use durabo_model::object_id::NamespaceKey;
+
 /// A built component and the app under which a prepared node serves it.
 #[derive(Debug, Clone, Copy)]
 pub struct Guest {
@@ -46,6 +48,11 @@ pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK"), d
 pub const ALL: [Guest; 10] = [SQL, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, COUNTER, TODO, BANK];
 
 impl Guest {
+    /// The id that a class has for a name: the key of its namespace is `{app}-{Class}`.
+    pub fn id(self, class: &str, name: &str) -> String {
+        NamespaceKey::new(&format!("{}-{class}", self.app)).id_from_name(name).to_string()
+    }
+
     /// The component.
     pub fn bytes(self) -> Vec<u8> {
         let bytes = fs::read(self.path);

@@ -30,6 +30,11 @@ impl Object {
         Self { segment: segment.to_owned(), ..self.clone() }
     }
 
+    /// What stands for it in an address: its name, or a form.
+    pub fn segment(&self) -> &str {
+        &self.segment
+    }
+
     /// Address of the object in a path that begins with `/o` or `/rpc`.
     pub fn address(&self) -> String {
         format!("{}/{}/{}", self.app, self.class, self.segment)

@@ -7,6 +7,7 @@
 mod standing;
 mod database;
 mod together;
+mod streams;
 
 mod access;
 mod blocking;

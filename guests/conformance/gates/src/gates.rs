@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use durabo::bindings::durabo::object::types;
 use durabo::bindings::wit_future;
-use durabo::{Context, Failure, Request, Response, State, event, log, timer};
+use durabo::{Context, Failure, Request, Response, State, event, timer};
 
 /// Writes and waits as it is told.
 pub struct Gates {
@@ -140,19 +140,6 @@ impl Gates {
     /// All that was noted, in order.
     pub fn journal(&self) -> Result<Vec<String>, Failure> {
         Ok(self.ctx.sql().exec("SELECT what FROM journal ORDER BY id", ())?.all()?)
-    }
-
-    /// Writes, then logs a line with that text: the line need not wait for the commit.
-    pub fn log_after_write(&self, text: String) -> Result<(), Failure> {
-        self.note(&text)?;
-        log::info(&text, &[("event", &event::id())]);
-        Ok(())
-    }
-
-    /// Id and trace of the event, and whether its caller is gone after the wait.
-    pub async fn event(&self, ms: u64) -> (String, Option<String>, bool) {
-        self.wait(ms).await;
-        (event::id(), event::trace().map(|trace| trace.traceparent), event::is_cancelled())
     }
 
     /// Waits until the caller is gone and notes that.

@@ -4,7 +4,7 @@
 
 use durabo::{Context, Failure};
 
-/// A class whose objects never start. One called `pragma-…` keeps its schema number in a PRAGMA, one called
+/// A class whose objects never start. One called `pragma-…` or `late-…` keeps its schema number in a PRAGMA, one called
 /// `wrapped-…` wraps the error of its broken statement, all others pass it on.
 pub struct BrokenStart;
 

@@ -27,24 +27,10 @@ impl Sql {
         steps.into_iter().map(|step| self.step(step)).collect()
     }
 
-    /// Runs all steps in one turn and fails with the text of the first error.
-    pub fn run_or_fail(&mut self, steps: Vec<Step>) -> Result<Vec<Outcome>, Failure> {
-        steps.into_iter().map(|step| Ok(step::take(&mut self.exec(&step)?, usize::MAX))).collect()
-    }
-
     /// Runs all steps in one turn and traps: nothing of it may be seen again.
     pub fn run_and_trap(&mut self, steps: Vec<Step>) {
         self.run(steps);
         core::arch::wasm32::unreachable()
-    }
-
-    /// Runs one statement several times, once for each list of values, in one turn.
-    pub fn run_each(&mut self, query: String, bindings: Vec<Vec<Value>>) -> Result<u64, Failure> {
-        let mut written = 0;
-        for values in bindings {
-            written += self.ctx.sql().exec(&query, values)?.counts().rows_written;
-        }
-        Ok(written)
     }
 
     /// Rows as maps by column names.

@@ -84,11 +84,6 @@ impl Target {
         bytes.0.len()
     }
 
-    /// So many bytes.
-    pub fn bytes(&self, count: usize) -> durabo::Bytes {
-        durabo::Bytes(vec![7; count])
-    }
-
     /// Id, name and trace as the object sees them.
     pub fn identity(&self) -> (String, Option<String>, Option<String>) {
         let identity = self.ctx.identity();

@@ -8,6 +8,7 @@ use crate::case::{Case, cases};
 use crate::node::fresh_name;
 use crate::{Object, guest};
 
+use super::rpc::RESERVED_NAMES;
 use super::standing::node;
 use super::together::together;
 
@@ -159,16 +160,7 @@ fn c_290_and_c_291_methods_that_do_not_exist_are_refused_alike() {
 }
 
 fn c_292_reserved_names_are_refused_on_a_stub_and_start_nothing() {
-    for method in [
-        "fetch",
-        "alarm",
-        "webSocketMessage",
-        "webSocketClose",
-        "webSocketError",
-        "constructor",
-        "dup",
-        "connect",
-    ] {
+    for method in RESERVED_NAMES {
         let name = fresh_name();
         let seen = caller().ok("reserved", json!([name, method]));
         assert_eq!((&seen["code"], &seen["name"]), (&json!("method-reserved"), &json!("TypeError")));

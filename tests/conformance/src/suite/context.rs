@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 
-use durabo_model::object_id::NamespaceKey;
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
@@ -15,11 +14,6 @@ use super::together::together;
 
 const CLASS: &str = "Lifecycle";
 
-/// The namespace's key is `{app}-{Class}`.
-fn key() -> NamespaceKey {
-    NamespaceKey::new(&format!("{}-{CLASS}", guest::LIFECYCLE.app))
-}
-
 fn c_013_the_name_is_known_where_a_name_was_used() {
     let named = node().object(guest::LIFECYCLE, CLASS, "c-013");
     assert_eq!(named.ok("identity", json!([]))[2], json!("c-013"));
@@ -29,13 +23,13 @@ fn c_013_the_name_is_known_where_a_name_was_used() {
     assert_eq!(created.json(), json!([CLASS, id, null]));
     assert!(id.len() == 64 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{id}");
 
-    let never_named = key().id_from_name("c-013, never used by its name").to_string();
+    let never_named = guest::LIFECYCLE.id(CLASS, "c-013, never used by its name");
     let by_id = named.sibling(&format!("~id:{never_named}"));
     assert_eq!(by_id.ok("identity", json!([])), json!([CLASS, never_named, null]));
 }
 
 fn c_015_an_object_reports_the_id_that_callers_compute() {
-    let id = key().id_from_name("c-015").to_string();
+    let id = guest::LIFECYCLE.id(CLASS, "c-015");
     let object = node().object(guest::LIFECYCLE, CLASS, "c-015");
     assert_eq!(object.ok("identity", json!([])), json!([CLASS, id, "c-015"]));
     let listed = object.listed().expect("the object has written something");
@@ -48,7 +42,7 @@ fn c_016_an_address_alone_starts_nothing_and_makes_no_file() {
     let before = object_files();
     let client = node.client();
     for number in 0..100 {
-        let id = key().id_from_name(&format!("c-016-{number}"));
+        let id = guest::LIFECYCLE.id(CLASS, &format!("c-016-{number}"));
         let path = format!("/rpc/{}/{CLASS}/~id:{id}/alarm", guest::LIFECYCLE.app);
         let answer = client.send("POST", &path, &[], b"[]");
         assert_eq!((answer.status, answer.error().code.as_str()), (400, "method-reserved"));
@@ -66,7 +60,7 @@ fn c_017_of_fifty_first_calls_one_starts_the_object() {
 }
 
 fn ids_of_another_class_and_texts_that_are_no_ids_are_refused() {
-    let foreign = NamespaceKey::new("lifecycle-Fetchless").id_from_name("x").to_string();
+    let foreign = guest::LIFECYCLE.id("Fetchless", "x");
     let object = node().object(guest::LIFECYCLE, CLASS, "x");
     for (text, part) in [
         (foreign.as_str(), "not valid for this namespace"),
@@ -82,12 +76,12 @@ fn ids_of_another_class_and_texts_that_are_no_ids_are_refused() {
 fn names_of_every_form_reach_their_object() {
     let object = node().object(guest::LIFECYCLE, CLASS, "~b64:YS9i");
     let identity = object.ok("identity", json!([]));
-    assert_eq!(identity, json!([CLASS, key().id_from_name("a/b").to_string(), "a/b"]));
+    assert_eq!(identity, json!([CLASS, guest::LIFECYCLE.id(CLASS, "a/b"), "a/b"]));
     let spaced = object.sibling("Hello%20W%C3%B6rld").ok("identity", json!([]));
     assert_eq!(spaced[2], json!("Hello Wörld"));
     let long = "n".repeat(1025);
     let unnamed = object.sibling(&long).ok("identity", json!([]));
-    assert_eq!(unnamed, json!([CLASS, key().id_from_name(&long).to_string(), null]));
+    assert_eq!(unnamed, json!([CLASS, guest::LIFECYCLE.id(CLASS, &long), null]));
 }
 
 fn c_322_the_same_object_is_found_by_its_stored_id() {

@@ -10,6 +10,7 @@ use crate::node::fresh_name;
 use crate::{Chunk, Connection, Object, eventually, guest};
 
 use super::standing::node;
+use super::streams::{assert_header_returns, assert_notes_precede_pieces, assert_writer_stops, piece};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
@@ -29,10 +30,6 @@ fn get(path: &str) -> Connection {
     let mut connection = node().connect();
     connection.send_head(&format!("GET {path}"), &[]);
     connection
-}
-
-fn piece(text: &str) -> Chunk {
-    Chunk::Piece(text.to_owned())
 }
 
 fn b_52_an_event_passes_through_objects_when_it_is_written() {
@@ -119,43 +116,18 @@ fn a_client_that_leaves_within_its_upload_breaks_the_body_off_behind_all() {
 
 fn what_an_object_wrote_before_a_piece_is_there_when_the_piece_has_passed_another() {
     let (last, path) = behind(0);
-    let mut stream = get(&format!("{path}/note-then-stream"));
-    stream.head();
-    let mut seen = String::new();
-    while let Chunk::Piece(text) = stream.chunk() {
-        seen.push_str(&text);
-        let notes = last.sql("SELECT group_concat(what, '') FROM notes").expect("notes");
-        let notes = notes["rows"][0][0].as_str().expect("a text").to_owned();
-        assert!(notes.starts_with(&seen), "{seen} was seen, {notes} was noted");
-    }
-    assert_eq!(seen, "abc");
+    assert_notes_precede_pieces(&last, &mut get(&format!("{path}/note-then-stream")));
 }
 
 fn a_reader_that_does_not_read_stops_a_writer_behind_other_objects() {
-    const HELD_BYTES_MAX: u64 = 16 * 1024 * 1024;
     let (last, path) = behind(1);
-    let mut unread = get(&format!("{path}/endless"));
-    unread.head();
-    let written = || last.ok("written", json!([])).as_u64().expect("a number");
-    let mut before = 0;
-    eventually("the writer has stopped", || {
-        let earlier = std::mem::replace(&mut before, written());
-        (before > 0 && earlier == before).then_some(())
-    });
-    assert!(written() < HELD_BYTES_MAX, "{} bytes were written", written());
-    drop(unread);
-    eventually("the writer is told", || (last.ok("ended", json!([])) == json!(["unread"])).then_some(()));
+    assert_writer_stops(&last, get(&format!("{path}/endless")));
 }
 
 fn b_50_and_b_51_headers_pass_through_objects_as_they_were_and_what_is_none_is_refused() {
     let (_last, path) = behind(1);
     for raw in [&b"Usu\xc3\xa1rio"[..], b"\xe9", "\u{1f600}".as_bytes()] {
-        let mut client = node().connect();
-        let head = format!("GET {path}/header HTTP/1.1\r\nhost: localhost\r\nx-who: ");
-        client.send([head.as_bytes(), raw, b"\r\n\r\n"].concat());
-        let head = client.head_bytes();
-        let line = [b"x-who: ", raw, b"\r\n"].concat();
-        assert!(head.windows(line.len()).any(|window| window == line), "{raw:?}");
+        assert_header_returns(&path, raw);
     }
     let mut cookies = get(&format!("{path}/cookies"));
     assert_eq!(cookies.head().matches("set-cookie: ").count(), 3);

@@ -13,6 +13,7 @@ use crate::raw_request::send;
 use crate::{Chunk, Connection, Object, TestNode, eventually, guest};
 
 use super::standing::{IDLE_AFTER, forgetful_node, node};
+use super::streams::{assert_notes_precede_pieces, open, piece};
 
 const MEBIBYTE: usize = 1024 * 1024;
 
@@ -22,20 +23,12 @@ fn object() -> Object {
 
 /// A request with a body in chunks, of which the head is sent.
 fn chunked(node: &TestNode, object: &Object, path: &str) -> Connection {
-    let mut connection = node.connect();
-    connection.send_head(&format!("POST /o/{}{path}", object.address()), &["transfer-encoding: chunked"]);
-    connection
+    open(node, "POST", object, path, &["transfer-encoding: chunked"])
 }
 
 /// A request without body.
 fn get(node: &TestNode, object: &Object, path: &str, fields: &[&str]) -> Connection {
-    let mut connection = node.connect();
-    connection.send_head(&format!("GET /o/{}{path}", object.address()), fields);
-    connection
-}
-
-fn piece(text: &str) -> Chunk {
-    Chunk::Piece(text.to_owned())
+    open(node, "GET", object, path, fields)
 }
 
 fn a_short_body_of_known_length_arrives_whole_and_others_in_pieces() {
@@ -144,16 +137,7 @@ fn b_52_an_event_reaches_the_client_when_it_is_written() {
 
 fn what_was_written_before_a_piece_is_there_when_the_piece_is() {
     let object = object();
-    let mut stream = get(node(), &object, "/note-then-stream", &[]);
-    stream.head();
-    let mut seen = String::new();
-    while let Chunk::Piece(text) = stream.chunk() {
-        seen.push_str(&text);
-        let notes = object.sql("SELECT group_concat(what, '') FROM notes").expect("notes");
-        let notes = notes["rows"][0][0].as_str().expect("a text").to_owned();
-        assert!(notes.starts_with(&seen), "{seen} was seen, {notes} was noted");
-    }
-    assert_eq!(seen, "abc");
+    assert_notes_precede_pieces(&object, &mut get(node(), &object, "/note-then-stream", &[]));
 }
 
 fn a_piece_of_a_turn_that_is_undone_never_leaves() {

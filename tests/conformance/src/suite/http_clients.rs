@@ -13,6 +13,7 @@ use crate::node::TestConfig;
 use crate::{Connection, Object, TestNode, eventually, guest};
 
 use super::standing::{IDLE_AFTER, forgetful_node, node};
+use super::streams::{assert_header_returns, assert_writer_stops, open, piece};
 
 fn object() -> Object {
     node().fresh(guest::HTTP, "Http")
@@ -20,12 +21,6 @@ fn object() -> Object {
 
 fn impatient(change: impl FnOnce(&mut HttpLimits)) -> TestNode {
     TestNode::with(TestConfig::with_http_limits(change))
-}
-
-fn open(node: &TestNode, request: &str, object: &Object, path: &str, fields: &[&str]) -> Connection {
-    let mut connection = node.connect();
-    connection.send_head(&format!("{request} /o/{}{path}", object.address()), fields);
-    connection
 }
 
 fn wait_for_ended(object: &Object, how: &str) {
@@ -58,20 +53,8 @@ fn an_open_stream_keeps_its_object_in_memory_until_the_client_leaves() {
 }
 
 fn a_client_that_never_reads_stops_the_writer() {
-    // What the buffers of the system and the node hold between them.
-    const HELD_BYTES_MAX: u64 = 16 * 1024 * 1024;
     let object = object();
-    let mut unread = open(node(), "GET", &object, "/endless", &[]);
-    unread.head();
-    let written = || object.ok("written", json!([])).as_u64().expect("a number");
-    let mut last = 0;
-    eventually("the writer has stopped", || {
-        let before = std::mem::replace(&mut last, written());
-        (last > 0 && last == before).then_some(())
-    });
-    assert!(written() < HELD_BYTES_MAX, "{} bytes were written", written());
-    drop(unread);
-    wait_for_ended(&object, "unread");
+    assert_writer_stops(&object, open(node(), "GET", &object, "/endless", &[]));
 }
 
 fn a_client_that_never_reads_is_cut_after_a_while() {
@@ -94,7 +77,7 @@ fn b_37_silence_cuts_no_stream() {
         object.ok("ended", json!([])) == json!([])
     });
     object.ok("emit", json!(["late"]));
-    assert_eq!(events.chunk(), crate::Chunk::Piece("data: late\n\n".to_owned()));
+    assert_eq!(events.chunk(), piece("data: late\n\n"));
 }
 
 fn a_client_that_leaves_within_its_upload_breaks_the_body_off() {
@@ -161,7 +144,7 @@ fn connections_that_are_answered_make_no_room() {
     late.body(2);
     drop(late);
     assert_eq!(object.ok("emit", json!(["still"])), json!(2));
-    assert_eq!(last.chunk(), crate::Chunk::Piece("data: still\n\n".to_owned()));
+    assert_eq!(last.chunk(), piece("data: still\n\n"));
 }
 
 fn b_54_a_client_that_waits_for_a_word_gets_it_when_the_object_reads() {
@@ -248,7 +231,7 @@ fn a_client_that_sends_its_body_byte_by_byte_is_read_as_it_sends_and_holds_up_no
     slow.head();
     for byte in ["a", "b", "c"] {
         slow.send_chunk(byte.as_bytes());
-        assert_eq!(slow.chunk(), crate::Chunk::Piece(byte.to_owned()));
+        assert_eq!(slow.chunk(), piece(byte));
         assert_eq!(object.get("/refuse").status, 401);
     }
     slow.send_chunk(b"");
@@ -268,12 +251,7 @@ fn b_50_cookies_stay_apart_and_in_order() {
 fn b_51_bytes_beyond_ascii_in_a_header_come_back_as_they_were() {
     let object = object();
     for raw in [&b"Usu\xc3\xa1rio"[..], b"\xc3\xa9", b"\xe9", "\u{1f600}".as_bytes()] {
-        let mut client = node().connect();
-        let head = format!("GET /o/{}/header HTTP/1.1\r\nhost: localhost\r\nx-who: ", object.address());
-        client.send([head.as_bytes(), raw, b"\r\n\r\n"].concat());
-        let head = client.head_bytes();
-        let line = [b"x-who: ", raw, b"\r\n"].concat();
-        assert!(head.windows(line.len()).any(|window| window == line), "{raw:?}");
+        assert_header_returns(&format!("/o/{}", object.address()), raw);
     }
 }
 

@@ -11,6 +11,18 @@ use crate::{guest, values};
 use super::database::Database;
 use super::standing::node;
 
+/// No methods, whatever a class has under them (RP-3).
+pub(super) const RESERVED_NAMES: [&str; 8] = [
+    "fetch",
+    "connect",
+    "alarm",
+    "webSocketMessage",
+    "webSocketClose",
+    "webSocketError",
+    "dup",
+    "constructor",
+];
+
 fn c_026_an_error_keeps_its_kind_and_message_and_nothing_of_the_callee() {
     // The record's fields are a closed list, so that a stack would be noticed.
     let error =
@@ -73,17 +85,7 @@ fn c_291_what_every_value_has_is_no_method() {
 
 fn c_292_reserved_names_never_reach_the_guest() {
     let object = node().fresh(guest::LIFECYCLE, "Lifecycle");
-    let reserved = [
-        "fetch",
-        "connect",
-        "alarm",
-        "webSocketMessage",
-        "webSocketClose",
-        "webSocketError",
-        "dup",
-        "constructor",
-    ];
-    for method in reserved {
+    for method in RESERVED_NAMES {
         let error = object.fails(method, json!([]));
         error.assert_says("is a reserved method and cannot be called over RPC");
         assert_eq!((error.code.as_str(), error.status), ("method-reserved", 400));

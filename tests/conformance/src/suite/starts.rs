@@ -2,7 +2,6 @@
 //!
 //! What survives between instances is in `lifecycle`. Wakes by alarms and sockets come with those.
 
-use durabo_model::object_id::NamespaceKey;
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
@@ -58,9 +57,7 @@ fn b_07_the_error_of_a_migration_is_the_one_that_its_caller_gets() {
     ] {
         let (object, error) = broken(kind);
         assert_eq!(error.message, text);
-        let name = object.address().rsplit('/').next().expect("a name").to_owned();
-        let id = NamespaceKey::new("lifecycle-BrokenStart").id_from_name(&name).to_string();
-        assert_eq!(error.object, Some(id));
+        assert_eq!(error.object, Some(guest::LIFECYCLE.id("BrokenStart", object.segment())));
         let answer = object.get("/");
         assert_eq!((answer.error().message.as_str(), answer.status), (text, 500), "the same for a request");
         assert_eq!(tables(&object), json!([]), "a table of an object that never started was kept");

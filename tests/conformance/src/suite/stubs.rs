@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use std::thread;
 
-use durabo_model::object_id::NamespaceKey;
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
@@ -22,9 +21,8 @@ fn target(name: &str) -> Object {
     node().object(guest::STUB, "Target", name)
 }
 
-/// The id that the namespace of `class` has for a name: its key is `{app}-{Class}`.
 fn id(class: &str, name: &str) -> String {
-    NamespaceKey::new(&format!("{}-{class}", guest::STUB.app)).id_from_name(name).to_string()
+    guest::STUB.id(class, name)
 }
 
 fn text(value: &Value) -> String {

@@ -57,9 +57,11 @@ fn an_unknown_import_is_refused_by_name() {
     refused(&unknown, "acme:cli/stderr@");
 }
 
-/// A component that wants `stub` to have a function of this form.
-fn wanting(function: &str, signature: &str) -> Vec<u8> {
-    wat(&format!(
+/// Uploads a component that wants `stub` to have a function of this form: it is refused by the function's
+/// name, and no object hears of it.
+#[track_caller]
+fn assert_refused_for(function: &str, signature: &str) {
+    let component = wat(&format!(
         "(component
            (import \"durabo:object/stub@0.1.0\" (instance (export \"{function}\" (func {signature}))))
            (core module $m (func (export \"f\")))
@@ -67,33 +69,29 @@ fn wanting(function: &str, signature: &str) -> Vec<u8> {
            (func $f (canon lift (core func $i \"f\")))
            (instance $handler (export \"call\" (func $f)))
            (export \"durabo:object/rpc-handler@0.1.0\" (instance $handler)))"
-    ))
+    ));
+    let error = refused(&component, function);
+    assert!(!error.object_reset && !error.remote, "{error:?}");
 }
 
 fn c_018_a_guest_that_would_give_a_hint_of_place_is_refused_by_name() {
-    let component = wanting(
+    assert_refused_for(
         "get-by-name-near",
         r#"(param "namespace" string) (param "name" string) (param "location-hint" string) (result string)"#,
     );
-    let error = refused(&component, "get-by-name-near");
-    assert!(!error.object_reset && !error.remote, "{error:?}");
 }
 
 fn c_019_a_guest_that_would_choose_a_routing_mode_is_refused_by_name() {
-    let component = wanting(
+    assert_refused_for(
         "id-from-text",
         r#"(param "namespace" string) (param "text" string) (param "routing-mode" string) (result string)"#,
     );
-    let error = refused(&component, "id-from-text");
-    assert!(!error.object_reset && !error.remote, "{error:?}");
 }
 
 fn c_021_a_guest_that_would_choose_a_jurisdiction_is_refused_by_name() {
     // Without one ids are made as always: C-007.
-    let component =
-        wanting("unique-id", r#"(param "namespace" string) (param "jurisdiction" string) (result string)"#);
-    let error = refused(&component, "unique-id");
-    assert!(!error.object_reset && !error.remote, "{error:?}");
+    let signature = r#"(param "namespace" string) (param "jurisdiction" string) (result string)"#;
+    assert_refused_for("unique-id", signature);
 }
 
 fn a_damaged_component_is_refused() {
