@@ -101,6 +101,18 @@ struct RecordFields {
     request: String,
 }
 
+impl RecordFields {
+    /// The message with what finds it in the documents and in the log.
+    fn text(&self) -> String {
+        let Self { code, message, request } = self;
+        match code.as_str() {
+            // An object's own error need not have one.
+            "" => format!("{message} (request {request})"),
+            code => format!("{message} ({code}, request {request})"),
+        }
+    }
+}
+
 impl Client {
     /// A client of the control plane, with the token that the arguments lead to.
     pub fn of_control_plane(args: &ControlArgs) -> anyhow::Result<Self> {
@@ -228,7 +240,7 @@ impl Client {
                 answer.status
             ));
         };
-        let mut message = format!("{} ({}, request {})", error.message, error.code, error.request);
+        let mut message = error.text();
         if error.code == ErrorCode::Unauthorized.as_str() {
             message = format!("{message}\n{}; name the node's data folder with `--data`", self.token_origin);
         }
@@ -236,5 +248,20 @@ impl Client {
             return Err(anyhow!(message));
         }
         Err(Refusal { code: error.code, message }.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_code_if_it_has_one() {
+        let text = |code: &str| {
+            let (message, request) = ("no".to_owned(), "1-2".to_owned());
+            RecordFields { code: code.to_owned(), message, request }.text()
+        };
+        assert_eq!(text("reset"), "no (reset, request 1-2)");
+        assert_eq!(text(""), "no (request 1-2)");
     }
 }
