@@ -16,12 +16,34 @@ use tokio::sync::Notify;
 #[derive(Debug, Clone, Default)]
 pub struct Seats(Arc<Shared>);
 
+/// Entries of places that were given back are dropped when the list has grown to this, at least.
+const SWEPT_AT_MIN: usize = 16;
+
 #[derive(Debug, Default)]
 struct Shared {
-    /// In the order in which they are looked at next.
-    taken: Mutex<VecDeque<Weak<State>>>,
+    taken: Mutex<Taken>,
     is_wanted: AtomicBool,
     changed: Notify,
+}
+
+/// The places that are taken, and some that were given back since the last sweep.
+#[derive(Debug, Default)]
+struct Taken {
+    /// In the order in which they are looked at next.
+    order: VecDeque<Weak<State>>,
+    /// Length at which the next sweep is due: twice what the last one left, so that a sweep costs a place no more
+    /// than a step and the list is bounded by the connections that were open at once.
+    swept_at: usize,
+}
+
+impl Taken {
+    fn add(&mut self, seat: Weak<State>) {
+        if self.order.len() >= self.swept_at.max(SWEPT_AT_MIN) {
+            self.order.retain(|seat| seat.strong_count() > 0);
+            self.swept_at = 2 * self.order.len();
+        }
+        self.order.push_back(seat);
+    }
 }
 
 /// The place of one connection, until this is dropped.
@@ -49,19 +71,19 @@ impl Seats {
             must_go: false.into(),
             waker: AtomicWaker::new(),
         });
-        self.lock().push_back(Arc::downgrade(&state));
+        self.lock().add(Arc::downgrade(&state));
         Seat { state, seats: self.0.clone() }
     }
 
     /// Tells an idle connection to go; false if there is none. It may say no, see [`changed`](Self::changed).
     pub fn free_one(&self) -> bool {
         self.0.is_wanted.store(true, Ordering::SeqCst);
-        let mut taken = self.lock();
+        let order = &mut self.lock().order;
         // Twice round, since each may be spared once.
-        for _ in 0..2 * taken.len() {
-            let Some(seat) = taken.pop_front() else { return false };
+        for _ in 0..2 * order.len() {
+            let Some(seat) = order.pop_front() else { return false };
             let Some(state) = seat.upgrade() else { continue };
-            taken.push_back(seat);
+            order.push_back(seat);
             if state.is_idle.load(Ordering::SeqCst) && !state.was_used.swap(false, Ordering::SeqCst) {
                 state.must_go.store(true, Ordering::SeqCst);
                 state.waker.wake();
@@ -81,7 +103,7 @@ impl Seats {
         self.0.changed.notified().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Weak<State>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Taken> {
         self.0.taken.lock().expect("BUG: this lock is never held over a panic")
     }
 }
@@ -159,6 +181,17 @@ mod tests {
         assert!(!goes(&seat, false));
         seats.changed().now_or_never().expect("it has said no");
         assert!(!goes(&seat, true), "it was told once");
+    }
+
+    #[test]
+    fn connections_that_come_and_go_leave_nothing_behind() {
+        let seats = Seats::default();
+        let staying: Vec<_> = (0..100).map(|_| seats.take()).collect();
+        for _ in 0..10_000 {
+            drop(seats.take());
+        }
+        assert!(seats.lock().order.len() <= 3 * staying.len(), "{} are listed", seats.lock().order.len());
+        assert_eq!(freed(&seats, &staying), Some(0), "those that stay are in order");
     }
 
     #[test]
