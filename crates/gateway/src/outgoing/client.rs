@@ -241,6 +241,12 @@ fn request_for(
     let host = HeaderValue::try_from(&target.authority)
         .map_err(|_| invalid("the host cannot be sent".to_owned()))?;
     headers.insert(header::HOST, host);
+    // The HTTP library leaves it out where there is no body; some servers refuse a request that does not say so.
+    let expects_body = matches!(*sent.method(), Method::POST | Method::PUT | Method::PATCH);
+    if expects_body && sent.body().is_end_stream() {
+        sent.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    }
+    let headers = sent.headers_mut();
     // A connection serves one request.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     Ok((sent, progress))

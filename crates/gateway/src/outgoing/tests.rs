@@ -111,6 +111,18 @@ async fn a_request_is_sent_as_it_is_and_its_response_comes_back() {
 }
 
 #[tokio::test]
+async fn a_method_that_expects_a_body_says_that_there_is_none() {
+    for (method, says_so) in
+        [("POST", true), ("PUT", true), ("PATCH", true), ("GET", false), ("DELETE", false)]
+    {
+        let (seen, response) = exchange(request(method, "http://SERVER/"), "HTTP/1.1 204 x\r\n\r\n").await;
+        assert_eq!(response.expect("a response").status, 204);
+        assert_eq!(seen.contains("content-length: 0\r\n"), says_so, "{seen}");
+        assert!(!seen.contains("transfer-encoding"), "{seen}");
+    }
+}
+
+#[tokio::test]
 async fn no_redirect_is_followed_and_nothing_is_decompressed() {
     let text = "HTTP/1.1 302 x\r\nlocation: http://127.0.0.1:1/\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nno";
     let (_, response) = exchange(request("GET", "http://SERVER/"), text).await;
