@@ -151,7 +151,8 @@ async fn connection<I, A, F, B>(
             served.as_mut().graceful_shutdown();
         }
         // Before the server, which does not look while it answers; what is read here it finds.
-        if answering.is_any()
+        let was_answering = answering.is_any();
+        if was_answering
             && !client.is_gone()
             && let Poll::Ready(sign) = watched.poll_sign(cx)
         {
@@ -162,6 +163,10 @@ async fn connection<I, A, F, B>(
         }
         if let Poll::Ready(ended) = served.as_mut().poll(cx) {
             return Poll::Ready(ended.map_err(|error| error.to_string()));
+        }
+        if !was_answering && answering.is_any() {
+            // It has read a request and looks no further, so the watch must, from now on.
+            cx.waker().wake_by_ref();
         }
         // What the client has not taken of an answer is under way too.
         let is_idle = !answering.is_any() && !watched.is_writing();
@@ -268,6 +273,32 @@ mod tests {
         served.await.expect("served");
         let mut answer = Vec::new();
         assert_eq!(stream.read_to_end(&mut answer).await.unwrap_or_default(), 0);
+    }
+
+    /// Such a request has no bytes to come that would wake its connection.
+    #[tokio::test]
+    async fn st_10_a_client_that_leaves_before_the_first_byte_of_its_answer_is_noticed() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+        let answer = move |request: Request<ClientBody>| {
+            let begun = begun.clone();
+            async move {
+                let client = request.extensions().get::<Client>().expect("a client").clone();
+                begun.send("begun").expect("the test listens");
+                poll_fn(|cx| client.poll_gone(cx)).await;
+                begun.send("gone").expect("the test listens");
+                Response::new(Full::new(Bytes::new()))
+            }
+        };
+        let _serving =
+            tokio::spawn(serve(tcp(listener), answer, ServeLimits::default(), std::future::pending()));
+        let mut stream = TcpStream::connect(address).await.expect("connect");
+        stream.write_all(GET).await.expect("write");
+        assert_eq!(has_begun.recv().await, Some("begun"));
+        drop(stream);
+        let noticed = tokio::time::timeout(Duration::from_secs(10), has_begun.recv()).await;
+        assert_eq!(noticed.expect("noticed"), Some("gone"));
     }
 
     #[tokio::test]

@@ -92,6 +92,12 @@ impl Http {
                 self.note("waited")?;
                 Ok(Response::text("noted"))
             }
+            "note-when-gone" => {
+                self.note("waits")?;
+                event::cancelled().await;
+                self.note("gone")?;
+                Ok(Response::text("nobody reads this"))
+            }
             "note-length" => {
                 let outcome = match request.bytes().await {
                     Ok(bytes) => bytes.len().to_string(),

@@ -41,6 +41,19 @@ fn b_57_the_guest_learns_that_its_client_has_gone() {
     assert_eq!(object.ok("ended", json!([])), json!(["gone, true"]));
 }
 
+fn st_10_the_guest_learns_that_its_client_has_gone_before_it_has_answered() {
+    let object = object();
+    let client = open(node(), "GET", &object, "/note-when-gone", &[]);
+    let notes = |expected: &[&str]| {
+        eventually(&format!("{expected:?} is noted"), || {
+            (object.ok("notes", json!([])) == json!(expected)).then_some(())
+        });
+    };
+    notes(&["waits"]);
+    drop(client);
+    notes(&["waits", "gone"]);
+}
+
 fn an_open_stream_keeps_its_object_in_memory_until_the_client_leaves() {
     let object = forgetful_node().fresh(guest::HTTP, "Http");
     let mut events = open(forgetful_node(), "GET", &object, "/events", &[]);
@@ -285,6 +298,7 @@ fn headers_up_to_the_limit_pass_and_longer_ones_are_refused() {
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     b_57_the_guest_learns_that_its_client_has_gone,
+    st_10_the_guest_learns_that_its_client_has_gone_before_it_has_answered,
     an_open_stream_keeps_its_object_in_memory_until_the_client_leaves,
     a_client_that_never_reads_stops_the_writer,
     a_client_that_never_reads_is_cut_after_a_while,
