@@ -4,7 +4,6 @@
 //! short and never wait.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -21,14 +20,11 @@ use durabo_storage::database::Database;
 use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
 
 use crate::blocking::blocking;
-use crate::body::ReaderWatch;
 use crate::control::Control;
 use crate::event::{Event, EventId, Origin, Outcome, TraceContext};
 use crate::history::History;
-use crate::input_gate::InputGate;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
@@ -43,13 +39,14 @@ mod calls;
 mod checkpoint;
 mod delivery;
 mod inspect;
+mod instance;
 mod lifecycle;
 mod pending;
 mod sections;
 
 pub use calls::Call;
+use instance::InstanceState;
 pub(crate) use lifecycle::{ResetOf, Waited};
-use pending::PendingWork;
 
 /// Longest pause before a copy of the WAL that found no space is tried again.
 const COPY_PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -85,35 +82,17 @@ pub struct ObjectContext {
     mailbox: MailboxReceiver,
     control: Arc<Control>,
     in_flight: HashMap<EventId, InFlight>,
-    events_in_flight_max: usize,
     post: Arc<dyn Post>,
-    /// The guest lets other events in where it waits.
-    suspends: bool,
-    /// The constructor of the present instance has returned.
-    has_started: bool,
-    imports: UnfinishedImports,
+    /// Of the present instance, or of the next one if there is none.
+    instance: InstanceState,
     /// Bodies in pieces that are open, both ways.
     bodies: UnfinishedImports,
-    /// Who reads the bodies of answers that have left.
-    readers: HashMap<EventId, (ReaderWatch, Origin)>,
-    input: InputGate,
-    section_limit: Option<Pin<Box<Sleep>>>,
-    has_ended_in_section: bool,
-    /// For a planted fault.
-    was_gate_open: bool,
-    pending: PendingWork,
-    aborted: Option<Failure>,
-    /// Whether the present instance was given an event.
-    has_delivered: bool,
-    /// Whether an event of the present instance has come to its end.
-    has_answered: bool,
     checkpoint_asked: bool,
     checkpoint: Option<oneshot::Receiver<()>>,
     /// Copies of the WAL that found no space.
     copying: Retry,
     /// Asked for when the newest commit was this one.
     barrier: Option<(Sequence, oneshot::Receiver<()>)>,
-    drain: Option<Pin<Box<Sleep>>>,
 }
 
 /// The parts of which a context is made; all of one object.
@@ -134,7 +113,7 @@ impl ObjectContext {
     pub(crate) fn new(parts: ContextParts) -> Self {
         let ContextParts { identity, node, file, database, history, gate, room, mailbox, control, post } =
             parts;
-        let events_in_flight_max = node.limits.events_in_flight_max;
+        let instance = InstanceState::new(&node.limits);
         Self {
             identity,
             node,
@@ -146,26 +125,13 @@ impl ObjectContext {
             mailbox,
             control,
             in_flight: HashMap::new(),
-            events_in_flight_max,
             post,
-            suspends: true,
-            has_started: false,
-            imports: UnfinishedImports::default(),
+            instance,
             bodies: UnfinishedImports::default(),
-            readers: HashMap::new(),
-            input: InputGate::default(),
-            section_limit: None,
-            has_ended_in_section: false,
-            was_gate_open: true,
-            pending: PendingWork::new(),
-            aborted: None,
-            has_delivered: false,
-            has_answered: false,
             checkpoint_asked: false,
             checkpoint: None,
             copying: Retry::new(COPY_PAUSE_MAX),
             barrier: None,
-            drain: None,
         }
     }
 
@@ -229,7 +195,7 @@ impl ObjectContext {
     /// Ends the turn: what it wrote is committed and on its way into the log (OG-1). On failure the
     /// instance has to be reset.
     pub fn end_turn(&mut self) -> Result<(), Failure> {
-        if let Some(reason) = &self.aborted {
+        if let Some(reason) = &self.instance.aborted {
             return Err(reason.clone());
         }
         let ended = match self.database.has_rows_to_read_ahead() {
@@ -303,12 +269,12 @@ impl ObjectContext {
 
     /// Resets the object for a reason of its own (LC-7). The guest must not run on after this.
     pub fn abort(&mut self, reason: Failure) {
-        self.aborted.get_or_insert(reason);
+        self.instance.aborted.get_or_insert(reason);
     }
 
     /// The reason given to [`abort`](Self::abort), if it was called.
     pub fn abort_reason(&self) -> Option<&Failure> {
-        self.aborted.as_ref()
+        self.instance.aborted.as_ref()
     }
 
     /// Trace to which an event belongs.

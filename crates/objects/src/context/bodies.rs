@@ -34,13 +34,13 @@ impl ObjectContext {
 
     /// The present moment, for a piece that the guest asks for, or asks to leave, now.
     pub fn asked_now(&self) -> AskedAt {
-        self.input.now()
+        self.instance.input.now()
     }
 
     /// Ready when a guest that asked for a piece, or for one to leave, may go on: not while a section is open
     /// that opened since (T8).
     pub fn poll_piece_pass(&self, asked: AskedAt, cx: &mut Context<'_>) -> Poll<()> {
-        self.input.poll_pass(asked, cx)
+        self.instance.input.poll_pass(asked, cx)
     }
 
     /// Ready when no body is open.
@@ -50,9 +50,9 @@ impl ObjectContext {
 
     /// Says who reads the body of an event's answer, which is still written when the handler has returned.
     pub fn watch_reader(&mut self, id: EventId, reader: ReaderWatch) {
-        self.readers.retain(|_, (reader, _)| !reader.is_gone());
+        self.instance.readers.retain(|_, (reader, _)| !reader.is_gone());
         if let Some(event) = self.in_flight.get(&id) {
-            self.readers.insert(id, (reader, event.origin.clone()));
+            self.instance.readers.insert(id, (reader, event.origin.clone()));
         }
     }
 
@@ -61,7 +61,10 @@ impl ObjectContext {
         if let Some(event) = self.in_flight.get(&id) {
             return event.reply.is_closed() || event.origin.client.is_gone();
         }
-        self.readers.get(&id).is_none_or(|(reader, origin)| reader.is_gone() || origin.client.is_gone())
+        self.instance
+            .readers
+            .get(&id)
+            .is_none_or(|(reader, origin)| reader.is_gone() || origin.client.is_gone())
     }
 
     /// Ready when [`is_cancelled`](Self::is_cancelled) is true.
@@ -72,7 +75,7 @@ impl ObjectContext {
             }
             return either(event.reply.poll_closed(cx), event.origin.client.poll_gone(cx));
         }
-        match self.readers.get(&id) {
+        match self.instance.readers.get(&id) {
             Some((reader, origin)) => either(reader.poll_gone(cx), origin.client.poll_gone(cx)),
             None => Poll::Ready(()),
         }

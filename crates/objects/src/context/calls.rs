@@ -59,15 +59,15 @@ impl ObjectContext {
 
     /// Says that the constructor has returned.
     pub(crate) fn started(&mut self) {
-        self.has_started = true;
-        self.pending.active();
+        self.instance.has_started = true;
+        self.instance.pending.active();
     }
 
     /// Says that the guest cannot suspend: it is busy until an event returns, gets one at a time, and a
     /// call that comes back to it meanwhile is refused (D2).
     pub fn set_blocking(&mut self) {
-        self.suspends = false;
-        self.events_in_flight_max = 1;
+        self.instance.suspends = false;
+        self.instance.events_in_flight_max = 1;
     }
 
     /// Calls another object from the code of `event`. Fails if the method is reserved (RP-3), what is sent
@@ -92,7 +92,7 @@ impl ObjectContext {
         }
         let chain = self.chain_of(event).then(self.caller(event, &import))?;
         let max = limits::CALLS_WAITING_BYTES_MAX;
-        let held = self.imports.hold_call(bytes, max).ok_or_else(|| {
+        let held = self.instance.imports.hold_call(bytes, max).ok_or_else(|| {
             let text = format!(
                 "the calls that have not left the object would be more than {max} bytes with this one of \
                  {bytes}; wait for some before more are made"
@@ -124,7 +124,7 @@ impl ObjectContext {
     fn chain_of(&self, event: Option<EventId>) -> CallChain {
         let waiting = match event {
             Some(event) => self.in_flight.get(&event).map(|event| &event.origin.chain),
-            None if !self.has_started => self.mailbox.first().map(|delivery| &delivery.origin.chain),
+            None if !self.instance.has_started => self.mailbox.first().map(|delivery| &delivery.origin.chain),
             None => None,
         };
         waiting.cloned().unwrap_or_default()
@@ -159,11 +159,11 @@ impl ObjectContext {
             return None;
         }
         let is_under_way = caller.event.is_none_or(|event| self.in_flight.contains_key(&event));
-        if !self.has_started {
+        if !self.instance.has_started {
             Some("is in its constructor")
-        } else if !self.suspends && is_under_way && !self.in_flight.is_empty() {
+        } else if !self.instance.suspends && is_under_way && !self.in_flight.is_empty() {
             Some("cannot suspend")
-        } else if self.input.is_of_section(caller.asked) {
+        } else if self.instance.input.is_of_section(caller.asked) {
             Some("is in a critical section")
         } else {
             None
@@ -173,7 +173,7 @@ impl ObjectContext {
     /// Takes a call that came back, if it may be let in now. Neither the bound on events under way nor an
     /// end of the instance holds it back: an event of this instance waits for it.
     pub(super) fn take_returning(&mut self, cx: &mut Context<'_>, in_flight: usize) -> Option<NextEvent> {
-        if !self.input.is_open(cx.waker()) || !self.suspends && in_flight > 0 {
+        if !self.instance.input.is_open(cx.waker()) || !self.instance.suspends && in_flight > 0 {
             return None;
         }
         let epoch = self.history.epoch();

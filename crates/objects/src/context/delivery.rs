@@ -47,8 +47,8 @@ impl ObjectContext {
         if let Some(next) = self.take_returning(cx, in_flight) {
             return Poll::Ready(next);
         }
-        let room = self.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
-        if !room || in_flight >= self.events_in_flight_max || !self.has_output_room(cx) {
+        let room = self.instance.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
+        if !room || in_flight >= self.instance.events_in_flight_max || !self.has_output_room(cx) {
             return Poll::Pending;
         }
         if let Some(next) = self.take_orphan(cx) {
@@ -71,8 +71,8 @@ impl ObjectContext {
         match work {
             Work::Event(event) => {
                 self.in_flight.insert(id, InFlight { reply, origin, waiting: Vec::new() });
-                self.has_delivered = true;
-                self.pending.active();
+                self.instance.has_delivered = true;
+                self.instance.pending.active();
                 Some(NextEvent::Deliver(id, event))
             }
             Work::Sql(request) => {
@@ -89,8 +89,8 @@ impl ObjectContext {
 
     /// Says that an event's handler has returned. The outcome leaves through the gate.
     pub fn finish(&mut self, id: EventId, outcome: Outcome) {
-        self.has_answered = true;
-        self.pending.active();
+        self.instance.has_answered = true;
+        self.instance.pending.active();
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
             self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));
@@ -117,7 +117,7 @@ impl ObjectContext {
         cx: &mut Context<'_>,
         (ending, deadline): (Ending, Instant),
     ) -> Poll<Failure> {
-        let drain = self.drain.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let drain = self.instance.drain.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if drain.deadline() != deadline {
             drain.as_mut().reset(deadline);
         }

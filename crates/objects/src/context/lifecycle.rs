@@ -17,19 +17,18 @@ use durabo_storage::object_file::ObjectFile;
 use durabo_storage::object_index::ObjectRow;
 use tokio::time::{Instant, sleep_until};
 
-use super::{ContextParts, ObjectContext, PendingWork};
+use super::instance::InstanceState;
+use super::{ContextParts, ObjectContext};
 use crate::blocking::blocking;
 use crate::control::{Control, Ending};
 use crate::event::Work;
 use crate::history::History;
-use crate::input_gate::InputGate;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
 use crate::node::Node;
 use crate::outbound::Post;
 use crate::output_gate::{Effect, OutputGate};
 use crate::room::ObjectRoom;
-use crate::unfinished::UnfinishedImports;
 
 /// How often an object that cannot leave a node that stops looks whether lack of space is why.
 const SPACE_PAUSE: Duration = Duration::from_millis(500);
@@ -151,7 +150,7 @@ impl ObjectContext {
 
     /// Whether an event of the instance that ended had come to its end.
     pub(crate) fn has_answered(&self) -> bool {
-        self.has_answered
+        self.instance.has_answered
     }
 
     /// Waits without an instance, for less if the node stops.
@@ -197,7 +196,7 @@ impl ObjectContext {
         self.gate.discard_after(position, &failure);
         if self.is_broken_by(&failure) {
             self.fail_waiting(&failure);
-        } else if of == ResetOf::Instance && !self.has_delivered {
+        } else if of == ResetOf::Instance && !self.instance.has_delivered {
             // The instance could not even start: it would be started again for this event without end.
             self.fail_next(failure.clone());
         }
@@ -224,18 +223,7 @@ impl ObjectContext {
         let database = database.map_err(|error| self.storage_failed(error))?;
         self.database = Lendable::new(database);
         self.history.reload(self.node.counters.next_epoch());
-        self.aborted = None;
-        self.imports = UnfinishedImports::default();
-        self.input = InputGate::default();
-        self.section_limit = None;
-        self.has_ended_in_section = false;
-        self.has_delivered = false;
-        self.has_answered = false;
-        self.has_started = false;
-        self.pending = PendingWork::new();
-        self.suspends = true;
-        self.drain = None;
-        self.events_in_flight_max = self.node.limits.events_in_flight_max;
+        self.instance = InstanceState::new(&self.node.limits);
         Ok(())
     }
 

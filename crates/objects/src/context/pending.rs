@@ -64,28 +64,28 @@ impl PendingWork {
 impl ObjectContext {
     /// When an event of the present instance last came or ended.
     pub(crate) fn active_at(&self) -> Instant {
-        self.pending.active_at
+        self.instance.pending.active_at
     }
 
     /// To be asked while work is under way: ready with the failure for which the instance must be reset
     /// once nobody has waited for any of it for too long.
     pub(crate) fn poll_pending_limit(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         // A constructor has a limit of its own.
-        if !self.has_started {
+        if !self.instance.has_started {
             return Poll::Pending;
         }
         let limit = self.node.limits.pending_work_timeout;
         let pause = limit / LOOKS;
-        while self.pending.poll_look(cx, pause).is_ready() {
+        while self.instance.pending.poll_look(cx, pause).is_ready() {
             let now = Instant::now();
             if self.is_waited_for() {
-                self.pending.waited_for_at = now;
+                self.instance.pending.waited_for_at = now;
             }
-            let over_at = self.pending.nobody_since() + limit;
+            let over_at = self.instance.pending.nobody_since() + limit;
             if over_at <= now {
                 return Poll::Ready(left_too_long(limit).of_object(self.identity.key.id));
             }
-            self.pending.look_at(over_at.min(now + pause));
+            self.instance.pending.look_at(over_at.min(now + pause));
         }
         Poll::Pending
     }
@@ -94,7 +94,7 @@ impl ObjectContext {
     fn is_waited_for(&self) -> bool {
         let waits = |origin: &Origin| !origin.client.is_gone() && !self.is_own(origin);
         self.in_flight.values().any(|event| !event.reply.is_closed() && waits(&event.origin))
-            || self.readers.values().any(|(reader, origin)| !reader.is_gone() && waits(origin))
+            || self.instance.readers.values().any(|(reader, origin)| !reader.is_gone() && waits(origin))
     }
 
     /// Whether work of this instance waits for the event: then it is waited for only if that is.

@@ -20,21 +20,21 @@ impl ObjectContext {
     /// A failure means that the instance has too many and must be reset.
     pub fn begin_import(&self) -> Result<Import, Failure> {
         let max = self.node.limits.imports_unfinished_max;
-        let Some(under_way) = self.imports.begin(max) else {
+        let Some(under_way) = self.instance.imports.begin(max) else {
             let text = format!(
                 "the instance has {max} imports under way that have not finished, sleeps and calls included, \
                  and asked for one more; the object was reset; wait for some before more are begun"
             );
             return Err(Failure::new(ErrorCode::ImportLimitExceeded, text));
         };
-        Ok(Import::new(self.input.clone(), under_way))
+        Ok(Import::new(self.instance.input.clone(), under_way))
     }
 
     /// Whether events may be delivered, looked at now (T7).
     pub(super) fn is_gate_open(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_open = self.input.is_open(cx.waker());
+        let is_open = self.instance.input.is_open(cx.waker());
         if is_planted(Mutation::ReadGateEarly) {
-            return std::mem::replace(&mut self.was_gate_open, is_open);
+            return std::mem::replace(&mut self.instance.was_gate_open, is_open);
         }
         is_open
     }
@@ -42,24 +42,24 @@ impl ObjectContext {
     /// Asks for a critical section, which opens when its turn has come (IG-5, IG-6). Events wait from now
     /// on. Fails beyond the depth of nesting (IG-7), or if `parent` was left.
     pub fn ask_for_section(&self, parent: Option<&Section>) -> Result<Entry, Failure> {
-        self.input.ask(parent)
+        self.instance.input.ask(parent)
     }
 
     /// To be called by whatever stops guest code in its midst and keeps the loop from being polled.
     pub fn note_suspension(&self) {
-        self.input.note_suspension();
+        self.instance.input.note_suspension();
     }
 
     /// Ready with the failure for which the instance must be reset once a section has been open for too
     /// long (IG-9).
     pub(crate) fn poll_section_limit(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        let Some(since) = self.input.closed_since() else {
-            self.section_limit = None;
+        let Some(since) = self.instance.input.closed_since() else {
+            self.instance.section_limit = None;
             return Poll::Pending;
         };
         let limit = self.node.limits.section_timeout;
         let deadline = since + limit;
-        let sleep = self.section_limit.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let sleep = self.instance.section_limit.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() != deadline {
             sleep.as_mut().reset(deadline);
         }
@@ -76,17 +76,18 @@ impl ObjectContext {
 
     /// The gate of the present instance.
     pub(crate) fn input_gate(&self) -> InputGate {
-        self.input.clone()
+        self.instance.input.clone()
     }
 
     /// Says whether a section was open when the instance ended.
     pub(crate) fn set_ended_in_section(&mut self, is_in_section: bool) {
-        self.has_ended_in_section = is_in_section;
+        self.instance.has_ended_in_section = is_in_section;
     }
 
     /// Whether a section that the failure has broken held events back: they fail with it (IG-8).
     pub(super) fn is_broken_by(&self, failure: &Failure) -> bool {
         let goes_on = [ErrorCode::CodeUpdated, ErrorCode::Stopping];
-        self.has_ended_in_section && failure.listed_code().is_none_or(|code| !goes_on.contains(&code))
+        self.instance.has_ended_in_section
+            && failure.listed_code().is_none_or(|code| !goes_on.contains(&code))
     }
 }

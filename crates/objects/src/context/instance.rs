@@ -1,0 +1,62 @@
+//! What a context knows of one instance and of no other.
+//!
+//! The next instance gets a new one as a whole, so that nothing of an instance is forgotten to be forgotten.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+
+use durabo_model::failure::Failure;
+use durabo_model::limits::ObjectLimits;
+use tokio::time::Sleep;
+
+use super::pending::PendingWork;
+use crate::body::ReaderWatch;
+use crate::event::{EventId, Origin};
+use crate::input_gate::InputGate;
+use crate::unfinished::UnfinishedImports;
+
+/// The part of a context that ends with the instance.
+pub(super) struct InstanceState {
+    pub events_in_flight_max: usize,
+    /// The guest lets other events in where it waits.
+    pub suspends: bool,
+    /// The constructor has returned.
+    pub has_started: bool,
+    /// It was given an event.
+    pub has_delivered: bool,
+    /// An event of it has come to its end.
+    pub has_answered: bool,
+    pub imports: UnfinishedImports,
+    /// Who reads the bodies of answers that have left.
+    pub readers: HashMap<EventId, (ReaderWatch, Origin)>,
+    pub input: InputGate,
+    pub section_limit: Option<Pin<Box<Sleep>>>,
+    pub has_ended_in_section: bool,
+    /// For a planted fault.
+    pub was_gate_open: bool,
+    pub pending: PendingWork,
+    pub aborted: Option<Failure>,
+    pub drain: Option<Pin<Box<Sleep>>>,
+}
+
+impl InstanceState {
+    /// Of an instance that begins now.
+    pub fn new(limits: &ObjectLimits) -> Self {
+        Self {
+            events_in_flight_max: limits.events_in_flight_max,
+            suspends: true,
+            has_started: false,
+            has_delivered: false,
+            has_answered: false,
+            imports: UnfinishedImports::default(),
+            readers: HashMap::new(),
+            input: InputGate::default(),
+            section_limit: None,
+            has_ended_in_section: false,
+            was_gate_open: true,
+            pending: PendingWork::new(),
+            aborted: None,
+            drain: None,
+        }
+    }
+}
