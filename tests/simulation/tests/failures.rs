@@ -118,3 +118,19 @@ async fn lc_3_a_constructor_that_fails_answers_its_caller_and_the_next_event_tri
     stage.sql(1, "DROP TABLE no_start").await.expect("allowed");
     assert_eq!(stage.held(1).await, [1]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn sql_of_an_operator_that_changes_nothing_has_no_commit_to_wait_for() {
+    let stage = Stage::start();
+    stage.sql(1, "CREATE TABLE c(x CHECK (x < 9))").await.expect("without an instance");
+    for has_instance in [false, true] {
+        if has_instance {
+            stage.write(1, 1).await;
+        }
+        let answer = stage.sql(1, "UPDATE c SET x = 1 WHERE false").await.expect("no row is changed");
+        assert_eq!(answer.counts.rows_written, 0);
+        let failure = stage.sql(1, "INSERT INTO c VALUES (10)").await.expect_err("refused");
+        assert!(failure.message.contains("CHECK constraint failed"), "{failure}");
+    }
+    assert_eq!(stage.held(1).await, [1]);
+}

@@ -60,7 +60,6 @@ impl ObjectContext {
         if let Some(next) = self.begin(delivery) {
             return Poll::Ready(next);
         }
-        // The next turn end commits what it wrote, and then the next event is looked for.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -75,10 +74,7 @@ impl ObjectContext {
                 self.instance.pending.active();
                 Some(NextEvent::Deliver(id, event))
             }
-            Work::Sql(request) => {
-                self.answer_sql(&request, reply);
-                None
-            }
+            Work::Sql(request) => self.answer_sql(&request, reply).err().map(NextEvent::Reset),
         }
     }
 

@@ -54,16 +54,24 @@ impl ObjectContext {
     /// Runs the request that waits first, without an instance, and commits it.
     pub(crate) fn serve_sql(&mut self) -> Result<(), Failure> {
         if let Some(Delivery { work: Work::Sql(request), reply, .. }) = self.mailbox.try_take() {
-            self.answer_sql(&request, reply);
+            self.answer_sql(&request, reply)?;
         }
-        self.end_turn()
+        Ok(())
     }
 
-    /// Runs a request while no turn is open. What it writes is in the turn that begins with it.
-    pub(super) fn answer_sql(&mut self, request: &SqlRequest, reply: oneshot::Sender<Outcome>) {
+    /// Runs a request while no turn is open, as a turn of its own. The answer takes its position when that has
+    /// ended: one that changes nothing has no commit to wait for. On failure the object must be reset.
+    pub(super) fn answer_sql(
+        &mut self,
+        request: &SqlRequest,
+        reply: oneshot::Sender<Outcome>,
+    ) -> Result<(), Failure> {
         debug_assert!(!self.is_turn_open(), "BUG: an operator's SQL in a guest's turn");
-        let outcome = self.run_sql(request).map(Reply::Sql).map_err(|f| f.of_object(self.identity.key.id));
-        self.gate.release_after(self.position(), Effect::Reply(reply, outcome));
+        let outcome = self.run_sql(request).map(Reply::Sql);
+        let ended = self.end_turn();
+        let outcome = ended.clone().and(outcome).map_err(|failure| failure.of_object(self.identity.key.id));
+        self.gate.release_after(self.history.sequence(), Effect::Reply(reply, outcome));
+        ended
     }
 
     fn run_sql(&mut self, request: &SqlRequest) -> Result<SqlAnswer, Failure> {
