@@ -41,6 +41,7 @@ struct Object {
     id: String,
     name: Option<String>,
     live: bool,
+    instance: Option<bool>,
     resets: Option<u64>,
     size_bytes: Option<u64>,
     last_commit_ms: Option<u64>,
@@ -59,7 +60,11 @@ pub fn run(args: &ObjectsArgs, output: Output) -> anyhow::Result<()> {
     }
     let last = page.objects.last().map(|object| object.id.clone());
     let rows = page.objects.into_iter().map(|object| {
-        let live = if object.live { "yes" } else { "no" };
+        let live = match (object.live, object.instance) {
+            (false, _) => "no",
+            (true, Some(false)) => "hibernating",
+            (true, _) => "yes",
+        };
         vec![
             object.id,
             object.name.unwrap_or_else(|| "-".to_owned()),

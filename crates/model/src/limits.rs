@@ -152,8 +152,11 @@ pub struct ObjectLimits {
     /// The same by the bytes of the answers of all objects together; one that holds none goes on. Stops
     /// many objects from multiplying the bound of one.
     pub node_outputs_held_bytes_max: usize,
-    /// An object without work is evicted after this long (LC-10).
-    pub idle_after: Duration,
+    /// An object without work drops its instance after this long; it stays in memory with its database open
+    /// (LC-10).
+    pub hibernate_after: Duration,
+    /// An object without an instance closes its database after this long and leaves memory.
+    pub close_after: Duration,
     /// How long in-flight events may go on after their class was deployed anew (LC-13).
     pub drain: Duration,
     /// CPU time per event, SQL included (LC-14).
@@ -204,7 +207,8 @@ impl Default for ObjectLimits {
             outputs_held_max: 4096,
             outputs_held_bytes_max: 64 * 1024 * 1024,
             node_outputs_held_bytes_max: 512 * 1024 * 1024,
-            idle_after: Duration::from_secs(10),
+            hibernate_after: Duration::from_secs(10),
+            close_after: Duration::from_secs(10),
             drain: Duration::from_secs(30),
             cpu_per_event: Duration::from_secs(30),
             memory_bytes_max: 128 * 1024 * 1024,

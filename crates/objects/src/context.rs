@@ -140,6 +140,11 @@ impl ObjectContext {
         &self.identity
     }
 
+    /// What others ask and know of the object.
+    pub(crate) fn control(&self) -> Arc<Control> {
+        self.control.clone()
+    }
+
     /// Capacities and times of the node.
     pub fn limits(&self) -> &ObjectLimits {
         &self.node.limits

@@ -25,6 +25,7 @@ struct State {
     ending: Option<(Ending, Instant)>,
     checkpoint: bool,
     make_room: bool,
+    has_instance: bool,
     life: Arc<Life>,
     resets: u64,
     waker: Option<Waker>,
@@ -64,6 +65,16 @@ impl Control {
     /// How often the object was reset since it is in memory.
     pub fn resets(&self) -> u64 {
         self.lock().resets
+    }
+
+    /// Says whether an instance runs.
+    pub fn set_has_instance(&self, has_instance: bool) {
+        self.lock().has_instance = has_instance;
+    }
+
+    /// Whether an instance runs; an object in memory without one hibernates.
+    pub fn has_instance(&self) -> bool {
+        self.lock().has_instance
     }
 
     /// Asks for a checkpoint, since the log is held back.

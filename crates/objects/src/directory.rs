@@ -98,7 +98,8 @@ impl Directory {
     pub fn live_objects(&self) -> Vec<LiveObject> {
         let mut objects = Vec::new();
         self.inner.registry.for_each(|live| {
-            objects.push(LiveObject { resets: live.control.resets(), ..live.object.clone() });
+            let (resets, has_instance) = (live.control.resets(), live.control.has_instance());
+            objects.push(LiveObject { resets, has_instance, ..live.object.clone() });
         });
         objects
     }
@@ -197,7 +198,8 @@ impl Directory {
             post: Arc::new(self.clone()),
             registration: Registration::new(self.inner.registry.clone(), to.key),
         };
-        let object = LiveObject { key: to.key, class: to.class.clone(), name, resets: 0 };
+        let object =
+            LiveObject { key: to.key, class: to.class.clone(), name, resets: 0, has_instance: false };
         (Live { object, mailbox, control, has_fallen: false, used: 0 }, task)
     }
 }

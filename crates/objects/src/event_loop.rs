@@ -74,9 +74,9 @@ async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
 }
 
 async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
-    let idle_after = guest.with_context(|context| context.limits().idle_after);
+    let hibernate_after = guest.with_context(|context| context.limits().hibernate_after);
     let mut in_flight = FuturesUnordered::new();
-    let mut idle = pin!(sleep_until(Instant::now() + idle_after));
+    let mut idle = pin!(sleep_until(Instant::now() + hibernate_after));
     poll_fn(|cx| {
         // T1: this is the turn end; nothing else ends a turn.
         if let Err(failure) = guest.with_context(ObjectContext::end_turn) {
@@ -116,7 +116,7 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             return Poll::Ready(GuestExit::Idle);
         }
         while idle.as_mut().poll(cx).is_ready() {
-            let idle_at = guest.with_context(|context| context.active_at()) + idle_after;
+            let idle_at = guest.with_context(|context| context.active_at()) + hibernate_after;
             if idle_at <= Instant::now() {
                 return Poll::Ready(GuestExit::Idle);
             }

@@ -17,7 +17,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Why a guest stopped running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GuestExit {
-    /// Nothing to do for the idle time; all turns are committed (LC-10).
+    /// Nothing to do for so long that the object hibernates; all turns are committed (LC-10).
     Idle,
     /// The object was told to stop or its class was deployed anew, and no event is left (LC-13).
     Retired,

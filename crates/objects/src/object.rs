@@ -1,8 +1,9 @@
 //! The life of one object in memory: one task that owns its context and, while there is work, its
 //! instance.
 //!
-//! Nothing else touches either. The task ends when the object was idle for long enough or the node
-//! stops; everything committed is in the object's file by then.
+//! Nothing else touches either. An object that has nothing to do first drops its instance, which is its
+//! hibernation, and later leaves memory: then the task ends, as it does when the node stops. Everything
+//! committed is in the object's file by then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +63,10 @@ impl ObjectTask {
 async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration: &Registration) {
     let mut back_off = BackOff::default();
     loop {
-        let settled = match context.wait_for_event().await {
-            Waited::Event => {
+        let waited = context.wait_for_event().await;
+        let settled = match waited {
+            Err(failure) => Err(failure),
+            Ok(Waited::Event) => {
                 let wait = back_off.wait(context.limits());
                 if !wait.is_zero() {
                     context.wait_out(wait).await;
@@ -77,17 +80,17 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                     GuestExit::Idle | GuestExit::Retired => back_off.went_well(),
                 }
                 match exit {
-                    GuestExit::Idle => leave_or_reload(&mut context).await,
+                    GuestExit::Idle => context.hibernate().await.map(|()| false),
                     GuestExit::Retired => context.reload().await.map(|()| false),
                     GuestExit::Reset(failure) => reset(&mut context, failure).await.map(|()| false),
                 }
             }
-            Waited::Sql => match context.serve_sql() {
+            Ok(Waited::Sql) => match context.serve_sql() {
                 Ok(()) => Ok(false),
                 Err(failure) => context.reset(ResetOf::Sql, failure).await.map(|()| false),
             },
-            Waited::Idle => context.settle().await,
-            Waited::Stopping => {
+            Ok(Waited::Idle) => context.settle().await,
+            Ok(Waited::Stopping) => {
                 context.fail_waiting(&stopping());
                 match context.settle().await {
                     // The change log has all of it; the next start applies it.
@@ -101,7 +104,7 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                 Ok(()) => return,
                 Err(back) => {
                     context = back;
-                    context.reload().await
+                    Ok(())
                 }
             },
             Ok(false) => Ok(()),
@@ -116,15 +119,6 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
     }
 }
 
-/// After an instance that has become idle: true if the object may leave memory.
-async fn leave_or_reload(context: &mut ObjectContext) -> Result<bool, Failure> {
-    let may_leave = context.settle().await?;
-    if !may_leave {
-        context.reload().await?;
-    }
-    Ok(may_leave)
-}
-
 /// Resets the object. An instance that could not even start fails the event that asked for it (LC-3).
 async fn reset(context: &mut ObjectContext, failure: Failure) -> Result<(), Failure> {
     let identity = context.identity();
@@ -135,10 +129,12 @@ async fn reset(context: &mut ObjectContext, failure: Failure) -> Result<(), Fail
 /// Makes an instance and runs it until it stops. A guest that cannot be made fails the event that
 /// asked for it; the next one tries again.
 async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (ObjectContext, GuestExit) {
-    let gate = context.input_gate();
+    let (gate, control) = (context.input_gate(), context.control());
     match loader.load(context) {
         Ok(mut guest) => {
+            control.set_has_instance(true);
             let exit = guest.run().await;
+            control.set_has_instance(false);
             // Dropping the guest leaves its sections.
             let is_in_section = gate.is_closed();
             let mut context = guest.into_context();

@@ -36,6 +36,8 @@ pub struct LiveObject {
     pub name: Option<String>,
     /// How often it was reset since it is in memory.
     pub resets: u64,
+    /// Whether an instance of its code runs; without one it hibernates.
+    pub has_instance: bool,
 }
 
 /// An entry: the object and the ways to its task.

@@ -80,6 +80,7 @@ impl ControlPlane for NodeControl {
                 if live.key.namespace == namespace && page.after.is_none_or(|after| id > after) {
                     let report = objects.entry(id).or_insert_with(|| new_report(id.to_string()));
                     report.live = true;
+                    report.instance = Some(live.has_instance);
                     report.resets = Some(live.resets);
                     report.name = report.name.take().or(live.name);
                 }
@@ -153,7 +154,15 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn new_report(id: String) -> ObjectReport {
-    ObjectReport { id, name: None, live: false, resets: None, size_bytes: None, last_commit_ms: None }
+    ObjectReport {
+        id,
+        name: None,
+        live: false,
+        instance: None,
+        resets: None,
+        size_bytes: None,
+        last_commit_ms: None,
+    }
 }
 
 fn stored_report(row: ObjectRow) -> ObjectReport {

@@ -187,6 +187,7 @@ impl Seen {
     const ALTER: u8 = 2;
     const DEFER: u8 = 4;
     const TRANSACTION: u8 = 8;
+    const SWITCH: u8 = 16;
 
     /// A PRAGMA: takes effect while it is compiled, so it must not be cached.
     pub(crate) fn pragma(self) -> bool {
@@ -201,6 +202,11 @@ impl Seen {
     /// `defer_foreign_keys` was set, which lasts for one transaction (SQ-20).
     pub(crate) fn defer(self) -> bool {
         self.0 & Self::DEFER != 0
+    }
+
+    /// A switch was set, which lasts as long as the connection (SQ-34).
+    pub(crate) fn switch(self) -> bool {
+        self.0 & Self::SWITCH != 0
     }
 
     /// A transaction statement, which was refused (SQ-16).
@@ -295,6 +301,9 @@ impl Policy {
                 self.note(Seen::PRAGMA);
                 if pragma_name.eq_ignore_ascii_case("defer_foreign_keys") && pragma_value.is_some() {
                     self.note(Seen::DEFER);
+                }
+                if pragma_value.is_some() && is_listed(&SWITCHES, pragma_name) {
+                    self.note(Seen::SWITCH);
                 }
                 let is_allowed = is_pragma(pragma_name, *pragma_value);
                 if !is_allowed {

@@ -57,6 +57,8 @@ pub(crate) struct Connection {
     policy: Arc<Policy>,
     wal: Arc<MemoryFile>,
     stop: Arc<AtomicBool>,
+    /// A guest has set a switch.
+    has_switched: bool,
     interrupts: Arc<rusqlite::InterruptHandle>,
     _files: FileSetGuard,
 }
@@ -106,6 +108,7 @@ impl Connection {
             policy: Arc::default(),
             wal,
             stop: Arc::default(),
+            has_switched: false,
             interrupts,
             _files: files,
         };
@@ -161,8 +164,32 @@ impl Connection {
         }
         let policy = self.policy.clone();
         self.db.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| policy.decide(&context)))?;
+        self.look_for_stops()
+    }
+
+    fn look_for_stops(&mut self) -> rusqlite::Result<()> {
         let stop = self.stop.clone();
         self.db.progress_handler(PROGRESS_OPERATIONS, Some(move || stop.load(Ordering::Relaxed)))
+    }
+
+    /// Makes it as good as new for another instance, unless a switch was set, which only a new connection
+    /// forgets (SQ-34); then says so. The caches are given back, and handles that interrupted the instance
+    /// before stop nothing more.
+    pub(crate) fn renew(&mut self) -> Result<bool, SqlError> {
+        if self.has_switched {
+            return Ok(false);
+        }
+        self.stop = Arc::default();
+        self.look_for_stops().map_err(converted)?;
+        self.db.flush_prepared_statement_cache();
+        // SAFETY: the connection is open and ours.
+        unsafe {
+            let db = self.db.handle();
+            ffi::sqlite3_set_last_insert_rowid(db, 0);
+            // What it returns is always success.
+            ffi::sqlite3_db_release_memory(db);
+        }
+        Ok(true)
     }
 
     fn attach(&mut self) -> Result<(), SqlError> {
@@ -215,6 +242,7 @@ impl Connection {
         // SAFETY: the connection is open and ours.
         let prepared = unsafe { Statement::prepare(self.db.handle(), text, offset_base) };
         let seen = self.policy.take_seen();
+        self.has_switched |= seen.switch();
         match prepared {
             Ok(Some((mut statement, used))) => {
                 statement.seen = seen;
@@ -286,6 +314,23 @@ impl Connection {
     /// Frames in the WAL after the last commit.
     pub(crate) fn frames(&self) -> u32 {
         self.frames.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the page cache takes.
+    #[cfg(test)]
+    pub(crate) fn cache_bytes_used(&mut self) -> usize {
+        let (mut used, mut unused) = (0, 0);
+        // SAFETY: the connection is open and ours; SQLite writes both numbers.
+        unsafe {
+            ffi::sqlite3_db_status(
+                self.db.handle(),
+                ffi::SQLITE_DBSTATUS_CACHE_USED,
+                &mut used,
+                &mut unused,
+                0,
+            );
+        }
+        used as usize
     }
 
     /// The WAL.

@@ -120,6 +120,20 @@ impl Database {
         }
     }
 
+    /// Makes the database fit for the object's next instance over the same connection: cursors and compiled
+    /// statements go, and so does what the connection caches. `false`: it takes a new connection, since a
+    /// switch was set (SQ-34) or the database is poisoned. Between turns only.
+    pub fn renew(&mut self) -> Result<bool, StorageError> {
+        assert!(!self.turn_open, "BUG: another instance within a turn");
+        self.cursors.clear();
+        self.cache = StatementCache::default();
+        self.memory_used = 0;
+        self.cost = 0;
+        let renewed = self.connection.renew();
+        Ok(renewed.map_err(sql_failed("making a connection fit for another instance"))?
+            && self.poison.is_none())
+    }
+
     /// Lets turns write only where `room` lets them. Only once for a database and its successors.
     pub fn write_within(&mut self, room: Arc<dyn WriteRoom>) {
         self.connection.wal().write_within(room);

@@ -21,6 +21,7 @@ mod durability;
 mod full_disk;
 mod limits;
 mod refusals;
+mod renewal;
 mod statements;
 mod turns;
 

@@ -99,6 +99,12 @@ impl Object {
         self.listed().is_some_and(|entry| entry["live"] == json!(true))
     }
 
+    /// Waits until it is in memory without an instance.
+    pub fn wait_until_hibernated(&self) {
+        let hibernates = || self.listed().is_some_and(|entry| entry["instance"] == json!(false));
+        eventually(&format!("{} hibernates", self.address()), || hibernates().then_some(()));
+    }
+
     /// Waits until it has left memory by itself.
     pub fn wait_until_evicted(&self) {
         eventually(&format!("{} has left memory", self.address()), || (!self.is_live()).then_some(()));

@@ -18,6 +18,7 @@ mod deployments;
 mod examples;
 mod faults;
 mod gates;
+mod hibernation;
 mod http;
 mod http_between;
 mod http_bodies;
@@ -53,6 +54,7 @@ pub fn cases() -> Vec<Case> {
         examples::CASES,
         faults::CASES,
         gates::CASES,
+        hibernation::CASES,
         http::CASES,
         http_between::CASES,
         http_bodies::CASES,

@@ -18,7 +18,6 @@ use crate::act::{Act, numbers};
 use crate::address::address;
 use crate::model::Model;
 use crate::stage::Stage;
-use crate::world::limits;
 
 const OBJECTS: u64 = 3;
 /// Rounds of the log threads after which everything that can happen has happened.
@@ -135,7 +134,8 @@ impl Play {
             self.run_all().await?;
             self.write(2, &[5000, 5000]);
             self.run_all().await?;
-            tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
+            self.stage.fall_idle().await;
+            self.stage.stay_idle().await;
             self.run_all().await?;
         }
         Ok(())
@@ -180,7 +180,8 @@ impl Play {
                 written.map_err(|failure| format!("object {object} does not write again: {failure}"))?;
             self.model.verify(object, &numbers(&written))?;
         }
-        tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
+        self.stage.fall_idle().await;
+        self.stage.stay_idle().await;
         self.run_all().await?;
         let left = self.stage.world.directory.live_objects().len();
         if left > 0 {

@@ -120,9 +120,22 @@ impl Stage {
         answer.now_or_never().expect("answered by now").expect("no panic")
     }
 
+    /// Lets so much time pass that objects without work hibernate.
+    pub async fn fall_idle(&self) {
+        tokio::time::advance(limits().hibernate_after + Duration::from_secs(1)).await;
+        self.run_tasks().await;
+    }
+
+    /// Lets so much time pass that objects that hibernate want to leave memory.
+    pub async fn stay_idle(&self) {
+        tokio::time::advance(limits().close_after + Duration::from_secs(1)).await;
+        self.run_tasks().await;
+    }
+
     /// Lets every object become idle and leave memory.
     pub async fn leave(&self) {
-        tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
+        self.fall_idle().await;
+        self.stay_idle().await;
         self.run_all().await;
         assert!(self.world.directory.live_objects().is_empty());
     }

@@ -6,7 +6,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use durabo_changelog::mutation::{self, Mutation};
 use durabo_changelog::segment::Durability;
@@ -14,7 +13,6 @@ use durabo_changelog::simulated_disk::Fault;
 use durabo_simulation::act::{Act, numbers};
 use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, taken};
-use durabo_simulation::world::limits;
 use durabo_storage::object_file::ObjectFile;
 
 /// Power losses tried: each keeps another part of what was not synced.
@@ -122,8 +120,8 @@ async fn an_object_whose_checkpoint_failed_stays_in_memory_and_refuses() {
     test.write(1, 1).await;
     test.run_all().await;
     test.write(1, 2).await;
-    tokio::time::advance(limits().idle_after + Duration::from_secs(1)).await;
-    test.run_tasks().await;
+    test.fall_idle().await;
+    test.stay_idle().await;
     test.disk.fail_at(test.disk.operations() + 1, Fault::InputOutput);
     assert!(test.world.keep_up().is_err());
     test.run_tasks().await;

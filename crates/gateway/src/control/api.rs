@@ -185,6 +185,9 @@ pub struct ObjectReport {
     pub name: Option<String>,
     /// Whether it is in memory.
     pub live: bool,
+    /// Whether an instance of its code runs, without which it hibernates; absent if it is not in memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<bool>,
     /// How often it was reset since it is in memory; absent if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resets: Option<u64>,

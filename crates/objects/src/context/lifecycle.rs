@@ -49,7 +49,7 @@ pub(crate) enum Waited {
     Event,
     /// SQL of an operator is there, which needs no instance.
     Sql,
-    /// None came within the idle time.
+    /// Nothing came for so long that the object leaves memory, or its place is wanted.
     Idle,
     /// The node stops.
     Stopping,
@@ -88,19 +88,23 @@ impl ObjectContext {
         }
     }
 
-    /// Waits, without an instance, for an event, for the idle time, or for the node's end.
-    pub(crate) async fn wait_for_event(&mut self) -> Waited {
-        let deadline = Instant::now() + self.node.limits.idle_after;
+    /// Waits, without an instance, for an event, for the time to leave memory, or for the node's end. What
+    /// upkeep asks of the object is done meanwhile.
+    pub(crate) async fn wait_for_event(&mut self) -> Result<Waited, Failure> {
+        let deadline = Instant::now() + self.node.limits.close_after;
         let mut idle = std::pin::pin!(sleep_until(deadline));
         poll_fn(|cx| {
             if let Poll::Ready(waited) = self.poll_waited(cx) {
-                return Poll::Ready(waited);
+                return Poll::Ready(Ok(waited));
+            }
+            if let Poll::Ready(Err(failure)) = self.poll_checkpoint(cx) {
+                return Poll::Ready(Err(failure));
             }
             // An object that has just found that it cannot leave is not asked at once again.
             if self.control.is_room_wanted() && !self.copying.is_waiting() {
-                return Poll::Ready(Waited::Idle);
+                return Poll::Ready(Ok(Waited::Idle));
             }
-            idle.as_mut().poll(cx).map(|()| Waited::Idle)
+            idle.as_mut().poll(cx).map(|()| Ok(Waited::Idle))
         })
         .await
     }
@@ -222,9 +226,24 @@ impl ObjectContext {
         };
         let database = database.map_err(|error| self.storage_failed(error))?;
         self.database = Lendable::new(database);
+        self.forget_instance();
+        Ok(())
+    }
+
+    /// Makes the context fit for the next instance over the same connection, after an instance that had
+    /// nothing to do any more. May be repeated after an error.
+    pub(crate) async fn hibernate(&mut self) -> Result<(), Failure> {
+        if !self.database.renew().map_err(|error| self.storage_failed(error))? {
+            return self.reload().await;
+        }
+        self.forget_instance();
+        Ok(())
+    }
+
+    /// Forgets what belonged to the instance before.
+    fn forget_instance(&mut self) {
         self.history.reload(self.node.counters.next_epoch());
         self.instance = InstanceState::new(&self.node.limits);
-        Ok(())
     }
 
     /// Brings everything committed into the object's file and the index, durably. `false`: the object must

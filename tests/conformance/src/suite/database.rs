@@ -1,11 +1,12 @@
 //! The database of one object of class `Sql`, as the SQL cases use it.
 //!
 //! The variable `DURABO_SUITE_VARIANT` runs the same cases under other conditions: `evict` lets the object
-//! leave memory after each event, `restart` stops and starts the node between events.
+//! leave memory after each event, `hibernate` lets it drop its instance alone, `restart` stops and starts the node between events.
 
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use durabo_model::limits::ObjectLimits;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -59,16 +60,19 @@ fn steps_json(steps: &[Step<'_>]) -> Value {
 impl Database {
     /// An empty one.
     pub fn new() -> Self {
-        static EVICTING: OnceLock<TestNode> = OnceLock::new();
-        let evicting =
-            || TestNode::with(TestConfig::with_limits(|limits| limits.idle_after = Duration::ZERO));
+        static IDLE: OnceLock<TestNode> = OnceLock::new();
+        let on_idle = |change: fn(&mut ObjectLimits, Duration)| {
+            let start = || TestNode::with(TestConfig::with_limits(|limits| change(limits, Duration::ZERO)));
+            Host::Standing(Box::new(IDLE.get_or_init(start).fresh(guest::SQL, "Sql")))
+        };
         let host = match std::env::var("DURABO_SUITE_VARIANT").as_deref() {
             Err(_) | Ok("plain") => Host::Standing(Box::new(standing::node().fresh(guest::SQL, "Sql"))),
-            Ok("evict") => Host::Standing(Box::new(EVICTING.get_or_init(evicting).fresh(guest::SQL, "Sql"))),
+            Ok("evict") => on_idle(standing::evict_after),
+            Ok("hibernate") => on_idle(standing::hibernate_after),
             Ok("restart") => {
                 Host::Restarted { node: Box::new(Mutex::new(TestNode::start())), name: fresh_name() }
             }
-            Ok(other) => panic!("variant `{other}` is none of `plain`, `evict`, `restart`"),
+            Ok(other) => panic!("variant `{other}` is none of `plain`, `evict`, `hibernate`, `restart`"),
         };
         Self { host }
     }

@@ -14,7 +14,7 @@ use crate::eventually::holds_for;
 use crate::node::TestConfig;
 use crate::{TestNode, eventually, guest};
 
-use super::standing::{IDLE_AFTER, node, strict_node};
+use super::standing::{IDLE_AFTER, evict_after, node, strict_node};
 use super::together::together;
 
 fn a_panic_carries_its_text() {
@@ -120,7 +120,7 @@ fn lc_15_an_event_that_waits_for_itself_ends_when_its_caller_has_gone_for_too_lo
     const TIMEOUT: Duration = Duration::from_millis(300);
     let node = TestNode::with(TestConfig::with_limits(|limits| {
         limits.pending_work_timeout = TIMEOUT;
-        limits.idle_after = IDLE_AFTER;
+        evict_after(limits, IDLE_AFTER);
     }));
     // One that suspends, one that cannot, and one that stops its whole instance.
     let stuck = [

@@ -12,6 +12,7 @@ use crate::node::TestConfig;
 use crate::{TestNode, guest};
 
 use super::database::{Database, refusal};
+use super::standing::evict_after;
 
 /// The least there is.
 const SEGMENT_BYTES: u64 = 2 * 1024 * 1024;
@@ -34,7 +35,7 @@ fn bytes_in(node: &TestNode) -> u64 {
 fn b_03_a_cursor_left_half_read_holds_nothing_back() {
     let mut config = TestConfig::with_limits(|limits| {
         limits.wal_bytes_max = 256 * 1024;
-        limits.idle_after = Duration::from_secs(2);
+        evict_after(limits, Duration::from_secs(2));
     });
     config.log_segment_bytes = SEGMENT_BYTES;
     // What is held back does not depend on syncs, and without them there is time for more events.

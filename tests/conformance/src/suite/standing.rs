@@ -5,10 +5,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use durabo_model::limits::ObjectLimits;
+
 use crate::TestNode;
 use crate::node::TestConfig;
 
-/// Idle time of [`forgetful_node`].
+/// Idle time of [`forgetful_node`], and of [`hibernating_node`] until its objects drop their instances.
 pub const IDLE_AFTER: Duration = Duration::from_millis(150);
 /// CPU time per event of [`strict_node`].
 pub const CPU_PER_EVENT: Duration = Duration::from_millis(700);
@@ -26,7 +28,25 @@ pub fn node() -> &'static TestNode {
 /// A node that drops idle objects soon.
 pub fn forgetful_node() -> &'static TestNode {
     static NODE: OnceLock<TestNode> = OnceLock::new();
-    NODE.get_or_init(|| TestNode::with(TestConfig::with_limits(|limits| limits.idle_after = IDLE_AFTER)))
+    NODE.get_or_init(|| TestNode::with(TestConfig::with_limits(|limits| evict_after(limits, IDLE_AFTER))))
+}
+
+/// A node whose idle objects soon drop their instances and stay in memory.
+pub fn hibernating_node() -> &'static TestNode {
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    NODE.get_or_init(|| TestNode::with(TestConfig::with_limits(|limits| hibernate_after(limits, IDLE_AFTER))))
+}
+
+/// Lets idle objects drop their instances after `idle` and stay in memory.
+pub fn hibernate_after(limits: &mut ObjectLimits, idle: Duration) {
+    limits.hibernate_after = idle;
+    limits.close_after = Duration::from_secs(3600);
+}
+
+/// Lets idle objects leave memory wholly after `idle`.
+pub fn evict_after(limits: &mut ObjectLimits, idle: Duration) {
+    limits.hibernate_after = idle;
+    limits.close_after = Duration::ZERO;
 }
 
 /// A node that gives little time and memory.

@@ -46,6 +46,7 @@ impl ControlPlane for Recorder {
             id,
             name: None,
             live: true,
+            instance: Some(false),
             resets: Some(2),
             size_bytes: Some(4096),
             last_commit_ms: None,

@@ -1,0 +1,75 @@
+//! Hibernation: the instance goes, the object stays in memory with its database open (LC-10, LC-12).
+//!
+//! What eviction does is in `lifecycle`. Sockets that hibernate come with sockets.
+
+use serde_json::json;
+
+use crate::case::{Case, cases};
+use crate::{Object, guest};
+
+use super::database::{Database, opened};
+use super::standing::hibernating_node;
+
+fn fresh(guest: guest::Guest, class: &str) -> Object {
+    hibernating_node().fresh(guest, class)
+}
+
+fn lc_10_an_idle_object_drops_its_instance_and_stays_in_memory() {
+    let object = fresh(guest::LIFECYCLE, "Lifecycle");
+    let born = object.ok("born", json!([]));
+    assert_eq!((object.ok("hit", json!([])), object.ok("hit", json!([]))), (json!(1), json!(2)));
+    object.wait_until_hibernated();
+    let listed = object.listed().expect("it is in memory");
+    assert_eq!((&listed["live"], &listed["instance"]), (&json!(true), &json!(false)), "{listed}");
+    assert_ne!(object.ok("born", json!([])), born);
+    assert_eq!(object.ok("hit", json!([])), json!(1), "memory was kept");
+    assert_eq!(object.ok("starts", json!([])), json!(2), "no constructor ran");
+    assert_eq!(object.listed().expect("it is in memory")["instance"], json!(true));
+}
+
+fn lc_2_whatever_wakes_an_object_finds_its_constructor_done() {
+    let two_lives = |last: &str| json!(["starting", "started", "first", "starting", "started", last]);
+    for last in ["PATCH", "second"] {
+        let object = fresh(guest::LIFECYCLE, "SlowStart");
+        object.ok("note", json!(["first"]));
+        object.wait_until_hibernated();
+        let noted = match last {
+            "PATCH" => object.fetch("PATCH", "/", &[], b"").json(),
+            _ => object.ok("note", json!([last])),
+        };
+        assert_eq!(noted, two_lives(last));
+    }
+}
+
+fn sq_34_switches_and_cursors_go_with_the_instance() {
+    let object = fresh(guest::SQL, "Sql");
+    let db = Database::of(object.clone());
+    db.exec("CREATE TABLE t (a INTEGER)");
+    db.exec("INSERT INTO t VALUES (1), (2), (3)");
+    db.exec("PRAGMA case_sensitive_like = ON");
+    assert_eq!(db.value("SELECT 'A' LIKE 'a'", json!([])), json!(0));
+    let query = "SELECT a FROM t";
+    db.call("open_and_take", json!([[opened("c", query)], [["c", 1]]])).expect("opened");
+    object.wait_until_hibernated();
+    assert_eq!(db.value("SELECT 'A' LIKE 'a'", json!([])), json!(1));
+    assert_eq!(db.value("SELECT last_insert_rowid()", json!([])), json!(0));
+    assert_eq!(db.value("SELECT count(*) FROM t", json!([])), json!(3));
+}
+
+fn an_operator_looks_into_an_object_that_hibernates_without_waking_it() {
+    let object = fresh(guest::LIFECYCLE, "Lifecycle");
+    object.ok("set", json!(["k", 7]));
+    object.wait_until_hibernated();
+    let answer =
+        object.sql("SELECT value FROM rows WHERE key = 'k'").expect("the operator's SQL is answered");
+    assert_eq!(answer["rows"], json!([[7]]));
+    assert_eq!(object.listed().expect("it is in memory")["instance"], json!(false));
+}
+
+/// What this module shows.
+pub(super) const CASES: &[Case] = cases![
+    lc_10_an_idle_object_drops_its_instance_and_stays_in_memory,
+    lc_2_whatever_wakes_an_object_finds_its_constructor_done,
+    sq_34_switches_and_cursors_go_with_the_instance,
+    an_operator_looks_into_an_object_that_hibernates_without_waking_it,
+];
