@@ -28,19 +28,18 @@ pub async fn collect(
         Body::Pieces(pieces) => pieces,
     };
     let mut collected = BytesMut::new();
-    let mut held = Vec::new();
+    let mut held = accessor.with(|mut access| access.get().memory.hold_nothing());
     while let Some(piece) = pieces.piece().await {
         let piece = piece?;
         let bytes = (collected.len() + piece.len()) as u64;
         if bytes > bytes_max {
             return Err(too_large(bytes));
         }
-        let memory = accessor.with(|mut access| access.get().memory.reserve(piece.len()));
-        held.push(memory.ok_or_else(|| {
+        if !accessor.with(|mut access| access.get().memory.reserve_more(&mut held, piece.len())) {
             let text =
                 format!("the instance has no memory for the {bytes} bytes of the body; read it in pieces");
-            Failure::new(ErrorCode::LimitExceeded, text)
-        })?);
+            return Err(Failure::new(ErrorCode::LimitExceeded, text));
+        }
         collected.extend_from_slice(&piece);
     }
     Ok(collected.into())

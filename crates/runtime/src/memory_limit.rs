@@ -41,13 +41,26 @@ impl MemoryLimit {
 
     /// Counts memory that the host is about to hold for the instance; `None` if that is too much.
     pub fn reserve(&self, bytes: usize) -> Option<HostMemory> {
+        let mut held = self.hold_nothing();
+        self.reserve_more(&mut held, bytes).then_some(held)
+    }
+
+    /// What counts nothing yet and may grow.
+    pub fn hold_nothing(&self) -> HostMemory {
+        HostMemory { bytes: 0, counted: self.host_bytes.clone() }
+    }
+
+    /// Counts further memory along with what `held` counts; false, with nothing changed, if that is too much.
+    pub fn reserve_more(&self, held: &mut HostMemory, bytes: usize) -> bool {
         // Only the instance's own thread reserves; others may let go meanwhile, which only lowers it.
         let host_bytes = self.host_bytes.load(Ordering::Relaxed);
         let all = self.bytes.saturating_add(host_bytes).saturating_add(bytes);
-        (all <= self.bytes_max).then(|| {
+        let is_room = all <= self.bytes_max;
+        if is_room {
             self.host_bytes.fetch_add(bytes, Ordering::Relaxed);
-            HostMemory { bytes, counted: self.host_bytes.clone() }
-        })
+            held.bytes += bytes;
+        }
+        is_room
     }
 
     /// Whether growth was refused since [`forgive`](Self::forgive).
@@ -130,6 +143,17 @@ mod tests {
         drop(held);
         assert!(limit.memory_growing(0, 100, None).expect("no error"));
         assert!(limit.reserve(1).is_none());
+    }
+
+    #[test]
+    fn what_grows_is_let_go_as_a_whole_and_a_refusal_changes_nothing() {
+        let limit = MemoryLimit::new(100);
+        let mut held = limit.hold_nothing();
+        assert!(limit.reserve_more(&mut held, 60) && limit.reserve_more(&mut held, 30));
+        assert!(!limit.reserve_more(&mut held, 11));
+        assert!(limit.reserve_more(&mut held, 10) && limit.reserve(1).is_none());
+        drop(held);
+        assert!(limit.reserve(100).is_some());
     }
 
     #[test]
