@@ -57,14 +57,14 @@ pub fn body_of_guest<S: AsContextMut<Data = GuestState>>(
         Ok(pieces) => {
             let bytes = pieces.bytes();
             let (verdict, told) = oneshot::channel();
-            end.pipe(store.as_context_mut(), Verdict { verdict: Some(verdict), open: Some(open) })?;
+            end.pipe(store.as_context_mut(), BodyEnd::of(EndTaker::Reader(verdict), open))?;
             let body = Body::Pieces(Pieces::new(pieces, bytes).judged_by(told));
             Ok(Ok(BodyOut { body, reader: None }))
         }
         Err(data) => {
             let (writer, pieces) = channel();
             let reader = writer.reader();
-            end.pipe(store.as_context_mut(), OutletEnd { writer: Some(writer.clone()), open: Some(open) })?;
+            end.pipe(store.as_context_mut(), BodyEnd::of(EndTaker::Writer(writer.clone()), open))?;
             data.pipe(store.as_context_mut(), Outlet { writer, asked: None, is_under_way: false })?;
             Ok(Ok(BodyOut { body: Body::Pieces(pieces), reader: Some(reader) }))
         }
@@ -157,43 +157,34 @@ impl Drop for Outlet {
     }
 }
 
-/// The host's end of the future that says how the guest's stream ends.
-struct OutletEnd {
-    writer: Option<PieceWriter>,
-    open: Option<OpenBody>,
+/// The host's end of the future that says how a body ends, one that the guest writes or one that it passes on.
+struct BodyEnd(Option<(EndTaker, OpenBody)>);
+
+/// Who is told how a body ends.
+enum EndTaker {
+    /// What carries the pieces that the guest writes.
+    Writer(PieceWriter),
+    /// Whoever reads a body that does not cross the guest.
+    Reader(oneshot::Sender<Result<(), Failure>>),
 }
 
-impl FutureConsumer<GuestState> for OutletEnd {
-    type Item = GuestEnd;
-
-    fn poll_consume(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        mut store: StoreContextMut<GuestState>,
-        source: Source<'_, GuestEnd>,
-        _finish: bool,
-    ) -> Poll<wasmtime::Result<()>> {
-        let end = read_end(&mut store, source)?;
-        let OutletEnd { writer, open } = self.get_mut();
-        if let Some(writer) = writer.take() {
-            let open = open.take();
-            // The end is an output too: it comes behind the pieces.
-            store.data().context.release(Box::new(move |leave| {
-                writer.end(leave.and(end));
-                drop(open);
-            }));
-        }
-        Poll::Ready(Ok(()))
+impl BodyEnd {
+    fn of(taker: EndTaker, open: OpenBody) -> Self {
+        Self(Some((taker, open)))
     }
 }
 
-/// The host's end of the future that says how a body ends which the guest passed on.
-struct Verdict {
-    verdict: Option<oneshot::Sender<Result<(), Failure>>>,
-    open: Option<OpenBody>,
+impl EndTaker {
+    fn tell(self, end: Result<(), Failure>) {
+        match self {
+            Self::Writer(writer) => writer.end(end),
+            // Whoever read the body may have gone.
+            Self::Reader(reader) => drop(reader.send(end)),
+        }
+    }
 }
 
-impl FutureConsumer<GuestState> for Verdict {
+impl FutureConsumer<GuestState> for BodyEnd {
     type Item = GuestEnd;
 
     fn poll_consume(
@@ -204,12 +195,10 @@ impl FutureConsumer<GuestState> for Verdict {
         _finish: bool,
     ) -> Poll<wasmtime::Result<()>> {
         let end = read_end(&mut store, source)?;
-        let Verdict { verdict, open } = self.get_mut();
-        if let Some(verdict) = verdict.take() {
-            let open = open.take();
+        if let Some((taker, open)) = self.get_mut().0.take() {
+            // The end is an output too: it comes behind the pieces.
             store.data().context.release(Box::new(move |leave| {
-                // Whoever read the body may have gone.
-                drop(verdict.send(leave.and(end)));
+                taker.tell(leave.and(end));
                 drop(open);
             }));
         }
