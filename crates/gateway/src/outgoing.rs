@@ -3,6 +3,8 @@
 //! Every request has a connection of its own, made to an address that the app's rules allow.
 
 mod target;
+mod deadline;
+mod lookup;
 mod connect;
 mod progress;
 pub mod client;

@@ -270,7 +270,12 @@ pub struct OutgoingLimits {
     /// read; further ones fail. At start it is bounded by the files that the process may open. Stops objects
     /// from using up the node's files.
     pub connections_max: usize,
-    /// Time to find the host's address, connect, and agree on encryption.
+    /// Names that are looked up at once; further ones wait, within [`connect_timeout`](Self::connect_timeout). A
+    /// look-up counts until the system ends it. Stops objects from taking the node's threads with names whose
+    /// servers are silent.
+    pub lookups_max: usize,
+    /// Time to find the host's addresses, connect to one of them, and agree on encryption. Addresses are tried one
+    /// after the other, each for an equal part of what is left and a second at least.
     pub connect_timeout: Duration,
     /// Time without any progress until the head of the response is there; what the object itself takes to
     /// write its request does not count. Stops servers that accept and never answer.
@@ -283,6 +288,7 @@ impl Default for OutgoingLimits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            lookups_max: 64,
             connect_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(60),
             body_silence_max: Duration::from_secs(60),

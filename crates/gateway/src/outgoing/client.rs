@@ -25,11 +25,11 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::connect::{Connection, FindAddresses, SystemNames, connect, failed};
+use super::connect::{Connection, Connector};
+use super::lookup::{FindAddresses, Lookups, SystemNames};
 use super::progress::WatchedRequest;
 use super::target::Target;
 use crate::hop_by_hop::is_hop_by_hop;
@@ -42,8 +42,7 @@ pub struct OutgoingClient(Arc<Inner>);
 
 struct Inner {
     tasks: Handle,
-    names: Box<dyn FindAddresses>,
-    tls: Option<Arc<TlsConnector>>,
+    connector: Connector,
     limits: OutgoingLimits,
     /// One for each connection that may be made.
     places: Arc<Semaphore>,
@@ -80,16 +79,17 @@ impl OutgoingClient {
         names: Box<dyn FindAddresses>,
         roots: RootCertStore,
     ) -> Self {
-        let tls = (!roots.is_empty()).then(|| trusting(roots));
+        let lookups = Lookups::new(tasks.clone(), names, limits.lookups_max);
+        let connector = Connector::new(lookups, (!roots.is_empty()).then(|| trusting(roots)), &limits);
         let places = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { tasks, names, tls, limits, places }))
+        Self(Arc::new(Inner { tasks, connector, limits, places }))
     }
 }
 
-fn trusting(roots: RootCertStore) -> Arc<TlsConnector> {
+fn trusting(roots: RootCertStore) -> TlsConnector {
     let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(TlsConnector::from(Arc::new(config)))
+    TlsConnector::from(Arc::new(config))
 }
 
 impl Outside for OutgoingClient {
@@ -117,20 +117,16 @@ impl Inner {
         // Nobody waits here: a slow server would hold up requests to all others.
         let place = self.places.clone().try_acquire_owned().map_err(|_| {
             let max = self.limits.connections_max;
-            failed(&target, &format!("the node has {max} requests to the outside under way; retry later"))
+            target.failed(&format!("the node has {max} requests to the outside under way; retry later"))
         })?;
-        let connecting = connect(&target, rules, &*self.names, &self.tls);
-        let connection = timeout(self.limits.connect_timeout, connecting).await.unwrap_or_else(|_| {
-            let seconds = self.limits.connect_timeout.as_secs_f64();
-            Err(failed(&target, &format!("no connection within {seconds} s")))
-        })?;
+        let connection = self.connector.connect(&target, rules).await?;
         let is_head = request.method() == Method::HEAD;
         let (connection, mut sender) = self.speak(&target, connection, place).await?;
         let response = tokio::select! {
-            response = sender.send_request(request) => response.map_err(|error| failed(&target, &causes(&error)))?,
+            response = sender.send_request(request) => response.map_err(|error| target.failed(&causes(&error)))?,
             () = progress.stalled(self.limits.head_timeout) => {
                 let seconds = self.limits.head_timeout.as_secs_f64();
-                return Err(failed(&target, &format!("no response within {seconds} s")));
+                return Err(target.failed(&format!("no response within {seconds} s")));
             }
         };
         self.response_of(&target, response, is_head, connection).await
@@ -145,7 +141,7 @@ impl Inner {
         let spoken = http1::Builder::new()
             .max_buf_size(limits::HEADERS_BYTES_MAX)
             .handshake::<_, WatchedRequest>(TokioIo::new(connection));
-        let (sender, connection) = spoken.await.map_err(|error| failed(target, &causes(&error)))?;
+        let (sender, connection) = spoken.await.map_err(|error| target.failed(&causes(&error)))?;
         let driven = self.tasks.spawn(async move {
             if let Err(error) = connection.await {
                 // Whoever waits for the response or its body learns of it there.
@@ -166,7 +162,7 @@ impl Inner {
         let (parts, body) = response.into_parts();
         let status = parts.status.as_u16();
         if !(200..=599).contains(&status) {
-            return Err(failed(target, &format!("it answered with status {status}")));
+            return Err(target.failed(&format!("it answered with status {status}")));
         }
         let declared = body.size_hint().exact();
         let mut pieces = Pieces::new(

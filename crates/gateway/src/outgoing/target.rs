@@ -3,6 +3,8 @@
 //! What is odd in a URL is refused rather than guessed: the host that is checked must be the host that is
 //! asked.
 
+use std::fmt::Display;
+
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use http::Uri;
@@ -58,6 +60,11 @@ impl Target {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         Ok(Self { is_https, host: host.to_ascii_lowercase(), port, authority, path })
+    }
+
+    /// Says that no response came from there, and why.
+    pub fn failed(&self, reason: &dyn Display) -> Failure {
+        Failure::new(ErrorCode::OutgoingFailed, format!("request to `{}`: {reason}", self.shown()))
     }
 
     /// Host and port, for people.

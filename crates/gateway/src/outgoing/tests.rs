@@ -26,7 +26,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use super::client::OutgoingClient;
-use super::connect::FindAddresses;
+use super::lookup::FindAddresses;
 
 /// Answers in the order given, one a question.
 #[derive(Clone, Default)]
