@@ -49,6 +49,14 @@ pub struct ComponentCache {
     loaded: Mutex<HashMap<ComponentDigest, Arc<Slot>>>,
 }
 
+/// A component that was added.
+pub struct Added {
+    /// Ready to be run.
+    pub component: Arc<CompiledComponent>,
+    /// It was compiled for this: before, it was neither loaded nor kept.
+    pub is_new: bool,
+}
+
 impl ComponentCache {
     /// A cache over `folder`, which must exist. What a crash left unfinished in it is dropped.
     pub fn new(
@@ -72,12 +80,17 @@ impl ComponentCache {
     }
 
     /// Checks, compiles and keeps an uploaded component. Nothing of it is run. Compiled before: loaded.
-    pub fn add(&self, bytes: &[u8]) -> Result<Arc<CompiledComponent>, RuntimeError> {
+    pub fn add(&self, bytes: &[u8]) -> Result<Added, RuntimeError> {
         let digest = ComponentDigest::of(bytes);
-        self.in_slot(digest, || match self.load_kept(digest) {
+        let mut is_new = false;
+        let component = self.in_slot(digest, || match self.load_kept(digest) {
             Some(component) => Ok(component),
-            None => self.compile(digest, bytes),
-        })
+            None => {
+                is_new = true;
+                self.compile(digest, bytes)
+            }
+        })?;
+        Ok(Added { component, is_new })
     }
 
     /// The component `digest`. `bytes` reads it from where uploads are kept, and is called only if
@@ -257,7 +270,9 @@ mod tests {
         let folder = TempDir::new().expect("folder");
         let bytes = component("");
         let first = cache(&folder);
-        let compiled = first.add(&bytes).expect("good");
+        let added = first.add(&bytes).expect("good");
+        let compiled = added.component;
+        assert!(added.is_new && !first.add(&bytes).expect("good").is_new);
         assert!(Arc::ptr_eq(&compiled, &first.get(compiled.digest(), never).expect("loaded")));
         let mode = file(&folder).metadata().expect("file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -265,13 +280,14 @@ mod tests {
         assert!(second.loaded(compiled.digest()).is_none());
         let loaded = second.get(compiled.digest(), never).expect("loaded");
         assert_eq!(loaded.facts(), compiled.facts());
+        assert!(!cache(&folder).add(&bytes).expect("kept").is_new);
     }
 
     #[test]
     fn a_damaged_or_stale_file_is_made_anew() {
         let folder = TempDir::new().expect("folder");
         let bytes = component("");
-        let digest = cache(&folder).add(&bytes).expect("good").digest();
+        let digest = cache(&folder).add(&bytes).expect("good").component.digest();
         let good = fs::read(file(&folder)).expect("file");
         let mut damaged = good.clone();
         *damaged.last_mut().expect("code") ^= 1;

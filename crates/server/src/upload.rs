@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use durabo_catalog::{Catalog, CatalogError, DeployRequest, Deployed};
+use durabo_catalog::{Catalog, CatalogError, ComponentDigest, DeployRequest, Deployed};
 use durabo_gateway::control::api::Upload;
 use durabo_model::description::{ClassDescription, ComponentDescription};
 use durabo_model::error_code::ErrorCode;
@@ -36,15 +36,21 @@ impl Uploads {
         has_objects: &dyn Fn(NamespaceNumber) -> bool,
     ) -> Result<(Deployed, Vec<String>), Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let component = self.cache.add(&upload.component).map_err(|error| error.to_failure())?;
-        let (description, notes) = describe(upload, &component)?;
-        if let Err(error) = self.catalog.put_component(upload.digest, &upload.component) {
-            // No deployment has it, or it would be stored.
-            if let Err(error) = self.cache.remove(upload.digest) {
-                warn!(component = %upload.digest, %error, "its code stays until the next start");
+        let added = self.cache.add(&upload.component).map_err(|error| error.to_failure())?;
+        let stored = describe(upload, &added.component).and_then(|described| {
+            self.catalog.put_component(upload.digest, &upload.component).map_err(refused)?;
+            Ok(described)
+        });
+        let (description, notes) = match stored {
+            Ok(described) => described,
+            Err(failure) => {
+                // What was there before is another deployment's, which may run.
+                if added.is_new {
+                    self.forget(upload.digest);
+                }
+                return Err(failure);
             }
-            return Err(refused(error));
-        }
+        };
         let request = DeployRequest {
             app: upload.app.clone(),
             digest: upload.digest,
@@ -54,6 +60,12 @@ impl Uploads {
         };
         let deployed = self.catalog.deploy(request, has_objects).map_err(refused)?;
         Ok((deployed, notes))
+    }
+
+    fn forget(&self, digest: ComponentDigest) {
+        if let Err(error) = self.cache.remove(digest) {
+            warn!(component = %digest, %error, "its code stays until the next start");
+        }
     }
 }
 
@@ -93,4 +105,88 @@ fn describe(
 
 fn refused(error: CatalogError) -> Failure {
     Failure::new(error.code(), error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use durabo_model::name::{AppName, ClassName};
+    use durabo_runtime::compiler::InProcess;
+    use durabo_runtime::engine::{EngineConfig, GuestEngine};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::system::SystemClock;
+
+    /// A component without a description.
+    fn component() -> Vec<u8> {
+        let text = r#"(component
+            (core module $m (func (export "f") (param i32)))
+            (core instance $i (instantiate $m))
+            (type $kind (enum "application" "invalid-argument" "invalid-state" "not-found" "denied"
+                "limit-exceeded" "overloaded" "cancelled" "disconnected" "reset" "storage" "unsupported" "internal"))
+            (instance $h (export "x" (type $kind)))
+            (export "durabo:object/rpc-handler@0.1.0" (instance $h)))"#;
+        wat::parse_str(text).expect("good text")
+    }
+
+    fn uploads(folder: &TempDir) -> Uploads {
+        let catalog = Arc::new(Catalog::open(folder.path()).expect("a catalog"));
+        let engine = GuestEngine::start(&EngineConfig::default()).expect("an engine");
+        let cache = ComponentCache::new(&engine, folder.path().join("components"), Arc::new(InProcess));
+        let (cache, clock) = (Arc::new(cache.expect("a cache")), Arc::new(SystemClock));
+        Uploads { catalog, cache, clock, turn: Mutex::default() }
+    }
+
+    fn upload(app: &str, classes: &[&str]) -> Upload {
+        let component = component();
+        Upload {
+            app: AppName::new(app).expect("a name"),
+            classes: classes.iter().map(|name| ClassName::new(*name).expect("a name")).collect(),
+            egress: Default::default(),
+            digest: ComponentDigest::of(&component),
+            component: component.into(),
+        }
+    }
+
+    /// Makes every attempt to store the component fail.
+    fn block_storing(uploads: &Uploads, digest: ComponentDigest) {
+        let path = uploads.catalog.component_path(digest);
+        if path.exists() {
+            fs::remove_file(&path).expect("removed");
+        }
+        fs::create_dir(path).expect("a folder in its place");
+    }
+
+    fn has_code(uploads: &Uploads, digest: ComponentDigest) -> (bool, bool) {
+        let file = uploads.catalog.component_path(digest).with_extension("cwasm");
+        (uploads.cache.loaded(digest).is_some(), file.exists())
+    }
+
+    #[test]
+    fn an_upload_that_cannot_be_stored_leaves_no_code_unless_it_was_there_before() {
+        let (folder, digest) = (TempDir::new().expect("folder"), upload("one", &[]).digest);
+        let first = uploads(&folder);
+        block_storing(&first, digest);
+        assert!(first.deploy(&upload("one", &["Room"]), &|_| false).is_err());
+        assert_eq!(has_code(&first, digest), (false, false));
+        fs::remove_dir(first.catalog.component_path(digest)).expect("removed");
+        first.deploy(&upload("one", &["Room"]), &|_| false).expect("deployed");
+        assert_eq!(has_code(&first, digest), (true, true));
+        block_storing(&first, digest);
+        assert!(first.deploy(&upload("two", &["Room"]), &|_| false).is_err());
+        assert_eq!(has_code(&first, digest), (true, true), "the app `one` runs it");
+    }
+
+    #[test]
+    fn an_upload_whose_classes_are_not_known_leaves_no_code_unless_it_was_there_before() {
+        let (folder, digest) = (TempDir::new().expect("folder"), upload("one", &[]).digest);
+        let uploads = uploads(&folder);
+        assert!(uploads.deploy(&upload("one", &[]), &|_| false).is_err());
+        assert_eq!(has_code(&uploads, digest), (false, false));
+        uploads.deploy(&upload("one", &["Room"]), &|_| false).expect("deployed");
+        assert!(uploads.deploy(&upload("one", &[]), &|_| false).is_err());
+        assert_eq!(has_code(&uploads, digest), (true, true), "the app `one` runs it");
+    }
 }
