@@ -13,11 +13,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
 use durabo_model::limits::BODY_INLINE_BYTES_MAX;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body_util::BodyExt;
 use hyper::body::Body;
+
+use crate::error_response::{Refused, refuse};
 
 /// Room that is kept at once for a body that says how long it is; longer ones grow as they come.
 const RESERVED_BYTES_MAX: u64 = 1024 * 1024;
@@ -36,8 +40,57 @@ pub enum BodyFault {
     Broken(String),
     /// Nothing came for too long.
     Silent,
-    /// All clients together have too much under way.
-    NoRoom,
+    /// All clients together have too much under way, more than so many bytes.
+    NoRoom(usize),
+}
+
+/// A body as its sender is told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyName<'a> {
+    /// Such as `the body`.
+    pub name: &'a str,
+    /// Its limit, in bytes.
+    pub bytes_max: u64,
+    /// The silence that it was allowed.
+    pub silence_max: Duration,
+}
+
+impl BodyFault {
+    /// What a reader is told who had asked for the body.
+    pub fn broken_off(&self, silence_max: Duration) -> Failure {
+        let reason = match self {
+            Self::TooLarge(_) => "it is longer than it may be".to_owned(),
+            Self::Broken(reason) => reason.clone(),
+            Self::Silent => format!("nothing came for {} s", silence_max.as_secs_f64()),
+            Self::NoRoom(_) => "too many bodies are arriving".to_owned(),
+        };
+        Failure::new(ErrorCode::BodyBroken, format!("the body broke off: {reason}"))
+    }
+
+    /// What the sender is told.
+    pub fn refusal(self, BodyName { name, bytes_max, silence_max }: BodyName<'_>) -> Refused {
+        match self {
+            Self::TooLarge(declared) => {
+                let size = declared.map_or_else(|| "more".to_owned(), |bytes| format!("{bytes} bytes"));
+                let text = format!("{name}: {size}, the limit is {bytes_max} bytes; send it in parts");
+                refuse(ErrorCode::BodyTooLarge, text)
+            }
+            Self::Broken(reason) => {
+                refuse(ErrorCode::InvalidBody, format!("{name}: it ended before it was whole ({reason})"))
+            }
+            Self::Silent => {
+                let seconds = silence_max.as_secs_f64();
+                refuse(ErrorCode::InvalidBody, format!("{name}: nothing came for {seconds} s; send it again"))
+            }
+            Self::NoRoom(max) => {
+                let text =
+                    format!("{name}: what is still arriving of all callers is over {max} bytes; retry later");
+                let mut failure = Failure::new(ErrorCode::Overloaded, text);
+                failure.flags.overloaded = true;
+                failure.into()
+            }
+        }
+    }
 }
 
 /// What one body may take.
@@ -119,7 +172,7 @@ pub async fn read_body(
             return Err(BodyFault::TooLarge(None));
         }
         if !counted.grow(bytes) {
-            return Err(BodyFault::NoRoom);
+            return Err(BodyFault::NoRoom(collected.map_or(0, |collected| collected.max)));
         }
         // Most bodies are one piece, which need not be copied.
         if first.is_empty() && joined.is_empty() {
@@ -185,6 +238,23 @@ mod tests {
         assert_eq!(read_body(&HeaderMap::new(), silent, LIMIT).await, Err(BodyFault::Silent));
     }
 
+    #[test]
+    fn a_sender_is_told_the_true_cause() {
+        let name = BodyName { name: "the body", bytes_max: 4, silence_max: Duration::from_secs(7) };
+        for (fault, code, text) in [
+            (BodyFault::TooLarge(Some(5)), "body-too-large", "5 bytes, the limit is 4 bytes"),
+            (BodyFault::TooLarge(None), "body-too-large", "more, the limit is 4 bytes"),
+            (BodyFault::Broken("bad chunk".to_owned()), "invalid-body", "bad chunk"),
+            (BodyFault::Silent, "invalid-body", "nothing came for 7 s"),
+            (BodyFault::NoRoom(15), "overloaded", "of all callers is over 15 bytes"),
+        ] {
+            let failure = fault.refusal(name).failure;
+            assert_eq!(failure.code, code);
+            assert!(failure.message.contains(text), "{failure}");
+            assert_eq!(failure.flags.overloaded, code == "overloaded");
+        }
+    }
+
     #[tokio::test]
     async fn bodies_that_do_not_end_share_their_room_and_give_it_back() {
         const LARGE: usize = BODY_INLINE_BYTES_MAX + 10;
@@ -197,7 +267,7 @@ mod tests {
         let none = HeaderMap::new();
         let mut one = Box::pin(read_body(&none, begun(LARGE), limit));
         assert!(futures::FutureExt::now_or_never(&mut one).is_none());
-        assert_eq!(read_body(&none, begun(LARGE), limit).await, Err(BodyFault::NoRoom));
+        assert_eq!(read_body(&none, begun(LARGE), limit).await, Err(BodyFault::NoRoom(15)));
         let small = Full::from(vec![0; BODY_INLINE_BYTES_MAX]);
         assert!(read_body(&none, small, limit).await.is_ok(), "small ones need no room");
         drop(one);

@@ -14,10 +14,10 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use crate::address::Address;
-use crate::body::{BodyFault, RequestBody};
+use crate::body::{BodyName, RequestBody};
 use crate::error_response::{Refused, refuse, with_header};
 use crate::hop_by_hop::is_hop_by_hop;
-use crate::request_pieces::request_body;
+use crate::received_body::{ReceiveLimit, receive};
 use crate::resolve::{Deliver, Resolved, origin_of};
 use crate::sent_body::SentBody;
 
@@ -38,7 +38,10 @@ pub async fn fetch(
             "this node does not serve WebSocket upgrades yet; use requests or RPC",
         ));
     }
-    let body = request_body(&parts.headers, body, limits).await.map_err(|fault| body_fault(fault, limits))?;
+    let (bytes_max, silence_max) = (limits.request_body_bytes_max, limits.body_silence_max);
+    let received = receive(&parts.headers, body, ReceiveLimit { bytes_max, silence_max }).await;
+    let name = BodyName { name: "the body", bytes_max, silence_max };
+    let body = received.map_err(|fault| fault.refusal(name))?;
     let request = request_for_object(parts, address, host, body);
     let new_id = resolved.new_id_header();
     let object = resolved.address.key.id;
@@ -65,26 +68,6 @@ pub async fn fetch(
         Err(message) => {
             let failure = Failure::new(ErrorCode::InvalidGuestResult, message).of_object(object);
             Err(with_header(failure.into(), new_id))
-        }
-    }
-}
-
-fn body_fault(fault: BodyFault, limits: &HttpLimits) -> Refused {
-    let bytes_max = limits.request_body_bytes_max;
-    match fault {
-        BodyFault::TooLarge(declared) => {
-            let size = declared.map_or_else(|| "longer".to_owned(), |bytes| format!("{bytes} bytes"));
-            refuse(
-                ErrorCode::BodyTooLarge,
-                format!("the body is {size}, the limit is {bytes_max} bytes; send it in parts"),
-            )
-        }
-        BodyFault::Broken(reason) => {
-            refuse(ErrorCode::InvalidBody, format!("the body ended before it was whole: {reason}"))
-        }
-        BodyFault::Silent | BodyFault::NoRoom => {
-            let seconds = limits.body_silence_max.as_secs_f64();
-            refuse(ErrorCode::InvalidBody, format!("no more of the body came for {seconds} s; send it again"))
         }
     }
 }

@@ -5,6 +5,7 @@
 //! each uses only those above it.
 
 pub mod request_id;
+pub mod task_end;
 mod cbor;
 mod cbor_json;
 mod json_text;
@@ -15,7 +16,7 @@ pub mod error_response;
 pub mod access;
 pub mod address;
 mod body;
-mod request_pieces;
+mod received_body;
 mod resolve;
 mod fetch;
 mod rpc;

@@ -3,6 +3,8 @@
 //! Within the node arguments and results are CBOR (RP-12). Reserved names are refused here, before any
 //! object hears of them (RP-3): an outsider must never reach an alarm or socket handler.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
@@ -14,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 
 use crate::address::Address;
-use crate::body::{BodyFault, BodyLimit, CollectedBytes, RequestBody, read_body};
+use crate::body::{BodyFault, BodyLimit, BodyName, CollectedBytes, RequestBody, read_body};
 use crate::cbor::{check_item, is_array};
 use crate::cbor_json::cbor_to_json;
 use crate::error_response::{JSON, Refused, refuse, refuse_method, with_header};
@@ -38,7 +40,8 @@ pub async fn call(
     let sends_cbor = is_media_type(parts.headers.get(CONTENT_TYPE), "application/cbor");
     let (bytes_max, silence_max) = (limits::RPC_BYTES_MAX, http.body_silence_max);
     let limit = BodyLimit { bytes_max, silence_max, collected: Some(collected) };
-    let body = read_body(&parts.headers, body, limit).await.map_err(|fault| body_fault(fault, http))?;
+    let body =
+        read_body(&parts.headers, body, limit).await.map_err(|fault| body_fault(fault, silence_max))?;
     let args = if sends_cbor { cbor_arguments(body)? } else { json_arguments(&body)? };
     let new_id = resolved.new_id_header();
     let object = resolved.address.key.id;
@@ -85,30 +88,14 @@ fn call_failure(failure: Failure) -> Refused {
     refused
 }
 
-fn body_fault(fault: BodyFault, http: &HttpLimits) -> Refused {
+fn body_fault(fault: BodyFault, silence_max: Duration) -> Refused {
+    let bytes_max = limits::RPC_BYTES_MAX;
     match fault {
         BodyFault::TooLarge(declared) => {
-            let size =
-                declared.map_or_else(|| format!("over {}", limits::RPC_BYTES_MAX), |bytes| bytes.to_string());
+            let size = declared.map_or_else(|| format!("over {bytes_max}"), |bytes| bytes.to_string());
             refuse(ErrorCode::BodyTooLarge, rpc::too_large(size))
         }
-        BodyFault::Broken(reason) => {
-            refuse(ErrorCode::InvalidBody, format!("the arguments ended before they were whole: {reason}"))
-        }
-        BodyFault::Silent => {
-            let seconds = http.body_silence_max.as_secs_f64();
-            let text = format!("no more of the arguments came for {seconds} s; send them again");
-            refuse(ErrorCode::InvalidBody, text)
-        }
-        BodyFault::NoRoom => {
-            let max = http.arguments_bytes_max;
-            let text = format!(
-                "arguments of all callers that are still arriving are over {max} bytes with these; retry later"
-            );
-            let mut failure = Failure::new(ErrorCode::Overloaded, text);
-            failure.flags.overloaded = true;
-            Refused::from(failure)
-        }
+        fault => fault.refusal(BodyName { name: "the arguments", bytes_max: bytes_max as u64, silence_max }),
     }
 }
 

@@ -12,6 +12,7 @@ use durabo_gateway::control::api::{
     ControlPlane, DeployReport, DeploymentReport, LogReport, ObjectReport, ObjectsPage, ObjectsReport,
     SqlReport, SqlRequest, SqlValue, StatusReport, Upload,
 };
+use durabo_gateway::task_end::failure_of_task;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::object::NamespaceNumber;
@@ -24,7 +25,7 @@ use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use durabo_storage::value::Value;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::config::Durability;
 use crate::upload::Uploads;
@@ -147,10 +148,7 @@ fn internal(error: impl std::fmt::Display) -> Failure {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
-        error!(%panic, "work of the control plane panicked");
-        Err(internal(panic))
-    })
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| Err(failure_of_task(ended)))
 }
 
 fn new_report(id: String) -> ObjectReport {

@@ -132,6 +132,7 @@ impl Node {
             access,
             token: token.clone(),
             request_ids,
+            body_silence_max: config.http_limits.body_silence_max,
         }));
         let (stop, stopping) = watch::channel(false);
         let drain = config.limits.drain;

@@ -25,18 +25,16 @@ use super::api::{AppReport, ControlPlane, DeploymentReport, ObjectsPage, Upload}
 use super::queries;
 use crate::access::{AccessRules, check_origin, check_size, check_token};
 use crate::address::{ObjectSegment, decode, object_segment};
-use crate::body::{BodyFault, BodyLimit, RequestBody, read_body};
+use crate::body::{BodyLimit, BodyName, RequestBody, read_body};
 use crate::error_response::{JSON, Refusal, Refused, refusal_response, refuse, refuse_method};
 use crate::request_id::{REQUEST_ID, RequestId, RequestIds};
+use crate::task_end::failure_of_task;
 
 /// Header in which a client may say what it means to upload.
 const DIGEST: &str = "x-durabo-digest";
 
 /// Largest body of requests other than uploads, in bytes: a statement with all its bindings.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
-
-/// Longest silence while a body is awaited.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What the control plane is made of.
 pub struct ControlConfig {
@@ -50,6 +48,8 @@ pub struct ControlConfig {
     pub token: String,
     /// Numbers of requests, shared with the data plane.
     pub request_ids: Arc<RequestIds>,
+    /// Longest silence while a body is awaited, as on the data plane.
+    pub body_silence_max: Duration,
 }
 
 /// Answers the requests of the control plane's listener.
@@ -204,7 +204,7 @@ async fn deploy(State(config): Config, request: Request) -> Answer {
             Some(digest.map_err(|error| refuse(ErrorCode::InvalidArgument, format!("`{DIGEST}`: {error}")))?)
         }
     };
-    let component = body(request, limits::COMPONENT_BYTES_MAX).await?;
+    let component = body(&config, request, limits::COMPONENT_BYTES_MAX).await?;
     let hashed = component.clone();
     let digest = blocking(move || ComponentDigest::of(&hashed)).await?;
     if let Some(promised) = promised.filter(|promised| *promised != digest) {
@@ -241,7 +241,7 @@ async fn sql(State(config): Config, request: Request) -> Answer {
     };
     let key = ObjectKey { namespace: target.namespace, id };
     let address = ObjectAddress { key, class: target.class.clone(), name };
-    let statements = queries::sql_request(&body(request, BODY_BYTES_MAX).await?)?;
+    let statements = queries::sql_request(&body(&config, request, BODY_BYTES_MAX).await?)?;
     let report = config.node.sql(address, statements).await?;
     Ok(json(&report))
 }
@@ -262,27 +262,17 @@ fn class_target(config: &ControlConfig, request: &Request) -> Result<Arc<ClassTa
     Ok(Arc::clone(config.catalog.snapshot().class_target(&app, &class)?))
 }
 
-async fn body(request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
+async fn body(config: &ControlConfig, request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
     let (parts, body) = request.into_parts();
-    let limit = BodyLimit { bytes_max, silence_max: SILENCE_MAX, collected: None };
-    read_body(&parts.headers, body, limit).await.map_err(|fault| match fault {
-        BodyFault::TooLarge(declared) => {
-            let size = declared.map_or_else(|| "longer".to_owned(), |bytes| format!("{bytes} bytes"));
-            refuse(ErrorCode::BodyTooLarge, format!("the body is {size}, the limit is {bytes_max} bytes"))
-        }
-        BodyFault::Broken(reason) => {
-            refuse(ErrorCode::InvalidBody, format!("the body ended before it was whole: {reason}"))
-        }
-        BodyFault::Silent | BodyFault::NoRoom => {
-            refuse(ErrorCode::InvalidBody, "no more of the body came for 30 s; send it again")
-        }
-    })
+    let silence_max = config.body_silence_max;
+    let read = read_body(&parts.headers, body, BodyLimit { bytes_max, silence_max, collected: None }).await;
+    let name = BodyName { name: "the body", bytes_max: bytes_max as u64, silence_max };
+    read.map_err(|fault| fault.refusal(name))
 }
 
 /// Runs what would hold up other requests on a thread of its own.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
+    tokio::task::spawn_blocking(work).await.map_err(failure_of_task)
 }
 
 #[cfg(test)]

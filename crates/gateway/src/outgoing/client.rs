@@ -5,21 +5,22 @@
 //! given up when the object gives it up.
 
 use std::error::Error;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use durabo_model::egress::EgressRules;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::{self, OutgoingLimits};
-use durabo_objects::body::{self, PieceSource, Pieces};
-use durabo_objects::client::Client;
+use durabo_objects::body;
 use durabo_objects::event::{Headers, HttpRequest, HttpResponse};
 use durabo_objects::guest::BoxFuture;
 use durabo_objects::outside::Outside;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
@@ -33,8 +34,9 @@ use super::lookup::{FindAddresses, Lookups, SystemNames};
 use super::progress::WatchedRequest;
 use super::target::Target;
 use crate::hop_by_hop::is_hop_by_hop;
-use crate::request_pieces::pieces_of;
+use crate::received_body::{ReceiveLimit, receive};
 use crate::sent_body::SentBody;
+use crate::task_end::failure_of_task;
 
 /// Sends requests; clones are the same client.
 #[derive(Clone)]
@@ -102,9 +104,7 @@ impl Outside for OutgoingClient {
         let sending = async move {
             let task = inner.clone();
             let mut task = OwnedTask(inner.tasks.spawn(async move { task.send(&rules, request).await }));
-            (&mut task.0).await.unwrap_or_else(|_| {
-                Err(Failure::new(ErrorCode::OutgoingFailed, "the node is stopping; the request was given up"))
-            })
+            (&mut task.0).await.unwrap_or_else(|ended| Err(failure_of_task(ended)))
         };
         Box::pin(sending)
     }
@@ -164,45 +164,43 @@ impl Inner {
         if !(200..=599).contains(&status) {
             return Err(target.failed(&format!("it answered with status {status}")));
         }
-        let declared = body.size_hint().exact();
-        let mut pieces = Pieces::new(
-            ServerPieces {
-                pieces: pieces_of(body, declared, u64::MAX, self.limits.body_silence_max),
-                _connection: connection,
-            },
-            declared,
-        );
-        let body = match declared {
-            _ if is_head => body::Body::default(),
-            Some(bytes) if bytes <= limits::BODY_INLINE_BYTES_MAX as u64 => {
-                let mut whole = Vec::with_capacity(bytes as usize);
-                while let Some(piece) = pieces.piece().await {
-                    whole.extend_from_slice(&piece?);
-                }
-                whole.into()
-            }
-            _ => body::Body::Pieces(pieces),
-        };
-        Ok(HttpResponse { status, headers: headers_of(&parts.headers), body })
+        let headers = headers_of(&parts.headers);
+        if is_head {
+            return Ok(HttpResponse { status, headers, body: body::Body::default() });
+        }
+        let silence_max = self.limits.body_silence_max;
+        let body = ServerBody { body, _connection: connection };
+        // Without the fields: its length is what the connection makes of them.
+        let limit = ReceiveLimit { bytes_max: u64::MAX, silence_max };
+        let body = receive(&HeaderMap::new(), body, limit).await;
+        let body = body.map_err(|fault| fault.broken_off(silence_max))?;
+        Ok(HttpResponse { status, headers, body })
     }
 }
 
-/// The pieces of a response, with the task that brings them.
-struct ServerPieces {
-    pieces: Pieces,
+/// The body of a response, with the task that brings it.
+struct ServerBody {
+    body: Incoming,
     _connection: OwnedTask<()>,
 }
 
-impl PieceSource for ServerPieces {
-    fn poll_piece(
-        &mut self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Bytes, Failure>>> {
-        self.pieces.poll_piece(cx)
+impl Body for ServerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
-    fn read_for(&mut self, client: &Client) {
-        self.pieces.read_for(client);
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

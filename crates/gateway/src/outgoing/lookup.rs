@@ -8,7 +8,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -17,6 +16,7 @@ use tokio::time::timeout_at;
 
 use super::deadline::Deadline;
 use super::target::Target;
+use crate::task_end::failure_of_task;
 
 /// Finds the addresses of a name.
 pub trait FindAddresses: Send + Sync + 'static {
@@ -68,10 +68,7 @@ impl Lookups {
         });
         let found = timeout_at(deadline.at, found).await;
         let found = found.map_err(|_| deadline.missed(target, "no address was found"))?;
-        let found = found.map_err(|ended| {
-            tracing::debug!(%ended, "a look-up of a name did not end");
-            Failure::new(ErrorCode::OutgoingFailed, "the node is stopping; the request was given up")
-        })?;
+        let found = found.map_err(failure_of_task)?;
         found.map_err(|error| target.failed(&error))
     }
 }

@@ -109,6 +109,7 @@ fn gateway() -> (tempfile::TempDir, Arc<Recorder>, ControlGateway) {
     }
     let node = Arc::new(Recorder::default());
     let config = ControlConfig {
+        body_silence_max: Duration::from_secs(7),
         catalog: Arc::new(catalog),
         node: Arc::clone(&node) as Arc<dyn ControlPlane>,
         access: AccessRules::default(),
@@ -177,6 +178,19 @@ async fn apps_and_deployments_come_from_the_catalog() {
     );
     let (response, body) = ask(&gateway, request("GET", "/v1/apps/none/deployments"), "").await;
     assert_eq!((response.status().as_u16(), body["error"]["code"].as_str()), (404, Some("app-not-found")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_falls_silent_is_given_up_after_the_time_that_was_set() {
+    let (_folder, node, gateway) = gateway();
+    let silent = http_body_util::StreamBody::new(futures::stream::pending::<Result<_, std::io::Error>>());
+    let silent = http_body_util::combinators::BoxBody::<Bytes, _>::new(silent);
+    let request = request("POST", "/v1/apps/new/deployments").body(silent).expect("request");
+    let response = gateway.answer(request).await;
+    assert_eq!(response.status(), 400);
+    let body = response.into_body().collect().await.expect("body").to_bytes();
+    assert!(String::from_utf8_lossy(&body).contains("nothing came for 7 s"), "{body:?}");
+    assert!(node.0.lock().expect("lock").is_empty());
 }
 
 #[tokio::test]

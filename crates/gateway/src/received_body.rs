@@ -1,7 +1,8 @@
-//! Bodies of requests on their way in: short ones are read whole, all others piece by piece.
+//! Bodies that come over a connection, of clients' requests and of servers' responses: short ones are read whole,
+//! all others piece by piece.
 //!
 //! A piece is taken from the connection when it is asked for, so a reader that does not read on stops the
-//! client. A body whose client waits for `100 Continue` always comes in pieces, however short it is: the
+//! sender. A body whose client waits for `100 Continue` always comes in pieces, however short it is: the
 //! client is told to go on by the first look at it, and not at all if nobody looks (B-54).
 
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_model::limits::{self, HttpLimits};
+use durabo_model::limits;
 use durabo_objects::body::{self, PieceSource, Pieces};
 use durabo_objects::client::Client;
 use http::HeaderMap;
@@ -20,39 +21,36 @@ use tokio::time::{Sleep, sleep};
 
 use crate::body::{BodyFault, BodyLimit, RequestBody, declared_bytes, read_body};
 
-/// The body for an object.
-pub async fn request_body(
+/// What a body may take that comes over a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiveLimit {
+    /// Its bytes.
+    pub bytes_max: u64,
+    /// Longest silence while more of it is asked for.
+    pub silence_max: Duration,
+}
+
+/// The body that belongs to a head with `headers`: for an object, as it is or in pieces.
+pub async fn receive(
     headers: &HeaderMap,
     body: impl RequestBody,
-    http: &HttpLimits,
+    ReceiveLimit { bytes_max, silence_max }: ReceiveLimit,
 ) -> Result<body::Body, BodyFault> {
     if body.is_end_stream() {
         return Ok(body::Body::default());
     }
     let declared = body.size_hint().exact().or_else(|| declared_bytes(headers));
-    if declared.is_some_and(|bytes| bytes > http.request_body_bytes_max) {
+    if declared.is_some_and(|bytes| bytes > bytes_max) {
         return Err(BodyFault::TooLarge(declared));
     }
     let is_short = declared.is_some_and(|bytes| bytes <= limits::BODY_INLINE_BYTES_MAX as u64);
     if is_short && !headers.contains_key(EXPECT) {
-        let (bytes_max, silence_max) = (limits::BODY_INLINE_BYTES_MAX, http.body_silence_max);
-        let limit = BodyLimit { bytes_max, silence_max, collected: None };
+        let limit = BodyLimit { bytes_max: limits::BODY_INLINE_BYTES_MAX, silence_max, collected: None };
         let bytes = read_body(headers, body, limit).await?;
         return Ok(bytes.into());
     }
-    let pieces = pieces_of(body, declared, http.request_body_bytes_max, http.body_silence_max);
-    Ok(body::Body::Pieces(pieces))
-}
-
-/// The pieces of a body as its connection gives them, each when it is asked for.
-pub fn pieces_of(
-    body: impl RequestBody,
-    declared: Option<u64>,
-    bytes_max: u64,
-    silence_max: Duration,
-) -> Pieces {
     let source = ConnectionPieces { body: Box::pin(body), bytes: 0, bytes_max, silence_max, silence: None };
-    Pieces::new(source, declared)
+    Ok(body::Body::Pieces(Pieces::new(source, declared)))
 }
 
 struct ConnectionPieces<B> {
@@ -70,15 +68,15 @@ impl<B: RequestBody> PieceSource for ConnectionPieces<B> {
             let Poll::Ready(frame) = self.body.as_mut().poll_frame(cx) else {
                 let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(self.silence_max)));
                 ready!(silence.as_mut().poll(cx));
-                return Poll::Ready(Some(Err(silent(self.silence_max))));
+                return Poll::Ready(Some(Err(BodyFault::Silent.broken_off(self.silence_max))));
             };
             self.silence = None;
             let frame = match frame {
                 None => return Poll::Ready(None),
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
-                    let text = format!("the body broke off: {error}");
-                    return Poll::Ready(Some(Err(Failure::new(ErrorCode::BodyBroken, text))));
+                    let fault = BodyFault::Broken(error.to_string());
+                    return Poll::Ready(Some(Err(fault.broken_off(self.silence_max))));
                 }
             };
             // Trailers are not carried.
@@ -98,11 +96,6 @@ impl<B: RequestBody> PieceSource for ConnectionPieces<B> {
     fn read_for(&mut self, _: &Client) {}
 }
 
-fn silent(silence_max: Duration) -> Failure {
-    let text = format!("the body broke off: nothing came for {} s", silence_max.as_secs_f64());
-    Failure::new(ErrorCode::BodyBroken, text)
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
@@ -117,9 +110,7 @@ mod tests {
 
     use super::*;
 
-    fn limits() -> HttpLimits {
-        HttpLimits { request_body_bytes_max: 5, ..HttpLimits::default() }
-    }
+    const LIMIT: ReceiveLimit = ReceiveLimit { bytes_max: 5, silence_max: Duration::from_secs(60) };
 
     fn body(pieces: &'static [&'static [u8]]) -> impl RequestBody {
         let frames = pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from_static(piece))));
@@ -131,7 +122,7 @@ mod tests {
     }
 
     async fn pieces(headers: &HeaderMap, body: impl RequestBody) -> Pieces {
-        match request_body(headers, body, &limits()).await {
+        match receive(headers, body, LIMIT).await {
             Ok(Body::Pieces(pieces)) => pieces,
             other => panic!("{other:?}"),
         }
@@ -140,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn a_short_body_of_known_length_is_read_whole() {
         let whole = StreamBody::new(stream::iter([Ok::<_, Infallible>(Frame::data(Bytes::from("abc")))]));
-        assert_eq!(request_body(&declaring("3"), whole, &limits()).await, Ok(Body::from("abc")));
+        assert_eq!(receive(&declaring("3"), whole, LIMIT).await, Ok(Body::from("abc")));
     }
 
     #[tokio::test]
@@ -163,7 +154,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_refused_by_its_length_or_breaks_off() {
-        let refused = request_body(&declaring("6"), body(&[]), &limits()).await;
+        let refused = receive(&declaring("6"), body(&[]), LIMIT).await;
         assert_eq!(refused, Err(BodyFault::TooLarge(Some(6))));
         let mut pieces = pieces(&HeaderMap::new(), body(&[b"abcd", b"ef"])).await;
         assert!(pieces.piece().await.is_some_and(|piece| piece.is_ok()));
@@ -175,11 +166,11 @@ mod tests {
     async fn silence_breaks_a_body_off_only_while_something_is_asked_for() {
         let mut pieces = pieces(&HeaderMap::new(), body(&[b"ab", b"c"])).await;
         assert!(pieces.piece().await.is_some_and(|piece| piece.is_ok()));
-        tokio::time::advance(limits().body_silence_max * 2).await;
+        tokio::time::advance(LIMIT.silence_max * 2).await;
         assert!(pieces.piece().await.is_some_and(|piece| piece.is_ok()));
         let asked = Instant::now();
         let failure = pieces.piece().await.expect("a failure").expect_err("silent");
         assert_eq!(failure.code, "body-broken");
-        assert!(asked.elapsed() >= limits().body_silence_max);
+        assert!(asked.elapsed() >= LIMIT.silence_max);
     }
 }
