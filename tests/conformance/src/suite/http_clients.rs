@@ -219,7 +219,7 @@ fn b_56_requests_in_one_packet_are_answered_in_order() {
     assert!(client.head().starts_with("HTTP/1.1 501"));
 }
 
-fn a_request_of_two_lengths_is_read_by_its_chunks_and_ends_the_connection() {
+fn st_4_a_request_of_two_lengths_is_read_by_its_chunks_and_ends_the_connection() {
     let object = object();
     let address = object.address();
     let hidden = format!("GET /o/{address}/wait-then-note?ms=0 HTTP/1.1\r\nhost: localhost\r\n\r\n");
@@ -313,7 +313,7 @@ pub(super) const CASES: &[Case] = cases![
     an_answer_without_reading_comes_at_once_and_without_that_word,
     b_55_a_client_that_ends_its_sending_gets_its_answer,
     b_56_requests_in_one_packet_are_answered_in_order,
-    a_request_of_two_lengths_is_read_by_its_chunks_and_ends_the_connection,
+    st_4_a_request_of_two_lengths_is_read_by_its_chunks_and_ends_the_connection,
     a_client_that_sends_its_body_byte_by_byte_is_read_as_it_sends_and_holds_up_nobody,
     b_50_cookies_stay_apart_and_in_order,
     b_51_bytes_beyond_ascii_in_a_header_come_back_as_they_were,
