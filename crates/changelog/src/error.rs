@@ -34,7 +34,7 @@ pub enum LogError {
     NoSpace {
         /// The folder of the log.
         path: PathBuf,
-        /// Bytes that are free; 0 if they were not measured.
+        /// Bytes that were free when this was last looked at.
         free: u64,
         /// Bytes of a segment.
         segment: u64,

@@ -7,6 +7,8 @@
 //!
 //! Arithmetic only; `segment_pool` owns it.
 
+use durabo_model::limits::NAME_CARRIED_BYTES_MAX;
+
 use crate::codec::EncodedRecord;
 use crate::frame::{HEADER_BYTES, PART_BYTES_MAX};
 
@@ -17,10 +19,10 @@ const KEPT_SEGMENTS: u64 = 1;
 const SEAL_BYTES: u64 = HEADER_BYTES as u64;
 
 /// What a record has beside its pages, at most: header, name, and fixed fields.
-const RECORD_OVERHEAD_BYTES: u64 = 2048;
+const RECORD_OVERHEAD_BYTES: u64 = (HEADER_BYTES + NAME_CARRIED_BYTES_MAX + FIXED_BYTES_MAX) as u64;
 
-/// Room is held in steps of at most this, so that a commit asks once or twice.
-const STEP_BYTES_MAX: u64 = 64 * 1024;
+/// Length of the name, pages of the database, alarm, and number of pages.
+const FIXED_BYTES_MAX: usize = 2 + 4 + 9 + 4;
 
 /// How the segments that are ready are spoken for.
 #[derive(Debug, Clone)]
@@ -58,13 +60,13 @@ impl Room {
         self.owed = self.owed.saturating_sub(1);
     }
 
-    /// Holds room for a commit that holds `before` and adds `more` bytes of WAL; gives what it holds
-    /// then, `None` if that does not fit. `ready` counts prepared segments.
+    /// Holds room for a commit that holds `before` and adds `more` bytes of WAL, whole frames; gives what it
+    /// holds then, `None` if that does not fit. `ready` counts prepared segments.
     pub(crate) fn hold(&mut self, before: u64, more: u64, ready: u64) -> Option<u64> {
-        let step = (self.segment / 64).clamp(4096, STEP_BYTES_MAX);
         let overhead = if before == 0 { RECORD_OVERHEAD_BYTES } else { 0 };
-        // A part's header for each part's bytes is far less than a thousandth.
-        let after = before + overhead + (more + more / 1024).next_multiple_of(step);
+        // At worst each page stands raw in the record. Its entry has a header of 7 bytes there and its frame
+        // one of 24 in the WAL; what that leaves is more than the headers of the record's further parts.
+        let after = before + overhead + more;
         let next = Self {
             held: self.held - before + after,
             held_segments: self.held_segments - self.alone(before) + self.alone(after),
@@ -153,10 +155,14 @@ impl Room {
 mod tests {
     use super::*;
     use crate::codec::{encode, encode_in_parts};
+    use crate::record::{AlarmChange, PAGE_BYTES, PageContent, PageEntry, RecordBody};
     use crate::samples::commit;
     use crate::seeded::Seeded;
 
     const MIB: u64 = 1024 * 1024;
+
+    /// A page in the WAL.
+    const FRAME_BYTES: u64 = 4096 + 24;
 
     #[test]
     fn room_is_held_only_in_prepared_segments_and_one_of_them_is_kept() {
@@ -171,11 +177,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_for_a_commit_is_what_its_record_takes_at_most_and_little_more() {
+        for pages in [1, 2, 4, 100, 256, 257, 3000] {
+            let mut room = Room::new(8 * MIB);
+            let mut held = 0;
+            for _ in 0..pages {
+                held = room.hold(held, FRAME_BYTES, 100).expect("room");
+            }
+            let page = |number| PageEntry { number, content: PageContent::Raw(vec![7; PAGE_BYTES]) };
+            let mut record = commit(1, 1, 0);
+            record.name = Some("x".repeat(NAME_CARRIED_BYTES_MAX));
+            record.body = RecordBody::Commit {
+                database_pages: pages,
+                alarm: AlarmChange::Set(record.time),
+                pages: (1..=pages).map(page).collect(),
+            };
+            let needed = encode(&record, 0).size_bytes() as u64;
+            assert!(needed <= held, "{pages} pages: {needed} needed, {held} held");
+            assert!(held <= needed + needed / 100, "{pages} pages: {needed} needed, {held} held");
+        }
+    }
+
+    #[test]
     fn a_checkpoints_record_may_use_the_kept_segment_but_not_what_is_held() {
         let mut room = Room::new(16 * 1024);
         let record = encode(&commit(1, 1, 1), 0);
         assert!(!room.queue_checkpoint(&record, 0));
-        let held = room.hold(0, 14_000, 3).expect("fits");
+        let held = room.hold(0, 20_000, 3).expect("fits");
         assert!(room.queue_checkpoint(&record, 3));
         assert!(!room.queue_checkpoint(&record, 2));
         room.give_back(held);
@@ -192,7 +220,7 @@ mod tests {
             let mut open: Vec<(u64, u64)> = Vec::new();
             for _ in 0..200 {
                 if random.chance(60) {
-                    let bytes = 1 + random.below(6_000);
+                    let bytes = (1 + random.below(2)) * FRAME_BYTES;
                     if let Some(held) = room.hold(0, bytes, ready + room.owed()) {
                         open.push((held, bytes));
                     }

@@ -37,6 +37,8 @@ pub struct SegmentPool {
     /// Held while a segment is made, so that those who need one do not all make one.
     making: Mutex<()>,
     is_short: AtomicBool,
+    /// Bytes that were free when the disk was last asked.
+    free_seen: AtomicU64,
     /// Where the segment begins that is written now.
     current_base: AtomicU64,
     unprepared: AtomicU64,
@@ -88,6 +90,7 @@ impl SegmentPool {
             spares: Mutex::new(spares),
             making: Mutex::default(),
             is_short: AtomicBool::new(false),
+            free_seen: AtomicU64::new(0),
             current_base: AtomicU64::new(0),
             unprepared: AtomicU64::new(0),
         })
@@ -204,24 +207,27 @@ impl SegmentPool {
         Ok(())
     }
 
-    /// Room for `more` bytes of a commit that holds `held`; what it holds then.
+    /// Room for `more` bytes of a commit that holds `held`, if prepared segments have it: what it holds then.
+    /// If not, the number of the newest segment that was made by now.
+    fn try_hold(&self, held: u64, more: u64) -> Result<u64, u64> {
+        let spares = &mut *self.spares();
+        let ready = spares.ready.len() as u64;
+        // As many as can be needed: whoever commits beyond what is prepared.
+        let is_beyond = is_planted(Mutation::CommitBeyondRoom) || is_planted(Mutation::AcknowledgeUnprepared);
+        let ready = if is_beyond { u64::MAX } else { ready };
+        spares.room.hold(held, more, ready).ok_or(spares.next_number)
+    }
+
+    /// As [`try_hold`](Self::try_hold), but makes the segments that it needs.
     fn hold(&self, held: u64, more: u64) -> Result<u64, LogError> {
         loop {
-            let known = {
-                let spares = &mut *self.spares();
-                let ready = spares.ready.len() as u64;
-                // As many as can be needed: whoever commits beyond what is prepared.
-                let is_beyond =
-                    is_planted(Mutation::CommitBeyondRoom) || is_planted(Mutation::AcknowledgeUnprepared);
-                let ready = if is_beyond { u64::MAX } else { ready };
-                if let Some(after) = spares.room.hold(held, more, ready) {
-                    return Ok(after);
-                }
-                spares.next_number
+            let known = match self.try_hold(held, more) {
+                Ok(after) => return Ok(after),
+                Err(known) => known,
             };
             if self.is_short() {
-                self.check_space(self.segment_bytes)?;
-                return Err(self.no_space(0));
+                // Refused whatever the disk would say now.
+                return Err(self.no_space(self.free_seen.load(Ordering::Relaxed)));
             }
             let _making = self.making();
             if self.spares().next_number == known {
@@ -268,7 +274,10 @@ impl SegmentPool {
     }
 
     fn space(&self) -> Result<Space, LogError> {
-        self.disk.space(&self.dir).map_err(disk_error("measuring the file system of", &self.dir))
+        let space = self.disk.space(&self.dir);
+        let space = space.map_err(disk_error("measuring the file system of", &self.dir))?;
+        self.free_seen.store(space.free, Ordering::Relaxed);
+        Ok(space)
     }
 
     fn no_space(&self, free: u64) -> LogError {
@@ -322,6 +331,14 @@ impl Claim {
     /// A claim to nothing yet.
     pub fn new(pool: Arc<SegmentPool>) -> Self {
         Self { pool, held: 0 }
+    }
+
+    /// Adds room for `bytes` more of WAL if prepared segments have it; says whether it did. Never waits for
+    /// the disk.
+    pub fn try_grow(&mut self, bytes: u64) -> bool {
+        let held = self.pool.try_hold(self.held, bytes);
+        self.held = held.unwrap_or(self.held);
+        held.is_ok()
     }
 
     /// Adds room for `bytes` more of WAL, and makes a segment for it if need be, which may take as long

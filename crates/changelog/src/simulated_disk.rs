@@ -44,6 +44,7 @@ struct State {
     interlude: Option<(u64, Interlude)>,
     capacity: Option<u64>,
     growths: u64,
+    measurements: u64,
     /// The first growing operation that finds no space.
     full_from: Option<u64>,
     off: bool,
@@ -68,6 +69,7 @@ impl SimulatedDisk {
             interlude: None,
             capacity: None,
             growths: 0,
+            measurements: 0,
             full_from: None,
             off: false,
             life: 0,
@@ -100,6 +102,11 @@ impl SimulatedDisk {
     /// Operations so far that needed space: new files and folders, and writes beyond a file's end.
     pub fn growths(&self) -> u64 {
         self.state().growths
+    }
+
+    /// How often the space of the disk was asked for.
+    pub fn measurements(&self) -> u64 {
+        self.state().measurements
     }
 
     /// From the growing operation with this number on (the first one ever is 1) each fails for lack of
@@ -348,8 +355,9 @@ impl Disk for SimulatedDisk {
     }
 
     fn space(&self, _path: &Path) -> io::Result<Space> {
-        let state = &*self.state();
+        let state = &mut *self.state();
         state.check_power()?;
+        state.measurements += 1;
         let total = state.capacity.unwrap_or(u64::MAX / 2);
         let free = if state.is_full() { 0 } else { total.saturating_sub(state.used()) };
         Ok(Space { free, total })

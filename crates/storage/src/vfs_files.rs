@@ -12,12 +12,14 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use durabo_changelog::disk::{Disk, DiskFile, OpenMode};
 use durabo_changelog::mutation::{Mutation, is_planted};
+use durabo_changelog::record::PAGE_BYTES;
 
 use crate::object_file::ObjectFile;
+use crate::wal_frames::FRAME_HEADER_BYTES;
 use crate::write_room::WriteRoom;
 
-/// Room is held in steps of this: a few pages with the headers of their frames.
-const HOLD_STEP_BYTES: u64 = 4 * (4096 + 24);
+/// Room is held frame by frame: a commit's pages are written one by one, each behind its header.
+const HOLD_STEP_BYTES: u64 = (FRAME_HEADER_BYTES + PAGE_BYTES) as u64;
 
 /// A file in memory, with a bound on its size beyond which writes fail for lack of space, and a place to
 /// ask for room before it grows.

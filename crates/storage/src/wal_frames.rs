@@ -10,7 +10,9 @@ use durabo_changelog::page::encode_page;
 use durabo_changelog::record::{PAGE_BYTES, PageEntry};
 
 const WAL_HEADER_BYTES: usize = 32;
-const FRAME_HEADER_BYTES: usize = 24;
+
+/// Bytes before each page of the WAL.
+pub(crate) const FRAME_HEADER_BYTES: usize = 24;
 
 /// What was captured of one connection's WAL.
 #[derive(Debug, Default)]
@@ -74,9 +76,9 @@ fn frame_start(frame: u32) -> usize {
     WAL_HEADER_BYTES + (frame as usize - 1) * (FRAME_HEADER_BYTES + PAGE_BYTES)
 }
 
-/// Where the frame behind `frame` begins, of which there may be none.
+/// Where the frame behind `frame` begins; the WAL's own header stands before the first.
 pub(crate) fn end_of(frame: u32) -> u64 {
-    if frame == 0 { 0 } else { frame_start(frame + 1) as u64 }
+    frame_start(frame + 1) as u64
 }
 
 fn header_field(wal: &[u8], frame: u32, offset: usize) -> u32 {

@@ -96,6 +96,55 @@ fn a_full_disk_refuses_claims_beyond_what_is_prepared_until_there_is_space() {
 }
 
 #[test]
+fn prepared_segments_hold_as_many_commits_as_their_pages_fill() {
+    const PAGE_IN_WAL_BYTES: u64 = 4096 + 24;
+    let disk = SimulatedDisk::new(1);
+    disk.create_dir_all(Path::new("/log")).expect("folder");
+    let pool = SegmentPool::open(Arc::new(disk.clone()), Path::new("/log"), &LogOptions::default());
+    let pool = Arc::new(pool.expect("pool"));
+    pool.look_for_space().expect("space");
+    let mut claims = Vec::new();
+    loop {
+        let mut claim = Claim::new(pool.clone());
+        if !(0..4).all(|_| claim.try_grow(PAGE_IN_WAL_BYTES)) {
+            break;
+        }
+        claims.push(claim);
+    }
+    // Of three segments one is kept for checkpoints. A frame that does not fit leaves the end of one free.
+    let commits = 2 * (LogOptions::default().segment_bytes / (4 * PAGE_IN_WAL_BYTES));
+    assert!(claims.len() as u64 > commits * 9 / 10, "{} of {commits}", claims.len());
+}
+
+#[test]
+fn a_claim_that_has_room_makes_no_segment_and_one_that_tries_never_does() {
+    let disk = SimulatedDisk::new(1);
+    let pool = Arc::new(pool(&disk));
+    let mut claim = Claim::new(pool.clone());
+    assert!(!claim.try_grow(4000) && pool.ready() == 0);
+    pool.look_for_space().expect("space");
+    let before = disk.operations();
+    assert!(claim.try_grow(4000));
+    claim.grow(1000).expect("room");
+    assert!(!claim.try_grow(100_000));
+    assert_eq!(disk.operations(), before);
+    claim.grow(100_000).expect("space");
+    assert!(disk.operations() > before);
+}
+
+#[test]
+fn what_is_refused_for_lack_of_space_does_not_ask_the_disk() {
+    let disk = SimulatedDisk::new(1);
+    let pool = Arc::new(pool(&disk));
+    disk.set_capacity(Some(10_000));
+    pool.look_for_space().expect_err("no space");
+    let before = disk.measurements();
+    let error = Claim::new(pool.clone()).grow(4000).expect_err("no space");
+    assert!(matches!(error, LogError::NoSpace { free: 1..=10_000, .. }), "{error}");
+    assert_eq!(disk.measurements(), before);
+}
+
+#[test]
 fn a_claim_that_finds_nothing_prepared_and_no_space_closes_the_log_to_others() {
     let disk = SimulatedDisk::new(1);
     let pool = Arc::new(pool(&disk));

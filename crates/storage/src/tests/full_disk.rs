@@ -88,6 +88,22 @@ fn a_turn_that_wrote_before_goes_on_as_far_as_there_is_room() {
 }
 
 #[test]
+fn a_turn_holds_room_for_the_pages_that_it_writes_and_for_no_more() {
+    let (mut f, room) = with_room();
+    for checkpoint_first in [false, true] {
+        if checkpoint_first {
+            f.checkpoint();
+        }
+        for bytes in [10, 3_000, 100_000] {
+            f.exec(&format!("INSERT INTO t(b) VALUES(zeroblob({bytes}))"));
+            let commit = f.end_turn().expect("commit");
+            let held = room.held.swap(0, Ordering::Relaxed);
+            assert_eq!(held, commit.pages.len() as u64 * (4096 + 24), "{bytes}");
+        }
+    }
+}
+
+#[test]
 fn a_commit_for_which_there_is_no_room_is_undone_and_gives_back_what_it_held() {
     let (mut f, room) = with_room();
     f.checkpoint();
