@@ -41,7 +41,10 @@ impl WriteRoom for ObjectRoom {
     }
 
     fn hold(&self, bytes: u64) -> bool {
-        // It may have to make a segment first.
+        if self.claim().try_grow(bytes) {
+            return true;
+        }
+        // A segment has to be made first.
         let held = blocking(|| self.claim().grow(bytes));
         if let Err(error) = &held {
             // Upkeep tells the operator, and not once for each turn.
@@ -52,5 +55,44 @@ impl WriteRoom for ObjectRoom {
 
     fn give_back(&self) {
         self.claim().give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use durabo_changelog::disk::Disk;
+    use durabo_changelog::segment::LogOptions;
+    use durabo_changelog::simulated_disk::SimulatedDisk;
+    use tokio::runtime::Builder;
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    fn room(disk: &SimulatedDisk) -> ObjectRoom {
+        disk.create_dir_all(Path::new("/log")).expect("folder");
+        let options = LogOptions { segment_bytes: 64 * 1024, ..LogOptions::default() };
+        let pool = SegmentPool::open(Arc::new(disk.clone()), Path::new("/log"), &options).expect("pool");
+        ObjectRoom::new(Arc::new(pool))
+    }
+
+    /// Runs `hold` where handing the thread's other tasks over panics.
+    fn hold_without_handing_over(room: &ObjectRoom) -> bool {
+        let runtime = Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        LocalSet::new().block_on(&runtime, async { room.hold(4120) })
+    }
+
+    #[test]
+    fn a_commit_that_finds_room_does_not_hand_its_thread_over() {
+        let room = room(&SimulatedDisk::new(1));
+        room.pool.look_for_space().expect("space");
+        assert!(hold_without_handing_over(&room));
+    }
+
+    #[test]
+    #[should_panic(expected = "can call blocking only")]
+    fn a_commit_that_needs_a_segment_first_hands_its_thread_over() {
+        hold_without_handing_over(&room(&SimulatedDisk::new(1)));
     }
 }
