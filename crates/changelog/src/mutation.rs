@@ -4,107 +4,89 @@
 //! means that the simulation is blind there. Without the feature `simulation` nothing can be planted
 //! and every check is a constant.
 
-/// One fault. The text says what is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mutation {
-    /// The log is not synced before commits count as durable (invariant 1).
-    SkipLogSync,
-    /// Commits are acknowledged before the log's sync instead of after it (invariant 1).
-    AcknowledgeBeforeSync,
-    /// The old segment is not synced before the next one is written (invariant 1).
-    SkipSealSync,
-    /// The folder is not synced after a segment got its name (invariant 4).
-    SkipSegmentDirSync,
-    /// The control file's content is not synced before its rename (invariant 4).
-    SkipControlSync,
-    /// The folder is not synced after the control file's rename (invariant 4).
-    SkipControlDirSync,
-    /// Segments are recycled before the control file that gives them up is durable.
-    RecycleBeforeControl,
-    /// Segments are recycled although an object still needs them.
-    IgnorePins,
-    /// Recovery does not write the accepted tail into a fresh synced segment (invariant 8).
-    SkipTailRewrite,
-    /// A record is accepted wherever it stands, as if recycled segments held nothing old.
-    AcceptStalePosition,
-    /// WAL pages go to the object's file before their records are durable (invariant 2).
-    CheckpointBeforeDurable,
-    /// Differences go on after a checkpoint as if the page had been logged whole (invariant 3).
-    KeepDifferenceBase,
-    /// The object's file is not synced before its checkpoint record (invariant 4).
-    SkipFileSync,
-    /// The folder is not synced after an object's file was made (invariant 4).
-    SkipFileDirSync,
-    /// The checkpoint record is written before the file is synced (invariant 4).
-    CheckpointRecordBeforeSync,
-    /// The object index is not synced before checkpoint records rely on it (invariant 4).
-    SkipIndexSync,
-    /// Under relaxed durability a checkpoint record is not synced before the log it covers is given up.
-    SkipCheckpointRecordSync,
-    /// Recovery does not sync the object files it wrote before it moves the control position.
-    SkipRecoverySync,
-    /// Commits go into the log although no segment is prepared for them.
-    CommitBeyondRoom,
-    /// Commits are acknowledged although the segment for them could not be prepared.
-    AcknowledgeUnprepared,
-    /// A copy of the WAL that found no space counts as done.
-    TakeFullForCopied,
-    /// A transaction of the object index that found no space counts as done.
-    TakeFullForIndexed,
-    /// A disk that was full counts as full for ever.
-    StayShort,
-    /// The mailbox's branch looks at the input gate before the turn end and not when it is polled (T7).
-    ReadGateEarly,
-    /// What leaves takes the position of the newest commit although a turn is open (T5).
-    IgnoreOpenTurn,
-    /// What a discarded turn had asked to send stays in the gate (OG-6).
-    KeepDiscardedEffects,
-    /// An import does not look at the section gate after its wait (T8).
-    SkipSectionAfterWait,
-    /// A section opens at once, with guest code still on its way that does not belong to it (T6).
-    OpenSectionEarly,
+/// Makes the faults and the lists of them: each is in the list under which it stands and in no other.
+macro_rules! mutations {
+    ($($(#[$about:meta])* $list:ident { $($(#[$what:meta])* $fault:ident,)* })*) => {
+        /// One fault. The text says what is left out.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Mutation {
+            $($($(#[$what])* $fault,)*)*
+        }
+
+        impl Mutation {
+            $($(#[$about])* pub const $list: &'static [Mutation] = &[$(Mutation::$fault),*];)*
+        }
+    };
 }
 
-impl Mutation {
-    /// Every fault of an object's gates.
-    pub const OF_GATES: &'static [Mutation] = &[
-        Mutation::ReadGateEarly,
-        Mutation::IgnoreOpenTurn,
-        Mutation::KeepDiscardedEffects,
-        Mutation::SkipSectionAfterWait,
-        Mutation::OpenSectionEarly,
-    ];
+mutations! {
+    /// Every fault of durability.
+    OF_DURABILITY {
+        /// The log is not synced before commits count as durable (invariant 1).
+        SkipLogSync,
+        /// Commits are acknowledged before the log's sync instead of after it (invariant 1).
+        AcknowledgeBeforeSync,
+        /// The old segment is not synced before the next one is written (invariant 1).
+        SkipSealSync,
+        /// The folder is not synced after a segment got its name (invariant 4).
+        SkipSegmentDirSync,
+        /// The control file's content is not synced before its rename (invariant 4).
+        SkipControlSync,
+        /// The folder is not synced after the control file's rename (invariant 4).
+        SkipControlDirSync,
+        /// Segments are recycled before the control file that gives them up is durable.
+        RecycleBeforeControl,
+        /// Segments are recycled although an object still needs them.
+        IgnorePins,
+        /// Recovery does not write the accepted tail into a fresh synced segment (invariant 8).
+        SkipTailRewrite,
+        /// A record is accepted wherever it stands, as if recycled segments held nothing old.
+        AcceptStalePosition,
+        /// WAL pages go to the object's file before their records are durable (invariant 2).
+        CheckpointBeforeDurable,
+        /// Differences go on after a checkpoint as if the page had been logged whole (invariant 3).
+        KeepDifferenceBase,
+        /// The object's file is not synced before its checkpoint record (invariant 4).
+        SkipFileSync,
+        /// The folder is not synced after an object's file was made (invariant 4).
+        SkipFileDirSync,
+        /// The checkpoint record is written before the file is synced (invariant 4).
+        CheckpointRecordBeforeSync,
+        /// The object index is not synced before checkpoint records rely on it (invariant 4).
+        SkipIndexSync,
+        /// Under relaxed durability a checkpoint record is not synced before the log it covers is given up.
+        SkipCheckpointRecordSync,
+        /// Recovery does not sync the object files it wrote before it moves the control position.
+        SkipRecoverySync,
+    }
 
     /// Every fault that shows only while the disk is full.
-    pub const OF_FULL_DISK: &'static [Mutation] = &[
-        Mutation::CommitBeyondRoom,
-        Mutation::AcknowledgeUnprepared,
-        Mutation::TakeFullForCopied,
-        Mutation::TakeFullForIndexed,
-        Mutation::StayShort,
-    ];
+    OF_FULL_DISK {
+        /// Commits go into the log although no segment is prepared for them.
+        CommitBeyondRoom,
+        /// Commits are acknowledged although the segment for them could not be prepared.
+        AcknowledgeUnprepared,
+        /// A copy of the WAL that found no space counts as done.
+        TakeFullForCopied,
+        /// A transaction of the object index that found no space counts as done.
+        TakeFullForIndexed,
+        /// A disk that was full counts as full for ever.
+        StayShort,
+    }
 
-    /// Every fault of durability.
-    pub const ALL: &'static [Mutation] = &[
-        Mutation::SkipLogSync,
-        Mutation::AcknowledgeBeforeSync,
-        Mutation::SkipSealSync,
-        Mutation::SkipSegmentDirSync,
-        Mutation::SkipControlSync,
-        Mutation::SkipControlDirSync,
-        Mutation::RecycleBeforeControl,
-        Mutation::IgnorePins,
-        Mutation::SkipTailRewrite,
-        Mutation::AcceptStalePosition,
-        Mutation::CheckpointBeforeDurable,
-        Mutation::KeepDifferenceBase,
-        Mutation::SkipFileSync,
-        Mutation::SkipFileDirSync,
-        Mutation::CheckpointRecordBeforeSync,
-        Mutation::SkipIndexSync,
-        Mutation::SkipCheckpointRecordSync,
-        Mutation::SkipRecoverySync,
-    ];
+    /// Every fault of an object's gates.
+    OF_GATES {
+        /// The mailbox's branch looks at the input gate before the turn end and not when it is polled (T7).
+        ReadGateEarly,
+        /// What leaves takes the position of the newest commit although a turn is open (T5).
+        IgnoreOpenTurn,
+        /// What a discarded turn had asked to send stays in the gate (OG-6).
+        KeepDiscardedEffects,
+        /// An import does not look at the section gate after its wait (T8).
+        SkipSectionAfterWait,
+        /// A section opens at once, with guest code still on its way that does not belong to it (T6).
+        OpenSectionEarly,
+    }
 }
 
 /// Whether this fault is planted in the present thread.

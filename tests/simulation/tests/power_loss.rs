@@ -53,7 +53,8 @@ fn the_same_seed_gives_the_same_run() {
 #[test]
 fn every_planted_fault_is_found_by_a_seed() {
     let mut unseen = Vec::new();
-    for mutation in Mutation::ALL.iter().filter(|mutation| !FOUND_IN_CHECKPOINTS.contains(mutation)) {
+    for mutation in Mutation::OF_DURABILITY.iter().filter(|mutation| !FOUND_IN_CHECKPOINTS.contains(mutation))
+    {
         let found = (0..SEEDS_TO_FIND)
             .find_map(|seed| run(seed, Events::Write, Some(*mutation)).err().map(|why| (seed, why)));
         match found {
