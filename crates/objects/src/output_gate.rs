@@ -123,7 +123,11 @@ impl OutputGate {
             effect.release();
             self.release_durable();
         } else {
-            debug_assert!(state.held.back().is_none_or(|(last, _)| *last <= position), "BUG: positions fall");
+            debug_assert!(
+                state.held.back().is_none_or(|(last, _)| *last <= position)
+                    || is_planted(Mutation::KeepDiscardedEffects),
+                "BUG: positions fall"
+            );
             let bytes = effect.bytes();
             state.held_bytes += bytes;
             self.node_bytes.0.fetch_add(bytes, Ordering::Relaxed);

@@ -3,9 +3,10 @@
 //! Acts between two waits belong to one turn, as in a real guest.
 
 use durabo_objects::event::{Event, Reply};
+use serde::{Deserialize, Serialize};
 
 /// One act of a handler.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// Writes a number, with so many bytes beside it.
     Write(u64, usize),
@@ -49,6 +50,11 @@ pub enum Act {
     WaitForEver,
 }
 
+/// Writes a number, with little beside it.
+pub fn write(number: u64) -> Act {
+    Act::Write(number, 10)
+}
+
 /// The event that makes the fake guest perform `acts` and then answer with all numbers it holds.
 pub fn event(acts: &[Act]) -> Event {
     Event::Rpc { method: "perform".to_owned(), args: encode(acts).into() }
@@ -69,80 +75,36 @@ pub fn numbers_in(bytes: &[u8]) -> Vec<u64> {
 /// The acts in an event.
 pub(crate) fn acts(event: &Event) -> Vec<Act> {
     let Event::Rpc { args, .. } = event else { panic!("no RPC event: {event:?}") };
-    decode(args)
+    let (count, flat): (usize, Vec<(usize, Act)>) = serde_json::from_slice(args).expect("acts");
+    nested(count, &mut flat.into_iter())
 }
 
+/// Acts one after the other, those within a call behind it with their number: chains of calls are nested more
+/// deeply than JSON may be.
 fn encode(acts: &[Act]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for act in acts {
-        let (code, first, second, inner) = match act {
-            Act::Write(number, bytes) => (0u8, *number, *bytes as u64, Vec::new()),
-            Act::Wait => (1, 0, 0, Vec::new()),
-            Act::Suspend => (2, 0, 0, Vec::new()),
-            Act::Fail => (3, 0, 0, Vec::new()),
-            Act::Trap => (4, 0, 0, Vec::new()),
-            Act::Panic => (5, 0, 0, Vec::new()),
-            Act::Call(object, acts) => {
-                let inner = encode(acts);
-                (6, *object, inner.len() as u64, inner)
-            }
-            Act::GiveUp => (7, 0, 0, Vec::new()),
-            Act::Await => (8, 0, 0, Vec::new()),
-            Act::Expect => (9, 0, 0, Vec::new()),
-            Act::NewStubs => (10, 0, 0, Vec::new()),
-            Act::Enter => (11, 0, 0, Vec::new()),
-            Act::Leave => (12, 0, 0, Vec::new()),
-            Act::Reply => (13, 0, 0, Vec::new()),
-            Act::Abort => (14, 0, 0, Vec::new()),
-            Act::Pause(rounds) => (15, *rounds, 0, Vec::new()),
-            Act::Open => (16, 0, 0, Vec::new()),
-            Act::Piece => (17, 0, 0, Vec::new()),
-            Act::Left => (18, 0, 0, Vec::new()),
-            Act::WaitForEver => (19, 0, 0, Vec::new()),
-        };
-        bytes.push(code);
-        bytes.extend_from_slice(&first.to_le_bytes());
-        bytes.extend_from_slice(&second.to_le_bytes());
-        bytes.extend(inner);
-    }
-    bytes
+    let mut flat = Vec::new();
+    flatten(acts, &mut flat);
+    serde_json::to_vec(&(acts.len(), flat)).expect("acts are data")
 }
 
-fn decode(mut bytes: &[u8]) -> Vec<Act> {
-    let mut acts = Vec::new();
-    while let Some((code, rest)) = bytes.split_first() {
-        let (first, rest) = rest.split_first_chunk().expect("a number");
-        let (second, rest) = rest.split_first_chunk().expect("a number");
-        let (first, second) = (u64::from_le_bytes(*first), u64::from_le_bytes(*second) as usize);
-        bytes = rest;
-        acts.push(match code {
-            0 => Act::Write(first, second),
-            1 => Act::Wait,
-            2 => Act::Suspend,
-            3 => Act::Fail,
-            4 => Act::Trap,
-            5 => Act::Panic,
-            6 => {
-                let (inner, rest) = rest.split_at(second);
-                bytes = rest;
-                Act::Call(first, decode(inner))
+fn flatten(acts: &[Act], flat: &mut Vec<(usize, Act)>) {
+    for act in acts {
+        match act {
+            Act::Call(object, inner) => {
+                flat.push((inner.len(), Act::Call(*object, Vec::new())));
+                flatten(inner, flat);
             }
-            7 => Act::GiveUp,
-            8 => Act::Await,
-            9 => Act::Expect,
-            10 => Act::NewStubs,
-            11 => Act::Enter,
-            12 => Act::Leave,
-            13 => Act::Reply,
-            14 => Act::Abort,
-            15 => Act::Pause(first),
-            16 => Act::Open,
-            17 => Act::Piece,
-            18 => Act::Left,
-            _ => Act::WaitForEver,
-        });
+            other => flat.push((0, other.clone())),
+        }
     }
-    acts
+}
+
+fn nested(count: usize, flat: &mut impl Iterator<Item = (usize, Act)>) -> Vec<Act> {
+    let mut next = || match flat.next().expect("as many acts as were counted") {
+        (inner, Act::Call(object, _)) => Act::Call(object, nested(inner, &mut *flat)),
+        (_, act) => act,
+    };
+    (0..count).map(|_| next()).collect()
 }
 
 #[cfg(test)]

@@ -39,7 +39,6 @@ pub struct Happened {
 struct Play {
     stage: Stage,
     model: Model,
-    next_number: u64,
     shown: [usize; OBJECTS as usize],
     pending: Vec<(u64, JoinHandle<Outcome>)>,
     may_be_full: bool,
@@ -99,7 +98,6 @@ fn play(
             let mut play = Play {
                 stage,
                 model: Model::default(),
-                next_number: 1,
                 shown: [0; OBJECTS as usize],
                 pending: Vec::new(),
                 may_be_full: false,
@@ -127,9 +125,9 @@ impl Play {
             self.write(1, &[20_000]);
             self.stage.world.directory.request_checkpoint(address(1).key);
             self.run_all().await?;
-            let undone = self.new_number(2);
+            let undone = self.model.new_number(2);
             self.model.forbid(undone);
-            let kept = self.new_number(2);
+            let kept = self.model.new_number(2);
             self.send(2, &[Act::Write(kept, 10), Act::Wait, Act::Write(undone, 3000), Act::Trap]);
             self.run_all().await?;
             self.write(2, &[5000, 5000]);
@@ -174,7 +172,7 @@ impl Play {
         self.run_all().await?;
         self.may_be_full = false;
         for object in 0..OBJECTS {
-            let number = self.new_number(object);
+            let number = self.model.new_number(object);
             let written = self.ask(object, &[Act::Write(number, 4000)]).await?;
             let written =
                 written.map_err(|failure| format!("object {object} does not write again: {failure}"))?;
@@ -196,16 +194,10 @@ impl Play {
         Ok(())
     }
 
-    fn new_number(&mut self, object: u64) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        self.model.attempt(object, number);
-        number
-    }
-
     /// Writes a number for each of `sizes`, with so many bytes beside it.
     fn write(&mut self, object: u64, sizes: &[usize]) {
-        let acts: Vec<Act> = sizes.iter().map(|bytes| Act::Write(self.new_number(object), *bytes)).collect();
+        let acts: Vec<Act> =
+            sizes.iter().map(|bytes| Act::Write(self.model.new_number(object), *bytes)).collect();
         self.send(object, &acts);
     }
 

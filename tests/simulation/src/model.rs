@@ -17,9 +17,17 @@ pub struct Model {
     shown: Vec<((u64, u64), (u64, u64))>,
     /// Written in this order with nothing in between.
     together: BTreeMap<u64, Vec<Vec<u64>>>,
+    newest_number: u64,
 }
 
 impl Model {
+    /// A number that was used by nobody yet, for `object` to write.
+    pub fn new_number(&mut self, object: u64) -> u64 {
+        self.newest_number += 1;
+        self.attempt(object, self.newest_number);
+        self.newest_number
+    }
+
     /// Notes that `object` was asked to write `number`.
     pub fn attempt(&mut self, object: u64, number: u64) {
         self.attempted.entry(object).or_default().insert(number);

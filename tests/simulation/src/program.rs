@@ -18,8 +18,6 @@ pub struct Programs<'a> {
     pub random: &'a mut Seeded,
     /// Is told.
     pub model: &'a mut Model,
-    /// Used by nobody yet.
-    pub next_number: &'a mut u64,
 }
 
 /// What a program has done in its present turn.
@@ -71,7 +69,7 @@ impl Programs<'_> {
     }
 
     fn write(&mut self, object: u64, acts: &mut Vec<Act>, turn: &mut Turn) -> u64 {
-        let number = self.new_number(object);
+        let number = self.model.new_number(object);
         acts.push(Act::Write(number, self.random.below(200) as usize));
         turn.undone_by_trap.push(number);
         number
@@ -80,7 +78,7 @@ impl Programs<'_> {
     /// A call that writes elsewhere: what it writes shows that what was written before it was durable.
     fn call(&mut self, object: u64, newest: Option<u64>, acts: &mut Vec<Act>, turn: &mut Turn) {
         let target = OBJECTS[self.random.below(OBJECTS.len() as u64) as usize];
-        let number = self.new_number(target);
+        let number = self.model.new_number(target);
         let mut inner = vec![Act::Write(number, 10)];
         if self.random.chance(30) {
             inner.push(Act::Wait);
@@ -110,12 +108,5 @@ impl Programs<'_> {
 
     fn wait(&mut self) -> Act {
         if self.random.chance(20) { Act::Wait } else { Act::Pause(self.random.below(12)) }
-    }
-
-    fn new_number(&mut self, object: u64) -> u64 {
-        let number = *self.next_number;
-        *self.next_number += 1;
-        self.model.attempt(object, number);
-        number
     }
 }

@@ -67,10 +67,14 @@ struct Run {
     /// The power failed since the last time that the objects were looked at.
     power_failed: bool,
     model: Model,
-    next_number: u64,
     pending: Vec<(u64, Answer)>,
     events: Events,
     happened: Happened,
+}
+
+/// Seeds that a run without a planted fault tries: `DURABO_SIMULATION_SEEDS`, or `default`.
+pub fn seeds(default: u64) -> u64 {
+    std::env::var("DURABO_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Runs `seed` with a fault planted or none. An error says what was lost, half-written or undone, what got
@@ -86,7 +90,6 @@ pub fn run(seed: u64, events: Events, planted: Option<Mutation>) -> Result<Happe
             durability: if relaxed { Durability::Relaxed } else { Durability::Strict },
             power_failed: false,
             model: Model::default(),
-            next_number: 1,
             pending: Vec::new(),
             events,
             happened: Happened { lives: LIVES, relaxed, ..Happened::default() },
@@ -256,7 +259,7 @@ impl Run {
             let object = self.random.below(2);
             let went_well = match self.random.below(4) {
                 0 => {
-                    let number = self.new_number(object);
+                    let number = self.model.new_number(object);
                     self.send(world, object, &[Act::Write(number, 1000)]);
                     true
                 }
@@ -321,15 +324,15 @@ impl Run {
         let object = self.some_object();
         if self.events == Events::CallAndHold {
             for _ in 0..=self.random.below(4) {
-                let Self { random, model, next_number, .. } = self;
-                let acts = Programs { random, model, next_number }.next(object);
+                let Self { random, model, .. } = self;
+                let acts = Programs { random, model }.next(object);
                 self.send(world, object, &acts);
             }
             return;
         }
         let mut acts = Vec::new();
         for _ in 0..self.random.below(3) + 1 {
-            let number = self.new_number(object);
+            let number = self.model.new_number(object);
             let bytes =
                 if self.random.chance(30) { self.random.below(4_000) } else { self.random.below(200) };
             acts.push(Act::Write(number, bytes as usize));
@@ -358,13 +361,6 @@ impl Run {
 
     fn some_object(&mut self) -> u64 {
         OBJECTS[self.random.below(OBJECTS.len() as u64) as usize]
-    }
-
-    fn new_number(&mut self, object: u64) -> u64 {
-        let number = self.next_number;
-        self.next_number += 1;
-        self.model.attempt(object, number);
-        number
     }
 
     fn send(&mut self, world: &World, object: u64, acts: &[Act]) {

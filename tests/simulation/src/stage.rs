@@ -111,11 +111,16 @@ impl Stage {
         seen(self.answer(object, &[]).await)
     }
 
-    /// Runs SQL of an operator, and lets everything run until it must be answered.
-    pub async fn sql(&self, object: u64, query: &str) -> Result<SqlAnswer, Failure> {
+    /// Sends SQL of an operator, who may write.
+    pub fn send_sql(&self, object: u64, query: &str) -> JoinHandle<Result<SqlAnswer, Failure>> {
         let directory = self.world.directory.clone();
         let request = SqlRequest { query: query.to_owned(), bindings: Vec::new(), may_write: true };
-        let answer = tokio::spawn(async move { directory.sql(address(object), request).await });
+        tokio::spawn(async move { directory.sql(address(object), request).await })
+    }
+
+    /// Runs SQL of an operator, and lets everything run until it must be answered.
+    pub async fn sql(&self, object: u64, query: &str) -> Result<SqlAnswer, Failure> {
+        let answer = self.send_sql(object, query);
         self.run_all().await;
         answer.now_or_never().expect("answered by now").expect("no panic")
     }

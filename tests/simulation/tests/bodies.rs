@@ -6,14 +6,10 @@
 use durabo_changelog::segment::Durability;
 use durabo_objects::body::{Body, Pieces};
 use durabo_objects::event::{Outcome, Reply};
-use durabo_simulation::act::{Act, numbers_in};
+use durabo_simulation::act::{Act, numbers_in, write};
 use durabo_simulation::stage::{Stage, taken};
 use futures::FutureExt;
 use tokio::task::JoinHandle;
-
-fn write(number: u64) -> Act {
-    Act::Write(number, 10)
-}
 
 /// A stage on which the object 1 has been there and holds nothing.
 async fn stage() -> Stage {

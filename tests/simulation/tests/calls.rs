@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use durabo_model::limits;
 use durabo_model::object::NamespaceNumber;
-use durabo_simulation::act::{Act, event};
+use durabo_simulation::act::{Act, event, write};
 use durabo_simulation::address::address;
 use durabo_simulation::fake_guest::BLOCKING;
 use durabo_simulation::stage::{Stage, seen, taken};
 use futures::FutureExt;
-
-fn write(number: u64) -> Act {
-    Act::Write(number, 10)
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_call_leaves_when_the_turn_that_asked_for_it_is_durable_and_not_before() {

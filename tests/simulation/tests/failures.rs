@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use durabo_changelog::disk::Disk;
 use durabo_changelog::simulated_disk::Fault;
-use durabo_objects::event::SqlRequest;
 use durabo_simulation::act::Act;
 use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, seen, taken};
+
+/// SQL whose commit fails.
+const ORPHAN: &str = "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p);
+                      PRAGMA defer_foreign_keys=ON; INSERT INTO c VALUES (1)";
 
 fn file_of(object: u64) -> String {
     format!("/data/objects/1/{}.sqlite", address(object).key.id)
@@ -67,9 +70,7 @@ async fn an_operators_sql_whose_commit_fails_resets_the_object_and_nothing_more(
     let stage = Stage::start();
     assert_eq!(seen(stage.answer(1, &[Act::Write(1, 10)]).await), [1]);
     stage.leave().await;
-    let orphan = "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p);
-                  PRAGMA defer_foreign_keys=ON; INSERT INTO c VALUES (1)";
-    let failed = stage.sql(1, orphan).await.expect_err("the commit fails");
+    let failed = stage.sql(1, ORPHAN).await.expect_err("the commit fails");
     assert!(failed.message.contains("FOREIGN KEY constraint failed"), "{failed}");
     assert_eq!(stage.held(1).await, [1]);
     assert!(stage.sql(1, "SELECT * FROM c").await.is_err(), "all of the turn is undone");
@@ -80,11 +81,7 @@ async fn an_event_behind_an_operators_sql_that_resets_the_object_is_served() {
     let stage = Stage::start();
     assert_eq!(seen(stage.answer(1, &[Act::Write(1, 10)]).await), [1]);
     stage.leave().await;
-    let orphan = "CREATE TABLE p(id INTEGER PRIMARY KEY); CREATE TABLE c(p REFERENCES p);
-                  PRAGMA defer_foreign_keys=ON; INSERT INTO c VALUES (1)";
-    let directory = stage.world.directory.clone();
-    let request = SqlRequest { query: orphan.to_owned(), bindings: Vec::new(), may_write: true };
-    let sql = tokio::spawn(async move { directory.sql(address(1), request).await });
+    let sql = stage.send_sql(1, ORPHAN);
     let event = stage.send(1, &[]);
     stage.run_all().await;
     assert!(sql.await.expect("no panic").is_err());

@@ -8,7 +8,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_objects::body::Body;
 use durabo_objects::client::Client;
 use durabo_objects::event::{Origin, Outcome, Reply};
-use durabo_simulation::act::{Act, event};
+use durabo_simulation::act::{Act, event, write};
 use durabo_simulation::address::address;
 use durabo_simulation::fake_guest::BLOCKING;
 use durabo_simulation::stage::{Stage, seen, taken};
@@ -16,10 +16,6 @@ use durabo_simulation::world::limits;
 use tokio::task::JoinHandle;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn write(number: u64) -> Act {
-    Act::Write(number, 10)
-}
 
 /// Lets time pass minute by minute, so that objects look about as they do in earnest.
 async fn pass(stage: &Stage, mut time: Duration) {

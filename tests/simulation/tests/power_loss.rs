@@ -6,17 +6,13 @@
 use std::io::Write;
 
 use durabo_changelog::mutation::Mutation;
-use durabo_simulation::scenario::{Events, run};
+use durabo_simulation::scenario::{Events, run, seeds};
 
 const SEEDS: u64 = 300;
 /// Seeds tried before a planted fault counts as unseen; the hardest one needs less than half of them.
 const SEEDS_TO_FIND: u64 = 1_000;
 /// Faults that show in so rare an order of events that `checkpoints` takes just that one.
 const FOUND_IN_CHECKPOINTS: [Mutation; 1] = [Mutation::SkipCheckpointRecordSync];
-
-fn seeds() -> u64 {
-    std::env::var("DURABO_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
-}
 
 /// Says what was found in the output of a passing run too, which the test runner would keep back.
 fn report(line: &str) {
@@ -26,7 +22,7 @@ fn report(line: &str) {
 #[test]
 fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
     let (mut lives, mut recoveries_cut, mut relaxed) = (0, 0, 0);
-    for seed in 0..seeds() {
+    for seed in 0..seeds(SEEDS) {
         match run(seed, Events::Write, None) {
             Ok(happened) => {
                 lives += happened.lives;
@@ -38,7 +34,7 @@ fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
     }
     report(&format!(
         "{} seeds ({relaxed} relaxed), {lives} lives, {recoveries_cut} recoveries cut short",
-        seeds()
+        seeds(SEEDS)
     ));
     assert!(recoveries_cut * 4 > lives, "only {recoveries_cut} recoveries in {lives} lives were cut short");
 }

@@ -6,19 +6,15 @@
 use std::io::Write;
 
 use durabo_changelog::mutation::Mutation;
-use durabo_simulation::scenario::{Events, run};
+use durabo_simulation::scenario::{Events, run, seeds};
 
 const SEEDS: u64 = 200;
 /// Seeds tried before a planted fault counts as unseen.
 const SEEDS_TO_FIND: u64 = 400;
 
-fn seeds() -> u64 {
-    std::env::var("DURABO_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
-}
-
 #[test]
 fn gates_hold_whatever_the_schedule_and_the_accident() {
-    for seed in 0..seeds() {
+    for seed in 0..seeds(SEEDS) {
         if let Err(why) = run(seed, Events::CallAndHold, None) {
             panic!("seed {seed}: {why}");
         }
@@ -38,6 +34,8 @@ fn every_fault_planted_in_the_gates_is_found_by_a_seed() {
     let mut unseen = Vec::new();
     for mutation in Mutation::OF_GATES {
         let fails = |seed| run(seed, Events::CallAndHold, Some(*mutation)).err().map(|why| (seed, why));
+        // The model must see it: an assertion in the code itself is not there in earnest.
+        let fails = |seed| fails(seed).filter(|(_, why)| !why.starts_with("panicked"));
         match (0..SEEDS_TO_FIND).find_map(fails) {
             Some((seed, why)) => {
                 let why: String = why.chars().take(160).collect();

@@ -5,19 +5,19 @@
 use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
-use durabo_simulation::act::Act;
+use durabo_simulation::act::{Act, write};
 use durabo_simulation::stage::{Stage, seen, taken};
 use durabo_simulation::world::limits;
 
-fn write(number: u64) -> Act {
-    Act::Write(number, 10)
+/// Writes one number, waits for a call of another object, and writes the next, all within a section.
+fn section(first: u64, other: u64, second: u64) -> [Act; 6] {
+    [Act::Enter, write(first), Act::Call(other, vec![write(first)]), Act::Await, write(second), Act::Leave]
 }
 
 #[tokio::test(start_paused = true)]
 async fn c_063_an_event_that_comes_meanwhile_runs_after_the_section() {
     let stage = Stage::start();
-    let acts = [Act::Enter, write(1), Act::Call(2, vec![write(9)]), Act::Await, write(2), Act::Leave];
-    let section = stage.send(1, &acts);
+    let section = stage.send(1, &section(1, 2, 2));
     stage.run_tasks().await;
     let other = stage.send(1, &[write(3)]);
     stage.run_tasks().await;
@@ -31,7 +31,7 @@ async fn t_8_what_was_waited_for_before_the_section_opened_comes_back_after_it()
     let stage = Stage::start();
     let before = stage.send(1, &[Act::Call(2, vec![write(9)]), Act::Await, write(3)]);
     stage.run_tasks().await;
-    let section = stage.send(1, &[Act::Enter, write(1), Act::Call(3, vec![write(8)]), Act::Await, write(2)]);
+    let section = stage.send(1, &section(1, 3, 2));
     stage.run_all().await;
     assert_eq!(seen(taken(section)), [1, 2]);
     assert_eq!(seen(taken(before)), [1, 2, 3]);
@@ -53,10 +53,8 @@ async fn t_6_code_that_was_on_its_way_when_the_section_was_asked_for_runs_before
 #[tokio::test(start_paused = true)]
 async fn c_065_sections_run_one_after_the_other_and_before_events_that_wait() {
     let stage = Stage::start();
-    let section =
-        |a, b| [Act::Enter, write(a), Act::Call(2, vec![write(a)]), Act::Await, write(b), Act::Leave];
-    let first = stage.send(1, &section(1, 2));
-    let second = stage.send(1, &section(3, 4));
+    let first = stage.send(1, &section(1, 2, 2));
+    let second = stage.send(1, &section(3, 2, 4));
     stage.run_tasks().await;
     let event = stage.send(1, &[write(5)]);
     stage.run_all().await;
@@ -113,7 +111,7 @@ async fn st_12_a_call_of_a_section_that_comes_back_is_refused_and_one_from_befor
     let before = stage
         .send(1, &[Act::Call(2, vec![write(9), Act::Call(1, vec![write(3)]), Act::Expect]), Act::Expect]);
     stage.run_tasks().await;
-    let section = stage.send(1, &[Act::Enter, write(1), Act::Call(3, vec![write(8)]), Act::Await, write(2)]);
+    let section = stage.send(1, &section(1, 3, 2));
     stage.run_all().await;
     assert_eq!(seen(taken(section)), [1, 2]);
     assert_eq!(seen(taken(before)), [1, 2, 3]);
