@@ -18,6 +18,7 @@ use durabo_model::limits::{PIECE_BYTES_COUNTED_MIN, PIECES_BYTES_MAX};
 use tokio::sync::oneshot;
 
 use crate::client::Client;
+use crate::wakers::Wakers;
 
 /// Where the pieces of a body come from.
 pub trait PieceSource: Send + 'static {
@@ -174,7 +175,7 @@ struct State {
     /// At the other end of the connection to which the reader sends the pieces.
     client: Client,
     reader: Option<Waker>,
-    writers: Vec<Waker>,
+    writers: Wakers,
 }
 
 /// The writing end. Clones write the same body; when the last is dropped and no end was told, the body has
@@ -196,9 +197,12 @@ impl PieceWriter {
         self.lock().under_way += counted(bytes);
     }
 
-    /// Lets a piece out that was [taken](Self::take).
+    /// Lets a piece out that was [taken](Self::take). Nothing is kept for a reader that is gone.
     pub fn let_out(&self, piece: Bytes) {
         let mut state = self.lock();
+        if state.is_reader_gone {
+            return;
+        }
         state.ready.push_back(piece);
         wake(state.reader.take());
     }
@@ -257,11 +261,18 @@ impl ReaderWatch {
 
     /// Ready when [`is_gone`](Self::is_gone) is true.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let client = self.0.lock().client.clone();
-        match self.0.poll_until(cx, |state| state.is_reader_gone) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => client.poll_gone(cx),
+        self.poll_gone_while(cx, || ())
+    }
+
+    /// `meanwhile` is what others do between the two looks, which are in this order so that whoever is told of
+    /// another client later wakes this task: it would wait for one that nobody reads for any more.
+    fn poll_gone_while(&self, cx: &mut Context<'_>, meanwhile: impl FnOnce()) -> Poll<()> {
+        if self.0.poll_until(cx, |state| state.is_reader_gone).is_ready() {
+            return Poll::Ready(());
         }
+        meanwhile();
+        let client = self.0.lock().client.clone();
+        client.poll_gone(cx)
     }
 }
 
@@ -283,7 +294,7 @@ impl PieceSource for Reader {
         let mut state = self.0.lock();
         if let Some(piece) = state.ready.pop_front() {
             state.under_way -= counted(piece.len());
-            wake(state.writers.drain(..));
+            state.writers.wake_all();
             return Poll::Ready(Some(Ok(piece)));
         }
         match &state.end {
@@ -300,7 +311,7 @@ impl PieceSource for Reader {
         let mut state = self.0.lock();
         state.client = client.clone();
         // They wait for that client now.
-        wake(state.writers.drain(..));
+        state.writers.wake_all();
     }
 }
 
@@ -309,7 +320,7 @@ impl Drop for Reader {
         let mut state = self.0.lock();
         state.is_reader_gone = true;
         state.ready.clear();
-        wake(state.writers.drain(..));
+        state.writers.wake_all();
     }
 }
 
@@ -319,9 +330,7 @@ impl Shared {
         if is_so(&state) {
             return Poll::Ready(());
         }
-        if !state.writers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.writers.push(cx.waker().clone());
-        }
+        state.writers.add(cx.waker());
         Poll::Pending
     }
 
@@ -335,131 +344,12 @@ fn counted(bytes: usize) -> usize {
     bytes.max(PIECE_BYTES_COUNTED_MIN)
 }
 
-/// Wakers of other tasks only note that they were called, so the lock may be held.
-fn wake(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(Waker::wake);
+/// A waker only notes that it was called, so the lock may be held.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::FutureExt;
-
-    use super::*;
-
-    fn write(writer: &PieceWriter, piece: &'static [u8]) {
-        writer.take(piece.len());
-        writer.let_out(Bytes::from_static(piece));
-    }
-
-    #[tokio::test]
-    async fn pieces_come_in_order_and_the_end_after_them() {
-        let (writer, mut reader) = channel();
-        write(&writer, b"ab");
-        writer.end(Ok(()));
-        write(&writer, b"c");
-        assert_eq!(reader.piece().await, Some(Ok(Bytes::from("ab"))));
-        assert_eq!(reader.piece().await, Some(Ok(Bytes::from("c"))));
-        assert_eq!(reader.piece().now_or_never(), None, "not closed");
-        writer.close();
-        assert_eq!(reader.piece().await, None);
-    }
-
-    #[tokio::test]
-    async fn an_end_waits_for_pieces_that_are_held_back() {
-        let (writer, mut reader) = channel();
-        writer.take(1);
-        writer.close();
-        writer.end(Ok(()));
-        assert_eq!(reader.piece().now_or_never(), None);
-        writer.let_out(Bytes::from("x"));
-        assert_eq!(reader.piece().await, Some(Ok(Bytes::from("x"))));
-        assert_eq!(reader.piece().await, None);
-    }
-
-    #[tokio::test]
-    async fn a_writer_that_goes_away_without_an_end_breaks_the_body_off_after_what_was_let_out() {
-        let (writer, mut reader) = channel();
-        let held = writer.clone();
-        held.take(1);
-        drop(writer);
-        assert_eq!(reader.piece().now_or_never(), None, "a piece is still held back");
-        held.let_out(Bytes::from("x"));
-        drop(held);
-        assert_eq!(reader.piece().await, Some(Ok(Bytes::from("x"))));
-        assert_eq!(reader.piece().await, Some(Err(broken_off())));
-    }
-
-    #[tokio::test]
-    async fn what_is_under_way_is_bounded_until_it_is_read() {
-        let (writer, mut reader) = channel();
-        writer.take(PIECES_BYTES_MAX);
-        assert_eq!(writer.room(), 0);
-        let left = poll_fn(|cx| writer.poll_left(cx));
-        assert_eq!(poll_fn(|cx| writer.poll_room(cx)).now_or_never(), None);
-        writer.let_out(Bytes::from(vec![0; PIECES_BYTES_MAX]));
-        assert_eq!(poll_fn(|cx| writer.poll_left(cx)).now_or_never(), None, "let out, but not read");
-        let read = reader.piece();
-        let (read, ()) = futures::join!(read, left);
-        assert_eq!(read.expect("a piece").expect("good").len(), PIECES_BYTES_MAX);
-        assert_eq!(writer.room(), PIECES_BYTES_MAX);
-    }
-
-    #[tokio::test]
-    async fn pieces_of_a_byte_are_bounded_by_their_number() {
-        let (writer, mut reader) = channel();
-        let mut taken = 0;
-        while writer.room() > 0 {
-            write(&writer, b"x");
-            taken += 1;
-        }
-        assert_eq!(taken, PIECES_BYTES_MAX / PIECE_BYTES_COUNTED_MIN);
-        for _ in 0..taken {
-            assert_eq!(reader.piece().await, Some(Ok(Bytes::from("x"))));
-        }
-        assert_eq!(writer.room(), PIECES_BYTES_MAX);
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_goes_away_releases_the_writer() {
-        let (writer, reader) = channel();
-        writer.take(5);
-        assert_eq!(poll_fn(|cx| writer.poll_left(cx)).now_or_never(), None);
-        let watch = writer.reader();
-        assert_eq!(poll_fn(|cx| watch.poll_gone(cx)).now_or_never(), None);
-        drop(reader);
-        assert!(writer.is_reader_gone() && watch.is_gone());
-        poll_fn(|cx| writer.poll_left(cx)).await;
-        poll_fn(|cx| watch.poll_gone(cx)).await;
-    }
-
-    #[tokio::test]
-    async fn a_writer_is_told_when_the_client_behind_its_reader_seems_to_have_gone_and_may_go_on() {
-        let (writer, mut reader) = channel();
-        let (watch, client) = (writer.reader(), Client::new());
-        let mut gone = Box::pin(poll_fn(|cx| watch.poll_gone(cx)));
-        assert_eq!((&mut gone).now_or_never(), None);
-        reader.read_for(&client);
-        client.leave();
-        gone.await;
-        assert!(watch.is_gone() && !writer.is_reader_gone());
-        write(&writer, b"it may still read");
-        assert!(reader.piece().await.is_some_and(|piece| piece.is_ok()));
-    }
-
-    #[tokio::test]
-    async fn a_body_is_whole_only_if_its_judge_says_so_too() {
-        let judged = |verdict: Option<Result<(), Failure>>| async move {
-            let (writer, reader) = channel();
-            let (judge, told) = oneshot::channel();
-            let mut reader = reader.judged_by(told);
-            writer.close();
-            writer.end(Ok(()));
-            verdict.map(|verdict| judge.send(verdict));
-            reader.piece().await
-        };
-        let bad = Failure::new(ErrorCode::Internal, "bad");
-        assert_eq!(judged(Some(Ok(()))).await, None);
-        assert_eq!(judged(Some(Err(bad.clone()))).await, Some(Err(bad)));
-        assert_eq!(judged(None).await, Some(Err(broken_off())));
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use crate::wakers::Wakers;
+
 /// A client; clones are the same one. By default one that stays.
 #[derive(Clone, Default)]
 pub struct Client(Option<Arc<Mutex<State>>>);
@@ -14,8 +16,12 @@ pub struct Client(Option<Arc<Mutex<State>>>);
 #[derive(Default)]
 struct State {
     is_gone: bool,
-    waiting: Vec<Waker>,
+    waiting: Wakers,
 }
+
+/// Tells connections apart while something of them is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Connection(usize);
 
 impl Client {
     /// A client that may [leave](Self::leave).
@@ -23,11 +29,17 @@ impl Client {
         Self(Some(Arc::default()))
     }
 
+    /// Its connection, if it has one: the same for clones of this client and for no other, while one of them
+    /// is held.
+    pub fn connection(&self) -> Option<Connection> {
+        self.0.as_ref().map(|state| Connection(Arc::as_ptr(state).addr()))
+    }
+
     /// Says that it seems to have gone.
     pub fn leave(&self) {
         if let Some(mut state) = self.lock() {
             state.is_gone = true;
-            state.waiting.drain(..).for_each(Waker::wake);
+            state.waiting.wake_all();
         }
     }
 
@@ -42,10 +54,15 @@ impl Client {
         if state.is_gone {
             return Poll::Ready(());
         }
-        if !state.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
-        }
+        state.waiting.add(cx.waker());
         Poll::Pending
+    }
+
+    /// Forgets a task that [waits](Self::poll_gone) no more.
+    pub(crate) fn forget(&self, waker: &Waker) {
+        if let Some(mut state) = self.lock() {
+            state.waiting.remove(waker);
+        }
     }
 
     fn lock(&self) -> Option<MutexGuard<'_, State>> {
@@ -83,5 +100,22 @@ mod tests {
         let client = Client::default();
         client.leave();
         assert!(!client.is_gone());
+    }
+
+    #[tokio::test]
+    async fn a_task_that_waits_no_more_is_forgotten() {
+        let client = Client::new();
+        let waker = futures::task::noop_waker();
+        assert!(client.poll_gone(&mut Context::from_waker(&waker)).is_pending());
+        client.forget(&waker);
+        assert!(client.lock().is_some_and(|state| state.waiting.is_empty()));
+    }
+
+    #[test]
+    fn clones_of_a_client_have_its_connection_and_others_do_not() {
+        let [one, other] = [Client::new(), Client::new()];
+        assert_eq!(one.connection(), one.clone().connection());
+        assert_ne!(one.connection(), other.connection());
+        assert_eq!(Client::default().connection(), None);
     }
 }

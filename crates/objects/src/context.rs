@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use durabo_changelog::mutation::{Mutation, is_planted};
@@ -36,6 +36,7 @@ use crate::unfinished::UnfinishedImports;
 
 mod bodies;
 mod calls;
+mod cancelled;
 mod checkpoint;
 mod delivery;
 mod inspect;
@@ -45,6 +46,7 @@ mod pending;
 mod sections;
 
 pub use calls::Call;
+use cancelled::Listeners;
 use instance::InstanceState;
 pub(crate) use lifecycle::{ResetOf, Waited};
 
@@ -67,7 +69,7 @@ struct InFlight {
     reply: oneshot::Sender<Outcome>,
     origin: Origin,
     /// Who waits to learn that the client has gone.
-    waiting: Vec<Waker>,
+    listeners: Option<Listeners>,
 }
 
 /// The context of one live object.

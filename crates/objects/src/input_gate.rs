@@ -19,6 +19,8 @@ use durabo_model::limits;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
+use crate::wakers::Wakers;
+
 /// When something was asked for: how many sections had opened by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct AskedAt(u64);
@@ -40,7 +42,7 @@ struct State {
     tickets: u64,
     /// How often guest code was suspended in its midst.
     suspensions: u64,
-    waiting: Vec<Waker>,
+    waiting: Wakers,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl InputGate {
         if state.opening.is_none() && state.open.last().is_none_or(|section| section.serial <= asked.0) {
             return Poll::Ready(());
         }
-        state.wake_later(cx.waker());
+        state.waiting.add(cx.waker());
         Poll::Pending
     }
 
@@ -94,7 +96,7 @@ impl InputGate {
         if state.is_open() {
             return true;
         }
-        state.wake_later(waker);
+        state.waiting.add(waker);
         false
     }
 
@@ -151,12 +153,6 @@ impl State {
         self.open.is_empty() && self.opening.is_none()
     }
 
-    fn wake_later(&mut self, waker: &Waker) {
-        if !self.waiting.iter().any(|known| known.will_wake(waker)) {
-            self.waiting.push(waker.clone());
-        }
-    }
-
     /// Finds the section that opens next: the first that was asked for within the innermost one.
     fn choose_next(&mut self) {
         let innermost = self.open.last().map(|section| section.serial);
@@ -164,7 +160,7 @@ impl State {
             let next = self.queue.iter().find(|queued| queued.parent == innermost && !queued.is_refused);
             self.opening = next.map(|queued| queued.ticket);
         }
-        self.waiting.drain(..).for_each(Waker::wake);
+        self.waiting.wake_all();
     }
 
     fn take(&mut self, ticket: u64) {
@@ -233,7 +229,7 @@ impl Entry {
         if state.queue.iter().any(|queued| queued.ticket == self.ticket && queued.is_refused) {
             return Poll::Ready(Err(parent_left()));
         }
-        state.wake_later(cx.waker());
+        state.waiting.add(cx.waker());
         Poll::Pending
     }
 }

@@ -7,6 +7,7 @@
 mod blocking;
 mod lendable;
 mod retry;
+mod wakers;
 pub mod room;
 pub mod client;
 pub mod body;

@@ -28,7 +28,8 @@ pub fn is_cancelled() -> bool {
     wit::is_cancelled()
 }
 
-/// Returns when [`is_cancelled`] becomes true, if it ever does. Race it against other work.
+/// Returns when [`is_cancelled`] becomes true, at the latest when the event has answered and nobody reads its
+/// answer's body any more. Race it against other work.
 pub async fn cancelled() {
     wit::cancelled().await;
 }

@@ -48,6 +48,8 @@ pub enum Act {
     Left,
     /// Waits for what never comes.
     WaitForEver,
+    /// Begins to wait until nobody waits for the event. It is waited for as a call is.
+    Listen,
 }
 
 /// Writes a number, with little beside it.

@@ -9,6 +9,7 @@ use std::future::{Future, pending, poll_fn};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use durabo_changelog::seeded::Seeded;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
@@ -16,10 +17,12 @@ use durabo_objects::body::{Body, PieceWriter, channel};
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event::{Event, EventId, HttpResponse, Outcome, Reply};
 use durabo_objects::event_loop::{GuestCalls, run_events};
-use durabo_objects::guest::{BoxFuture, Guest, GuestExit, GuestLoader};
+use durabo_objects::guest::{Guest, GuestExit, GuestLoader};
+use durabo_objects::import::Import;
 use durabo_objects::input_gate::Section;
 use durabo_objects::outbound::Stub;
 use durabo_storage::value::Value;
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
@@ -29,6 +32,9 @@ use crate::fake_engine::{Asked, Engine};
 
 /// The first of the objects whose guest cannot suspend.
 pub const BLOCKING: u64 = 1000;
+
+/// The number that a constructor writes once it has heard that nobody waits for it.
+pub const STARTED: u64 = 1_000_000;
 
 /// Makes fake guests.
 #[derive(Debug, Default)]
@@ -77,12 +83,22 @@ impl GuestCalls for FakeCalls<'_> {
              INSERT OR IGNORE INTO total VALUES (1, 0)",
             &[],
         )?;
-        // An operator tells it so.
-        let refusals = exec(self.0, "SELECT count(*) FROM sqlite_schema WHERE name = 'no_start'", &[])?;
-        match refusals[..] {
-            [Value::Integer(0)] => Ok(()),
-            _ => Err(Failure::new(ErrorCode::Internal, "told not to start")),
+        if is_told(self.0, "no_start")? {
+            return Err(Failure::new(ErrorCode::Internal, "told not to start"));
         }
+        if is_told(self.0, "listen")? {
+            let engine = Arc::downgrade(self.0);
+            self.0.spawn(async move {
+                let here = || engine.upgrade().expect("guest code runs in its instance");
+                let import = here().with_context(|context| context.begin_import()).expect("the first");
+                let engine = engine.clone();
+                here().import(import.wait_for(async move { listen(&engine, None).await })).await;
+                write(&here(), STARTED, 10).expect("a good database");
+            });
+            // So that it listens before the constructor returns.
+            rounds_of_tasks(3).await;
+        }
+        Ok(())
     }
 
     async fn call(&self, id: EventId, event: Event) -> Outcome {
@@ -168,6 +184,14 @@ impl Handler {
                         outcome?;
                     }
                 }
+                Act::Listen => {
+                    let (engine, event) = (self.engine.clone(), self.event);
+                    let nobody_waits = self.begin_import()?.wait_for(async move {
+                        listen(&engine, Some(event)).await;
+                        Ok(Reply::Rpc(Bytes::new()))
+                    });
+                    self.calls.push(self.engine().import(nobody_waits));
+                }
                 Act::NewStubs => self.stubs.clear(),
                 Act::Enter => self.enter().await?,
                 Act::Leave => drop(self.sections.pop()),
@@ -194,9 +218,12 @@ impl Handler {
 
     /// Waits by an import.
     async fn wait<T: Send + 'static>(&self, what: impl Future<Output = T> + Send + 'static) -> T {
-        let engine = self.engine();
-        let import = engine.with_context(|context| context.begin_import()).expect("few are under way");
-        engine.import(import.wait_for(what)).await
+        let import = self.begin_import().expect("few are under way");
+        self.engine().import(import.wait_for(what)).await
+    }
+
+    fn begin_import(&self) -> Result<Import, Failure> {
+        self.engine().with_context(|context| context.begin_import())
     }
 
     fn call(&mut self, object: u64, acts: &[Act]) -> Result<(), Failure> {
@@ -245,6 +272,22 @@ impl Handler {
     fn engine(&self) -> Arc<Engine> {
         self.engine.upgrade().expect("guest code runs in its instance")
     }
+}
+
+/// Waits until nobody waits for the event, or for the constructor.
+async fn listen(engine: &Weak<Engine>, event: Option<EventId>) {
+    poll_fn(|cx| match engine.upgrade() {
+        Some(engine) => engine.with_context(|context| context.poll_cancelled(event, cx)),
+        None => Poll::Pending,
+    })
+    .await;
+}
+
+/// Whether an operator has made a table of this name, which tells the guest something.
+fn is_told(engine: &Engine, table: &str) -> Result<bool, Failure> {
+    let name = Value::Text(table.to_owned());
+    let count = exec(engine, "SELECT count(*) FROM sqlite_schema WHERE name = ?", &[name])?;
+    Ok(count != [Value::Integer(0)])
 }
 
 async fn end(engine: &Engine, failure: Failure) {

@@ -10,7 +10,7 @@ use durabo_objects::client::Client;
 use durabo_objects::event::{Origin, Outcome, Reply};
 use durabo_simulation::act::{Act, event, write};
 use durabo_simulation::address::address;
-use durabo_simulation::fake_guest::BLOCKING;
+use durabo_simulation::fake_guest::{BLOCKING, STARTED};
 use durabo_simulation::stage::{Stage, seen, taken};
 use durabo_simulation::world::limits;
 use tokio::task::JoinHandle;
@@ -101,6 +101,46 @@ async fn lc_15_a_client_that_seems_to_have_gone_is_told_which_limit_it_was() {
     let failed = taken(answer).expect_err("reset");
     assert_eq!(failed.listed_code(), Some(ErrorCode::PendingWorkTimeout));
     assert!(failed.flags.object_reset && failed.message.contains("within 900 s"), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn st_10_all_tasks_of_an_event_that_listen_are_told_when_its_caller_leaves() {
+    let stage = Stage::start();
+    let acts = [write(1), Act::Wait, Act::Listen, Act::Listen, Act::Await, write(2)];
+    let answer = stage.send(1, &acts);
+    stage.run_all().await;
+    assert!(!answer.is_finished(), "its caller waits");
+    leave(&stage, answer).await;
+    assert_eq!(stage.held(1).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn st_10_work_that_goes_on_after_the_answer_is_told_that_nobody_waits_any_more() {
+    let stage = Stage::start();
+    // One begins to listen before the answer, and one after it.
+    let acts = [write(1), Act::Listen, Act::Reply, Act::Listen, Act::Await, write(2)];
+    assert_eq!(seen(stage.answer(1, &acts).await), [1]);
+    assert_eq!(stage.held(1).await, [1, 2]);
+    stage.leave().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn st_10_what_listens_after_an_answer_with_a_body_is_told_when_its_reader_has_gone() {
+    let stage = Stage::start();
+    let acts = [write(1), Act::Listen, Act::Listen, Act::Open, Act::Await, write(2)];
+    let answer = stage.answer(1, &acts).await.expect("a head");
+    assert_eq!(stage.held(1).await, [1], "the body may still be read");
+    drop(answer);
+    assert_eq!(stage.held(1).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn st_10_what_a_constructor_began_is_told_when_it_has_returned() {
+    let stage = Stage::start();
+    stage.sql(1, "CREATE TABLE listen(x)").await.expect("allowed");
+    assert!(stage.answer(1, &[]).await.is_ok());
+    assert_eq!(stage.held(1).await, [STARTED]);
+    stage.leave().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@
 //! first. Calls that come back pass what would make them wait for themselves.
 
 use std::future::Future;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
@@ -69,7 +69,7 @@ impl ObjectContext {
         let Delivery { id, work, origin, reply } = delivery;
         match work {
             Work::Event(event) => {
-                self.in_flight.insert(id, InFlight { reply, origin, waiting: Vec::new() });
+                self.in_flight.insert(id, InFlight { reply, origin, listeners: None });
                 self.instance.has_delivered = true;
                 self.instance.pending.active();
                 Some(NextEvent::Deliver(id, event))
@@ -90,8 +90,7 @@ impl ObjectContext {
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
             self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));
-            // From now on it is the reader of the answer's body who may go.
-            event.waiting.into_iter().for_each(Waker::wake);
+            self.tell_answered(id, event.listeners);
         }
     }
 

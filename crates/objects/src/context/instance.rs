@@ -9,11 +9,12 @@ use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
 use tokio::time::Sleep;
 
+use super::cancelled::Answered;
 use super::pending::PendingWork;
-use crate::body::ReaderWatch;
-use crate::event::{EventId, Origin};
+use crate::event::EventId;
 use crate::input_gate::InputGate;
 use crate::unfinished::UnfinishedImports;
+use crate::wakers::Wakers;
 
 /// The part of a context that ends with the instance.
 pub(super) struct InstanceState {
@@ -27,8 +28,10 @@ pub(super) struct InstanceState {
     /// An event of it has come to its end.
     pub has_answered: bool,
     pub imports: UnfinishedImports,
-    /// Who reads the bodies of answers that have left.
-    pub readers: HashMap<EventId, (ReaderWatch, Origin)>,
+    /// Events that have answered with bodies that are still written.
+    pub answered: HashMap<EventId, Answered>,
+    /// Who waits to learn that the constructor has returned.
+    pub start_listeners: Wakers,
     pub input: InputGate,
     pub section_limit: Option<Pin<Box<Sleep>>>,
     pub has_ended_in_section: bool,
@@ -49,7 +52,8 @@ impl InstanceState {
             has_delivered: false,
             has_answered: false,
             imports: UnfinishedImports::default(),
-            readers: HashMap::new(),
+            answered: HashMap::new(),
+            start_listeners: Wakers::default(),
             input: InputGate::default(),
             section_limit: None,
             has_ended_in_section: false,

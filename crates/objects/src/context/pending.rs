@@ -94,7 +94,11 @@ impl ObjectContext {
     fn is_waited_for(&self) -> bool {
         let waits = |origin: &Origin| !origin.client.is_gone() && !self.is_own(origin);
         self.in_flight.values().any(|event| !event.reply.is_closed() && waits(&event.origin))
-            || self.instance.readers.values().any(|(reader, origin)| !reader.is_gone() && waits(origin))
+            || self
+                .instance
+                .answered
+                .values()
+                .any(|answered| !answered.reader.is_gone() && waits(&answered.origin))
     }
 
     /// Whether work of this instance waits for the event: then it is waited for only if that is.

@@ -2,7 +2,7 @@
 //!
 //! Found by the calling task, so that interleaved events do not take each other's place.
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 
 use wasmtime::component::{Accessor, HasSelf};
 
@@ -27,15 +27,13 @@ impl HostWithStore<GuestState> for HasSelf<GuestState> {
     }
 
     fn is_cancelled(mut host: HostAccess<'_>) -> wasmtime::Result<bool> {
-        let Some(event) = calling_event(&mut host)? else { return Ok(false) };
+        let event = calling_event(&mut host)?;
         Ok(host.get().context.is_cancelled(event))
     }
 
     async fn cancelled(accessor: &Accessor<GuestState, Self>) -> wasmtime::Result<()> {
         let import = accessor.with(|mut host| begin_import(&mut host))?;
-        let Some(event) = accessor.with(|mut host| calling_event(&mut host))? else {
-            return pending().await;
-        };
+        let event = accessor.with(|mut host| calling_event(&mut host))?;
         let cancelled = poll_fn(|cx| accessor.with(|mut host| host.get().context.poll_cancelled(event, cx)));
         import.wait_for(cancelled).await;
         Ok(())
