@@ -10,8 +10,9 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::object::ObjectKey;
 use durabo_model::object_id::ObjectId;
 use durabo_model::random::Random;
+use durabo_objects::address::ObjectAddress;
 use durabo_objects::client::Client;
-use durabo_objects::directory::{Directory, ObjectAddress};
+use durabo_objects::directory::Directory;
 use durabo_objects::event::{Event, Origin, Outcome, TraceContext};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -44,7 +45,7 @@ impl Deliver for Directory {
         event: Event,
         origin: Origin,
     ) -> impl Future<Output = Outcome> + Send {
-        self.deliver_from(origin, address, event)
+        self.deliver(address, event, origin)
     }
 }
 

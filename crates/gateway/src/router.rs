@@ -128,7 +128,7 @@ mod tests {
     use durabo_model::name::{AppName, ClassName};
     use durabo_model::object_id::NamespaceKey;
     use durabo_model::time::Timestamp;
-    use durabo_objects::directory::ObjectAddress;
+    use durabo_objects::address::ObjectAddress;
     use durabo_objects::event::{Event, HttpResponse, Origin, Outcome, Reply, TraceContext};
     use http_body_util::{BodyExt, Full};
     use serde_json::Value;

@@ -53,6 +53,11 @@ impl CallChain {
         Ok(Self(Some(Arc::new(Link { caller, depth, before: self.clone() }))))
     }
 
+    /// Who made the last call, if any.
+    pub fn last(&self) -> Option<&Caller> {
+        self.0.as_ref().map(|link| &link.caller)
+    }
+
     /// The last call that this object made in the chain.
     pub fn last_of(&self, key: &ObjectKey) -> Option<&Caller> {
         let mut at = self.0.as_deref();

@@ -19,9 +19,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-pub use crate::address::ObjectAddress;
+use crate::address::ObjectAddress;
 use crate::control::{Control, Ending};
-use crate::event::{Delivery, Event, Origin, Outcome, Reply, SqlAnswer, SqlRequest, TraceContext, Work};
+use crate::event::{Delivery, Event, Origin, Outcome, Reply, SqlAnswer, SqlRequest, Work, unanswered};
 use crate::guest::GuestLoader;
 use crate::life::Life;
 use crate::mailbox::mailbox;
@@ -65,12 +65,7 @@ impl Directory {
 
     /// Delivers an event and returns its outcome, once that may leave the object. Dropping the future
     /// drops the reply only: the event runs to its end (ST-10).
-    pub async fn deliver(&self, to: ObjectAddress, event: Event, trace: Option<TraceContext>) -> Outcome {
-        self.deliver_from(Origin { trace, ..Origin::default() }, to, event).await
-    }
-
-    /// As [`deliver`](Self::deliver), and says who waits.
-    pub async fn deliver_from(&self, origin: Origin, to: ObjectAddress, event: Event) -> Outcome {
+    pub async fn deliver(&self, to: ObjectAddress, event: Event, origin: Origin) -> Outcome {
         self.send(to, Work::Event(event), origin).await
     }
 
@@ -88,10 +83,7 @@ impl Directory {
         let (reply, outcome) = oneshot::channel();
         let delivery = Delivery { id: self.inner.node.counters.next_event(), work, origin, reply };
         self.deliver_in_place(&to, delivery).await.map_err(|(_, failure)| failure)?;
-        outcome.await.unwrap_or_else(|_| {
-            let text = "the object's task ended without an answer; see the node's log";
-            Err(Failure::new(ErrorCode::Internal, text).of_object(id))
-        })
+        outcome.await.unwrap_or_else(|_| Err(unanswered(id)))
     }
 
     /// The objects in memory, in no order.

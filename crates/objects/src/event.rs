@@ -3,14 +3,17 @@
 //! Values are owned and plain: `gateway` makes them of HTTP, `runtime` lowers them into the guest.
 
 use bytes::Bytes;
+use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use durabo_model::object::ObjectKey;
+use durabo_model::object_id::ObjectId;
 use durabo_storage::statement::Counts;
 use durabo_storage::value::Value;
 use tokio::sync::oneshot;
 
 use crate::body::Body;
 use crate::call_chain::CallChain;
-use crate::client::Client;
+use crate::client::{Client, Connection};
 pub use crate::event_id::EventId;
 
 /// Field names in lower case and values as bytes, in order; a name may occur several times.
@@ -149,6 +152,17 @@ pub struct TraceContext {
     pub tracestate: Option<String>,
 }
 
+/// Who stands in line at a mailbox; each is served in its turn (IG-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CallerId {
+    /// An object, whichever of its events and stubs it is.
+    Object(ObjectKey),
+    /// A client's connection.
+    Connection(Connection),
+    /// The operator, and whoever else has no connection.
+    Operator,
+}
+
 /// Where an event comes from.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
@@ -158,6 +172,17 @@ pub struct Origin {
     pub chain: CallChain,
     /// Who waits for its outcome at the other end of a connection.
     pub client: Client,
+}
+
+impl Origin {
+    /// In whose line the event stands.
+    pub fn caller(&self) -> CallerId {
+        match (self.chain.last(), self.client.connection()) {
+            (Some(caller), _) => CallerId::Object(caller.key),
+            (None, Some(connection)) => CallerId::Connection(connection),
+            (None, None) => CallerId::Operator,
+        }
+    }
 }
 
 /// An event on its way to an object, with the way back.
@@ -171,4 +196,18 @@ pub struct Delivery {
     pub origin: Origin,
     /// Where the outcome goes. Closed once nobody waits any more (ST-10).
     pub reply: oneshot::Sender<Outcome>,
+}
+
+impl Delivery {
+    /// Answers it with `failure`, without the object having a part in it.
+    pub fn refuse(self, failure: Failure) {
+        // Its caller may have gone.
+        drop(self.reply.send(Err(failure)));
+    }
+}
+
+/// The failure of an event whose object's task ended before it had answered.
+pub fn unanswered(object: ObjectId) -> Failure {
+    let text = "the object's task ended without an answer; see the node's log";
+    Failure::new(ErrorCode::Internal, text).of_object(object)
 }

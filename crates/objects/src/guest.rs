@@ -4,15 +4,10 @@
 //! this side: a guest is asked to run, and calls [`run_events`](crate::event_loop::run_events) with
 //! the little that only it can do ([`GuestCalls`](crate::event_loop::GuestCalls)).
 
-use std::future::Future;
-use std::pin::Pin;
-
 use durabo_model::failure::Failure;
+use futures::future::BoxFuture;
 
 use crate::context::ObjectContext;
-
-/// A future that another thread may drive.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Why a guest stopped running.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod address;
 pub mod call_chain;
 pub mod event;
 pub mod output_gate;
+mod round_robin;
 pub mod mailbox;
 pub mod life;
 pub mod control;

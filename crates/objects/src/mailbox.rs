@@ -2,74 +2,57 @@
 //!
 //! Full means refused at once with `overloaded` (ST-7): nothing waits to get in. Both the count and
 //! the bytes of waiting events are bounded, so that neither many nor large events can fill memory.
+//! Callers are served in turn, so that a flood of one does not hold up the others (IG-1).
 //!
 //! Calls that come back to the object, since it stands in their chain, have a lane of their own: the
 //! object waits for them, so others must not fill their way (ST-12).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::object::ObjectKey;
-use tokio::sync::mpsc;
 
-use crate::event::Delivery;
+use crate::event::{CallerId, Delivery};
+use crate::round_robin::RoundRobin;
 
-/// What waits at present.
-#[derive(Debug, Default)]
+/// What waits in one lane.
+#[derive(Debug, Clone, Copy, Default)]
 struct Load {
-    events: AtomicUsize,
-    bytes: AtomicUsize,
+    events: usize,
+    bytes: usize,
 }
 
-/// The end where events are put in.
-#[derive(Debug, Clone)]
-pub struct Mailbox {
-    events: Lane,
-    returning: Lane,
-}
-
-#[derive(Debug, Clone)]
-struct Lane {
-    sender: mpsc::UnboundedSender<Delivery>,
-    load: Arc<Load>,
-}
-
-/// The end where the object takes them out.
-#[derive(Debug)]
-pub struct MailboxReceiver {
-    receiver: mpsc::UnboundedReceiver<Delivery>,
-    /// Taken from the channel to learn that it is there, and still counted as waiting.
-    first: Option<Delivery>,
-    load: Arc<Load>,
-    returning_receiver: mpsc::UnboundedReceiver<Delivery>,
-    /// As `first`, but all that there are.
+#[derive(Debug, Default)]
+struct State {
+    events: RoundRobin<CallerId, Delivery>,
+    events_load: Load,
+    /// In the order of their arrival.
     returning: VecDeque<Delivery>,
-    returning_load: Arc<Load>,
+    returning_load: Load,
+    /// Who waits for whatever comes.
+    waiting: Option<Waker>,
+    /// Who waits for calls that come back.
+    waiting_for_returning: Option<Waker>,
+    /// Nobody takes anything out any more.
+    is_closed: bool,
 }
+
+/// The end where events are put in. Clones are the same mailbox.
+#[derive(Debug, Clone)]
+pub struct Mailbox(Arc<Mutex<State>>);
+
+/// The end where the object takes them out. What is left when it is dropped is dropped with it.
+#[derive(Debug)]
+pub struct MailboxReceiver(Arc<Mutex<State>>);
 
 /// An empty mailbox.
 pub fn mailbox() -> (Mailbox, MailboxReceiver) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let (returning_sender, returning_receiver) = mpsc::unbounded_channel();
-    let (load, returning_load) = (Arc::new(Load::default()), Arc::new(Load::default()));
-    let mailbox = Mailbox {
-        events: Lane { sender, load: load.clone() },
-        returning: Lane { sender: returning_sender, load: returning_load.clone() },
-    };
-    let receiver = MailboxReceiver {
-        receiver,
-        first: None,
-        load,
-        returning_receiver,
-        returning: VecDeque::new(),
-        returning_load,
-    };
-    (mailbox, receiver)
+    let state = Arc::new(Mutex::default());
+    (Mailbox(state.clone()), MailboxReceiver(state))
 }
 
 impl Mailbox {
@@ -80,21 +63,116 @@ impl Mailbox {
         delivery: Delivery,
         limits: &ObjectLimits,
     ) -> Result<(), (Delivery, Failure)> {
-        let lane = if delivery.origin.chain.last_of(key).is_some() { &self.returning } else { &self.events };
-        lane.put(key, delivery, limits)
+        let mut guard = lock(&self.0);
+        let state = &mut *guard;
+        if state.is_closed {
+            let text = "the object left memory while the event arrived; retry";
+            return Err((delivery, Failure::new(ErrorCode::Stopping, text).of_object(key.id)));
+        }
+        let returns = delivery.origin.chain.last_of(key).is_some();
+        let load = if returns { &mut state.returning_load } else { &mut state.events_load };
+        if let Err(failure) = load.add(&delivery, key, limits) {
+            return Err((delivery, failure));
+        }
+        let mut told = [state.waiting.take(), None];
+        if returns {
+            state.returning.push_back(delivery);
+            told[1] = state.waiting_for_returning.take();
+        } else {
+            state.events.push(delivery.origin.caller(), delivery);
+        }
+        drop(guard);
+        told.into_iter().flatten().for_each(Waker::wake);
+        Ok(())
     }
 }
 
-impl Lane {
-    fn put(
-        &self,
-        key: &ObjectKey,
-        delivery: Delivery,
-        limits: &ObjectLimits,
-    ) -> Result<(), (Delivery, Failure)> {
-        let id = key.id;
-        let events = self.load.events.load(Ordering::Relaxed);
-        let bytes = self.load.bytes.load(Ordering::Relaxed);
+impl MailboxReceiver {
+    /// The next event: of each caller in turn, first in first out. Pending while none is there.
+    pub fn poll_take(&self, cx: &mut Context<'_>) -> Poll<Delivery> {
+        let mut state = self.lock();
+        match state.take_event() {
+            Some(delivery) => Poll::Ready(delivery),
+            None => {
+                wake_later(&mut state.waiting, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Wakes whoever polls when a call comes back.
+    pub fn watch_returning(&self, cx: &Context<'_>) {
+        wake_later(&mut self.lock().waiting_for_returning, cx);
+    }
+
+    /// Takes the first call that came back for which `may_be_taken` says so.
+    pub fn take_returning(&self, may_be_taken: impl FnMut(&Delivery) -> bool) -> Option<Delivery> {
+        let mut state = self.lock();
+        let at = state.returning.iter().position(may_be_taken)?;
+        state.take_returning(at)
+    }
+
+    /// Ready when an event waits.
+    pub fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if !state.is_empty() {
+            return Poll::Ready(());
+        }
+        wake_later(&mut state.waiting, cx);
+        Poll::Pending
+    }
+
+    /// Takes an event if one is there.
+    pub fn try_take(&self) -> Option<Delivery> {
+        let mut state = self.lock();
+        state.take_event().or_else(|| state.take_returning(0))
+    }
+
+    /// Shows what [`try_take`](Self::try_take) would take, if anything.
+    pub fn first<T>(&self, look: impl FnOnce(&Delivery) -> T) -> Option<T> {
+        let state = self.lock();
+        state.events.front().or(state.returning.front()).map(look)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.0)
+    }
+}
+
+impl Drop for MailboxReceiver {
+    fn drop(&mut self) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        let left = (std::mem::take(&mut state.events), std::mem::take(&mut state.returning));
+        drop(state);
+        // Whoever waits for an answer is told by this.
+        drop(left);
+    }
+}
+
+impl State {
+    fn take_event(&mut self) -> Option<Delivery> {
+        self.events.pop().inspect(|delivery| self.events_load.remove(delivery))
+    }
+
+    fn take_returning(&mut self, at: usize) -> Option<Delivery> {
+        self.returning.remove(at).inspect(|delivery| self.returning_load.remove(delivery))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.returning.is_empty()
+    }
+}
+
+impl Load {
+    /// Counts what is about to wait, unless that is too much.
+    fn add(&mut self, delivery: &Delivery, key: &ObjectKey, limits: &ObjectLimits) -> Result<(), Failure> {
+        let (Self { events, bytes }, id) = (*self, key.id);
         let size = delivery.work.bytes();
         let refusal = if events >= limits.mailbox_events_max {
             Some(format!("Too many requests queued: mailbox of object {id} holds {events} events"))
@@ -105,97 +183,44 @@ impl Lane {
         };
         if let Some(detail) = refusal {
             let text = format!("Durable Object is overloaded. {detail}; retry later");
-            return Err((delivery, Failure::new(ErrorCode::Overloaded, text).of_object(id)));
+            return Err(Failure::new(ErrorCode::Overloaded, text).of_object(id));
         }
-        self.load.events.fetch_add(1, Ordering::Relaxed);
-        self.load.bytes.fetch_add(size, Ordering::Relaxed);
-        self.sender.send(delivery).map_err(|refused| {
-            let text = "the object left memory while the event arrived; retry";
-            (refused.0, Failure::new(ErrorCode::Stopping, text).of_object(id))
-        })
+        *self = Self { events: events + 1, bytes: bytes + size };
+        Ok(())
+    }
+
+    fn remove(&mut self, delivery: &Delivery) {
+        self.events -= 1;
+        self.bytes -= delivery.work.bytes();
     }
 }
 
-impl MailboxReceiver {
-    /// The next event, first in first out. Pending while the mailbox is empty; `None` once nobody can
-    /// put anything in any more.
-    pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        ready!(self.poll_first(cx));
-        Poll::Ready(self.first.take().inspect(|delivery| self.load.taken(delivery)))
-    }
-
-    /// Calls that came back and wait here, to be taken out in any order. Whoever takes one out of the queue
-    /// says so by [`taken_back`](Self::taken_back).
-    pub fn poll_returning(&mut self, cx: &mut Context<'_>) -> &mut VecDeque<Delivery> {
-        while let Poll::Ready(Some(delivery)) = self.returning_receiver.poll_recv(cx) {
-            self.returning.push_back(delivery);
-        }
-        &mut self.returning
-    }
-
-    /// Says that this call was taken out of [`poll_returning`](Self::poll_returning).
-    pub fn taken_back(&self, delivery: &Delivery) {
-        self.returning_load.taken(delivery);
-    }
-
-    /// Ready when an event waits, or nobody can put one in any more.
-    pub fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let returns = !self.poll_returning(cx).is_empty();
-        match self.poll_first(cx) {
-            Poll::Pending if returns => Poll::Ready(()),
-            first => first,
-        }
-    }
-
-    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.first.is_none() {
-            self.first = ready!(self.receiver.poll_recv(cx));
-        }
-        Poll::Ready(())
-    }
-
-    /// Takes an event if one is there.
-    pub fn try_take(&mut self) -> Option<Delivery> {
-        if let Some(delivery) = self.first.take().or_else(|| self.receiver.try_recv().ok()) {
-            self.load.taken(&delivery);
-            return Some(delivery);
-        }
-        let delivery = self.returning.pop_front().or_else(|| self.returning_receiver.try_recv().ok())?;
-        self.returning_load.taken(&delivery);
-        Some(delivery)
-    }
-
-    /// What was found waiting by [`poll_waiting`](Self::poll_waiting).
-    pub fn first(&self) -> Option<&Delivery> {
-        self.first.as_ref().or(self.returning.front())
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.first.is_none()
-            && self.receiver.is_empty()
-            && self.returning.is_empty()
-            && self.returning_receiver.is_empty()
-    }
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().expect("BUG: a mailbox's lock is never held over a panic")
 }
 
-impl Load {
-    fn taken(&self, delivery: &Delivery) {
-        self.events.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(delivery.work.bytes(), Ordering::Relaxed);
+fn wake_later(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(known) => known.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::call_chain::{CallChain, Caller};
+    use crate::client::Client;
     use crate::event::{Event, EventId, Origin, Work};
     use bytes::Bytes;
     use durabo_model::object::NamespaceNumber;
     use durabo_model::object_id::ObjectId;
     use durabo_model::sequence::Epoch;
     use tokio::sync::oneshot;
+    use tokio::task::yield_now;
 
     fn key() -> ObjectKey {
         ObjectKey { namespace: NamespaceNumber(1), id: ObjectId::from_bytes([1; 32]) }
@@ -213,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_event_beyond_the_count_is_refused_as_overloaded() {
-        let (mailbox, mut receiver) = mailbox();
+        let (mailbox, receiver) = mailbox();
         assert!(mailbox.put(&key(), delivery(1), &limits()).is_ok());
         assert!(mailbox.put(&key(), delivery(1), &limits()).is_ok());
         let (_, failure) = mailbox.put(&key(), delivery(1), &limits()).expect_err("full");
@@ -235,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_call_that_comes_back_passes_a_full_mailbox_and_has_a_bound_of_its_own() {
-        let (mailbox, mut receiver) = mailbox();
+        let (mailbox, receiver) = mailbox();
         let caller = Caller { key: key(), epoch: Epoch(1), event: None, asked: Default::default() };
         let chain = CallChain::default().then(caller).expect("short");
         let returning =
@@ -246,14 +271,88 @@ mod tests {
         assert!(mailbox.put(&key(), returning(), &limits()).is_ok());
         assert!(mailbox.put(&key(), returning(), &limits()).is_ok());
         assert!(mailbox.put(&key(), returning(), &limits()).is_err());
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let taken = receiver.poll_returning(&mut cx).pop_front().expect("came back");
-        receiver.taken_back(&taken);
+        assert!(receiver.take_returning(|_| false).is_none());
+        receiver.take_returning(|_| true).expect("came back");
         assert!(mailbox.put(&key(), returning(), &limits()).is_ok());
         let mut left = 0;
         while receiver.try_take().is_some() {
             left += 1;
         }
         assert!(left == 4 && receiver.is_empty());
+    }
+    /// What a connection sends; the event's number is that of the last argument.
+    fn sent(by: &Client, number: u64) -> Delivery {
+        let origin = Origin { client: by.clone(), ..Origin::default() };
+        Delivery { id: EventId(number), origin, ..delivery(0) }
+    }
+
+    #[test]
+    fn ig_1_callers_are_served_in_turn_and_each_in_the_order_of_its_events() {
+        let (mailbox, receiver) = mailbox();
+        let limits = ObjectLimits::default();
+        let [flood, other] = [Client::new(), Client::new()];
+        for number in 0..100 {
+            mailbox.put(&key(), sent(&flood, number), &limits).expect("room");
+        }
+        for number in [1000, 1001] {
+            mailbox.put(&key(), sent(&other, number), &limits).expect("room");
+        }
+        let taken: Vec<u64> = std::iter::from_fn(|| receiver.try_take()).map(|event| event.id.0).collect();
+        assert_eq!(taken[..6], [0, 1000, 1, 1001, 2, 3]);
+        assert_eq!(taken.len(), 102);
+    }
+
+    #[test]
+    fn st_2_calls_of_one_object_keep_their_order_whichever_stub_and_event_made_them() {
+        let (mailbox, receiver) = mailbox();
+        let caller_of = |object: u8, event: u64| {
+            let key = ObjectKey { namespace: NamespaceNumber(2), id: ObjectId::from_bytes([object; 32]) };
+            Caller { key, epoch: Epoch(1), event: Some(EventId(event)), asked: Default::default() }
+        };
+        let call = |caller: Caller, number: u64| {
+            let chain = CallChain::default().then(caller).expect("short");
+            Delivery { id: EventId(number), origin: Origin { chain, ..Origin::default() }, ..delivery(0) }
+        };
+        for (object, number) in [(7, 1), (7, 2), (7, 3), (8, 4), (7, 5), (8, 6)] {
+            let call = call(caller_of(object, number), number);
+            mailbox.put(&key(), call, &ObjectLimits::default()).expect("room");
+        }
+        let taken: Vec<u64> = std::iter::from_fn(|| receiver.try_take()).map(|event| event.id.0).collect();
+        assert_eq!(taken, [1, 4, 2, 6, 3, 5]);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_returning_calls_alone_is_not_woken_by_others() {
+        let (mailbox, receiver) = mailbox();
+        let looks = Arc::new(AtomicUsize::new(0));
+        let (counted, receiver) = (looks.clone(), Arc::new(receiver));
+        let watching = receiver.clone();
+        let waiting = tokio::spawn(poll_fn(move |cx| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            watching.watch_returning(cx);
+            watching.take_returning(|_| true).map_or(Poll::Pending, Poll::Ready)
+        }));
+        yield_now().await;
+        mailbox.put(&key(), delivery(1), &limits()).expect("room");
+        yield_now().await;
+        assert_eq!(looks.load(Ordering::Relaxed), 1);
+        let caller = Caller { key: key(), epoch: Epoch(1), event: None, asked: Default::default() };
+        let chain = CallChain::default().then(caller).expect("short");
+        let returning = Delivery { origin: Origin { chain, ..Origin::default() }, ..delivery(1) };
+        mailbox.put(&key(), returning, &limits()).expect("room");
+        yield_now().await;
+        assert!(waiting.is_finished());
+        assert!(receiver.try_take().is_some() && receiver.is_empty());
+    }
+
+    #[test]
+    fn what_comes_to_an_object_that_has_gone_is_given_back_and_what_waited_is_dropped() {
+        let (mailbox, receiver) = mailbox();
+        let (reply, mut outcome) = oneshot::channel();
+        mailbox.put(&key(), Delivery { reply, ..delivery(1) }, &limits()).expect("room");
+        drop(receiver);
+        assert!(outcome.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Closed));
+        let (_, failure) = mailbox.put(&key(), delivery(1), &limits()).expect_err("gone");
+        assert_eq!(failure.listed_code(), Some(ErrorCode::Stopping));
     }
 }

@@ -51,8 +51,7 @@ impl ObjectTask {
                 while let Err(back) = registration.leave(mailbox, |mailbox| !mailbox.is_empty()) {
                     mailbox = back;
                     if let Some(delivery) = mailbox.try_take() {
-                        // The caller may have gone.
-                        drop(delivery.reply.send(Err(failure.clone())));
+                        delivery.refuse(failure.clone());
                     }
                 }
             }

@@ -100,12 +100,12 @@ impl Line {
     fn move_on(self: Arc<Self>) {
         while let Some((delivery, on_its_way)) = self.next() {
             if let Some(failure) = self.broken() {
-                answer(delivery, failure);
+                delivery.refuse(failure);
                 continue;
             }
             match self.post.put(&self.to, delivery) {
                 Ok(life) => self.lock().life = Some(life),
-                Err(Undelivered::Refused(delivery, failure)) => answer(delivery, failure),
+                Err(Undelivered::Refused(delivery, failure)) => delivery.refuse(failure),
                 Err(Undelivered::NoPlace(delivery)) => {
                     let post = self.post.clone();
                     return post.spawn(Box::pin(self.wait_for_place(delivery, on_its_way)));
@@ -120,8 +120,8 @@ impl Line {
             Err((delivery, failure)) => {
                 // Those behind it have waited as well; each of them waiting again would add up.
                 let behind = std::mem::take(&mut self.lock().queue);
-                answer(delivery, failure.clone());
-                behind.into_iter().for_each(|(delivery, _)| answer(delivery, failure.clone()));
+                delivery.refuse(failure.clone());
+                behind.into_iter().for_each(|(delivery, _)| delivery.refuse(failure.clone()));
             }
         }
         self.move_on();
@@ -141,11 +141,6 @@ impl Line {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("BUG: a stub's lock is never held over a panic")
     }
-}
-
-fn answer(delivery: Delivery, failure: Failure) {
-    // The caller may have given up.
-    drop(delivery.reply.send(Err(failure)));
 }
 
 #[cfg(test)]

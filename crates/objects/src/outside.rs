@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use durabo_model::egress::EgressRules;
 use durabo_model::failure::Failure;
+use futures::future::BoxFuture;
 
 use crate::event::{HttpRequest, HttpResponse};
-use crate::guest::BoxFuture;
 
 /// Sends requests.
 pub trait Outside: Send + Sync + 'static {

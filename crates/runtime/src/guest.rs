@@ -9,8 +9,9 @@ use std::sync::Arc;
 use durabo_model::failure::Failure;
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event_loop::run_events;
-use durabo_objects::guest::{BoxFuture, Guest, GuestExit, GuestLoader};
+use durabo_objects::guest::{Guest, GuestExit, GuestLoader};
 use durabo_objects::outside::Outside;
+use futures::future::BoxFuture;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::calls::{InstanceCalls, InstanceExports};

@@ -43,7 +43,7 @@ impl OutsideAccess {
 mod tests {
     use durabo_model::failure::Failure;
     use durabo_objects::event::{HttpRequest, HttpResponse};
-    use durabo_objects::guest::BoxFuture;
+    use futures::future::BoxFuture;
 
     use super::*;
 

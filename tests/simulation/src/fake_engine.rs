@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Waker};
 
 use durabo_model::failure::Failure;
 use durabo_objects::context::ObjectContext;
-use durabo_objects::guest::{BoxFuture, GuestExit};
-use futures::future::{AbortHandle, abortable};
+use durabo_objects::guest::GuestExit;
+use futures::future::{AbortHandle, BoxFuture, abortable};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 /// Number of a piece of guest code that waits or runs.

@@ -13,7 +13,7 @@ use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
 use durabo_model::object::NamespaceNumber;
 use durabo_model::time::Timestamp;
-use durabo_objects::event::Outcome;
+use durabo_objects::event::{Origin, Outcome};
 use futures::FutureExt;
 use tokio::task::yield_now;
 
@@ -365,7 +365,7 @@ impl Run {
 
     fn send(&mut self, world: &World, object: u64, acts: &[Act]) {
         let (directory, event) = (world.directory.clone(), event(acts));
-        let answer = async move { directory.deliver(address(object), event, None).await };
+        let answer = async move { directory.deliver(address(object), event, Origin::default()).await };
         self.pending.push((object, Box::pin(answer)));
     }
 

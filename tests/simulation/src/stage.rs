@@ -9,7 +9,7 @@ use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::SimulatedDisk;
 use durabo_model::failure::Failure;
 use durabo_model::time::Timestamp;
-use durabo_objects::event::{Outcome, SqlAnswer, SqlRequest};
+use durabo_objects::event::{Origin, Outcome, SqlAnswer, SqlRequest};
 use futures::FutureExt;
 use tokio::task::{JoinHandle, yield_now};
 
@@ -53,7 +53,7 @@ impl Stage {
     /// Sends an event to an object.
     pub fn send(&self, object: u64, acts: &[Act]) -> JoinHandle<Outcome> {
         let (directory, event) = (self.world.directory.clone(), event(acts));
-        tokio::spawn(async move { directory.deliver(address(object), event, None).await })
+        tokio::spawn(async move { directory.deliver(address(object), event, Origin::default()).await })
     }
 
     /// Lets every task do all it can without the log threads.

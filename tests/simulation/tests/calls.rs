@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use durabo_model::limits;
 use durabo_model::object::NamespaceNumber;
+use durabo_objects::client::Client;
+use durabo_objects::event::Origin;
 use durabo_simulation::act::{Act, event, write};
 use durabo_simulation::address::address;
 use durabo_simulation::fake_guest::BLOCKING;
@@ -154,7 +156,8 @@ async fn st_12_a_call_that_comes_back_passes_a_full_mailbox() {
     let mut waiting = Vec::new();
     let refused = loop {
         let directory = stage.world.directory.clone();
-        let mut answer = Box::pin(async move { directory.deliver(address(1), event(&[]), None).await });
+        let mut answer =
+            Box::pin(async move { directory.deliver(address(1), event(&[]), Origin::default()).await });
         match (&mut answer).now_or_never() {
             None => waiting.push(answer),
             Some(outcome) => break outcome.expect_err("the mailbox is full"),
@@ -164,6 +167,31 @@ async fn st_12_a_call_that_comes_back_passes_a_full_mailbox() {
     stage.world.flush().expect("a working log");
     stage.run_all().await;
     assert_eq!(seen(taken(first)), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ig_1_a_flood_of_one_caller_delays_another_by_one_event() {
+    let stage = Stage::start();
+    let [flood, other] = [Client::new(), Client::new()];
+    let send = |client: &Client, number: u64| {
+        let (directory, client) = (stage.world.directory.clone(), client.clone());
+        let event = event(&[write(number), Act::Wait]);
+        let origin = Origin { client, ..Origin::default() };
+        tokio::spawn(async move { directory.deliver(address(BLOCKING), event, origin).await })
+    };
+    let mut answers: Vec<_> = (1..=20).map(|number| send(&flood, number)).collect();
+    answers.extend([100, 101].map(|number| send(&other, number)));
+    // Calls of an object are a line of their own, whichever client is behind them.
+    let calls = [200, 201].map(|number| Act::Call(BLOCKING, vec![write(number)]));
+    answers.push(stage.send(1, &[&calls[..], &[Act::Expect]].concat()));
+    stage.run_all().await;
+    answers.into_iter().for_each(|answer| drop(taken(answer).expect("served")));
+    let held = stage.held(BLOCKING).await;
+    assert_eq!(held.len(), 24);
+    for (line, later) in [([1, 2], 2), ([100, 101], 6), ([200, 201], 8)] {
+        let places = line.map(|number| held.iter().position(|held| *held == number));
+        assert!(places[0] < places[1] && places[1] < Some(later + 1), "{line:?} in {held:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

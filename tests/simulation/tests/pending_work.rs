@@ -92,7 +92,7 @@ async fn lc_15_a_client_that_seems_to_have_gone_is_told_which_limit_it_was() {
     let (directory, client) = (stage.world.directory.clone(), Client::new());
     let origin = Origin { client: client.clone(), ..Origin::default() };
     let acts = event(&[Act::WaitForEver]);
-    let answer = tokio::spawn(async move { directory.deliver_from(origin, address(1), acts).await });
+    let answer = tokio::spawn(async move { directory.deliver(address(1), acts, origin).await });
     stage.run_all().await;
     pass(&stage, 2 * limits().pending_work_timeout).await;
     assert!(!answer.is_finished(), "its client is there");

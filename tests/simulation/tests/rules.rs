@@ -8,6 +8,7 @@ use std::time::Duration;
 use durabo_changelog::disk::Disk;
 use durabo_changelog::simulated_disk::Fault;
 use durabo_model::object::NamespaceNumber;
+use durabo_objects::event::Origin;
 use durabo_simulation::act::{Act, event};
 use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, seen, taken};
@@ -101,7 +102,8 @@ async fn st_7_the_request_beyond_the_mailbox_is_refused_and_the_others_are_serve
     for n in 1..=most + 1 {
         let directory = test.world.directory.clone();
         let event = event(&[Act::Write(n, 1)]);
-        let mut answer = Box::pin(async move { directory.deliver(address(1), event, None).await });
+        let mut answer =
+            Box::pin(async move { directory.deliver(address(1), event, Origin::default()).await });
         let refused = (&mut answer).now_or_never();
         assert_eq!(refused.is_some(), n > most, "event {n}");
         match refused {

@@ -11,7 +11,7 @@ use durabo_model::failure::Failure;
 use durabo_model::name::{AppName, ClassName};
 use durabo_model::object::NamespaceNumber;
 use durabo_model::object_id::ObjectId;
-use durabo_objects::directory::ObjectAddress;
+use durabo_objects::address::ObjectAddress;
 use futures::future::BoxFuture;
 use serde::Serialize;
 

@@ -16,7 +16,7 @@ use durabo_model::failure::Failure;
 use durabo_model::limits;
 use durabo_model::name::AppName;
 use durabo_model::object::ObjectKey;
-use durabo_objects::directory::ObjectAddress;
+use durabo_objects::address::ObjectAddress;
 use http::header::{ALLOW, CONTENT_TYPE};
 use serde::Serialize;
 use tower::ServiceExt;

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::{NextEvent, ObjectContext};
 use crate::address::ObjectAddress;
 use crate::call_chain::{CallChain, Caller};
-use crate::event::{Delivery, Event, EventId, Origin, Outcome, Work};
+use crate::event::{Delivery, Event, EventId, Origin, Outcome, Work, unanswered};
 use crate::import::Import;
 use crate::outbound::{OnItsWay, Stub};
 use crate::output_gate::Effect;
@@ -33,10 +33,7 @@ impl Call {
     /// Waits for the outcome, and until it may come back into the object.
     pub async fn outcome(self) -> Outcome {
         let Self { import, outcome, to, id } = self;
-        let outcome = import.wait_for(outcome).await.unwrap_or_else(|_| {
-            let text = "the object's task ended without an answer; see the node's log";
-            Err(Failure::new(ErrorCode::Internal, text).of_object(to.key.id))
-        });
+        let outcome = import.wait_for(outcome).await.unwrap_or_else(|_| Err(unanswered(to.key.id)));
         outcome.map_err(|failure| without_inner_detail(failure, id))
     }
 }
@@ -109,8 +106,7 @@ impl ObjectContext {
         let line = stub.clone();
         let depart = Box::new(move |leave: Result<(), Failure>| match leave {
             Ok(()) => line.send(delivery, on_its_way),
-            // The caller may have given up.
-            Err(failure) => drop(delivery.reply.send(Err(failure))),
+            Err(failure) => delivery.refuse(failure),
         });
         self.gate.release_after(self.position(), Effect::Send(depart));
         Ok(Call { import, outcome, to: stub.address().clone(), id })
@@ -123,33 +119,28 @@ impl ObjectContext {
 
     /// Who waits for the code that runs as `event`. A constructor runs for the event that waits longest.
     fn chain_of(&self, event: Option<EventId>) -> CallChain {
+        let chain = |delivery: &Delivery| delivery.origin.chain.clone();
         let waiting = match event {
             Some(event) => self.in_flight.get(&event).map(|event| &event.origin.chain),
-            None if !self.instance.has_started => self.mailbox.first().map(|delivery| &delivery.origin.chain),
+            None if !self.instance.has_started => return self.mailbox.first(chain).unwrap_or_default(),
             None => None,
         };
         waiting.cloned().unwrap_or_default()
     }
 
     /// Refuses calls that came back and that the object would wait for for ever.
-    pub(crate) fn refuse_cycles(&mut self, cx: &mut Context<'_>) {
-        let waiting = self.mailbox.poll_returning(cx).len();
-        for _ in 0..waiting {
-            let Some(delivery) = self.mailbox.poll_returning(cx).pop_front() else { return };
-            let why =
-                delivery.origin.chain.last_of(&self.identity.key).and_then(|caller| self.busy_with(caller));
-            let Some(why) = why else {
-                self.mailbox.poll_returning(cx).push_back(delivery);
-                continue;
-            };
-            self.mailbox.taken_back(&delivery);
-            let id = self.identity.key.id;
+    pub(crate) fn refuse_cycles(&self, cx: &Context<'_>) {
+        self.mailbox.watch_returning(cx);
+        let id = self.identity.key.id;
+        let why_busy = |delivery: &Delivery| {
+            delivery.origin.chain.last_of(&self.identity.key).and_then(|caller| self.busy_with(caller))
+        };
+        while let Some(delivery) = self.mailbox.take_returning(|delivery| why_busy(delivery).is_some()) {
+            let why = why_busy(&delivery).unwrap_or("is busy");
             let text = format!(
                 "the call comes back to object {id}, which waits for it and {why}; it would wait for ever"
             );
-            let failure = Failure::new(ErrorCode::ObjectBusy, text).of_object(id);
-            // The caller may have given up.
-            drop(delivery.reply.send(Err(failure)));
+            delivery.refuse(Failure::new(ErrorCode::ObjectBusy, text).of_object(id));
         }
     }
 
@@ -179,21 +170,17 @@ impl ObjectContext {
         }
         let epoch = self.history.epoch();
         let key = self.identity.key;
-        let returning = self.mailbox.poll_returning(cx);
         let is_ours = |delivery: &Delivery| {
             delivery.origin.chain.last_of(&key).is_some_and(|caller| caller.epoch == epoch)
         };
-        let at = returning.iter().position(is_ours)?;
-        let delivery = returning.remove(at)?;
-        self.mailbox.taken_back(&delivery);
+        let delivery = self.mailbox.take_returning(is_ours)?;
         self.begin(delivery)
     }
 
     /// As [`take_returning`](Self::take_returning), for calls that an earlier instance waited for: to this
     /// one they are events like others.
-    pub(super) fn take_orphan(&mut self, cx: &mut Context<'_>) -> Option<NextEvent> {
-        let delivery = self.mailbox.poll_returning(cx).pop_front()?;
-        self.mailbox.taken_back(&delivery);
+    pub(super) fn take_orphan(&mut self) -> Option<NextEvent> {
+        let delivery = self.mailbox.take_returning(|_| true)?;
         self.begin(delivery)
     }
 }

@@ -51,12 +51,10 @@ impl ObjectContext {
         if !room || in_flight >= self.instance.events_in_flight_max || !self.has_output_room(cx) {
             return Poll::Pending;
         }
-        if let Some(next) = self.take_orphan(cx) {
+        if let Some(next) = self.take_orphan() {
             return Poll::Ready(next);
         }
-        let Some(delivery) = ready!(self.mailbox.poll_take(cx)) else {
-            return Poll::Ready(NextEvent::Retired);
-        };
+        let delivery = ready!(self.mailbox.poll_take(cx));
         if let Some(next) = self.begin(delivery) {
             return Poll::Ready(next);
         }

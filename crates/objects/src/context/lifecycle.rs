@@ -138,7 +138,7 @@ impl ObjectContext {
         if !self.has_output_room(cx) {
             return Poll::Pending;
         }
-        let is_sql = self.mailbox.first().is_some_and(|first| matches!(first.work, Work::Sql(_)));
+        let is_sql = self.mailbox.first(|first| matches!(first.work, Work::Sql(_))).unwrap_or(false);
         Poll::Ready(if is_sql { Waited::Sql } else { Waited::Event })
     }
 
