@@ -13,6 +13,7 @@ use std::{process, thread};
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use durabo_model::failure::Failure;
+use durabo_model::settings::Change;
 use durabo_server::{CompilerChoice, Durability, Node, NodeConfig};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -54,6 +55,11 @@ pub struct NodeArgs {
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
 
+    /// A limit other than its default, such as `mailbox_events_max=100`, `http.head_timeout=5s` or
+    /// `memory_bytes_max=64MiB`; may be repeated. An unknown name is answered with those that there are
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = Change::parse)]
+    limits: Vec<Change>,
+
     /// Writes log lines as JSON
     #[arg(long)]
     pub log_json: bool,
@@ -62,7 +68,7 @@ pub struct NodeArgs {
 impl NodeArgs {
     /// The configuration with these flags, for a data folder.
     pub fn config(&self, data: PathBuf) -> anyhow::Result<NodeConfig> {
-        Ok(NodeConfig {
+        let mut config = NodeConfig {
             listen: self.listen,
             control: self.control,
             durability: match self.durability {
@@ -73,7 +79,9 @@ impl NodeArgs {
             hosts: self.hosts.clone(),
             compiler: CompilerChoice::Child(own_program()?),
             ..NodeConfig::new(data)
-        })
+        };
+        self.limits.iter().for_each(|change| config.set_limit(change));
+        Ok(config)
     }
 
     /// The level of durability as it is written.

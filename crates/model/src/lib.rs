@@ -4,6 +4,7 @@
 //! every other crate may depend on this one. Modules stand bottom-up: each uses only those above it.
 
 pub mod limits;
+pub mod settings;
 pub mod time;
 pub mod random;
 pub mod sequence;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 pub use durabo_changelog::segment::Durability;
 use durabo_model::limits::{CompileLimits, DISK_RESERVE_BYTES, HttpLimits, ObjectLimits, OutgoingLimits};
+use durabo_model::settings::{Change, LimitsMut};
 
 /// Port of the data plane unless another is set.
 pub const LISTEN_PORT: u16 = 7610;
@@ -60,6 +61,16 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// Sets a limit other than its default.
+    pub fn set_limit(&mut self, change: &Change) {
+        change.apply(LimitsMut {
+            objects: &mut self.limits,
+            http: &mut self.http_limits,
+            outgoing: &mut self.outgoing_limits,
+            compile: &mut self.compile_limits,
+        });
+    }
+
     /// The defaults, for a data folder.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
@@ -77,5 +88,27 @@ impl NodeConfig {
             compiler: CompilerChoice::InProcess,
             compile_limits: CompileLimits::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_limit_of_each_group_can_be_set() {
+        let mut config = NodeConfig::new("nowhere");
+        for text in ["drain=1s", "http.write_timeout=2s", "outgoing.connect_timeout=3s", "compile.cpu=4s"] {
+            config.set_limit(&Change::parse(text).expect("a limit"));
+        }
+        let times = [
+            config.limits.drain,
+            config.http_limits.write_timeout,
+            config.outgoing_limits.connect_timeout,
+            config.compile_limits.cpu,
+        ];
+        assert_eq!(times, [1, 2, 3, 4].map(Duration::from_secs));
     }
 }

@@ -110,7 +110,9 @@ fn every_error_code_is_explained() {
 #[test]
 fn every_limit_is_explained() {
     let limits = REPOSITORY.source(limits::LIMITS_PATH).expect("the limits exist");
-    assert_none("limits", &limits::check(&limits.text, REPOSITORY.document(limits::DOCUMENT_PATH)));
+    let settings = REPOSITORY.source(limits::SETTINGS_PATH).expect("the settings exist");
+    let document = REPOSITORY.document(limits::DOCUMENT_PATH);
+    assert_none("limits", &limits::check(&limits.text, &settings.text, document));
 }
 
 #[test]

@@ -76,15 +76,20 @@ pub struct NodeProcess {
 impl NodeProcess {
     /// Starts a node on a data folder and waits until it serves.
     pub fn start(data: &Path) -> Self {
-        Self::start_by(durabo(&[]), data, data, &data.with_extension("log"))
+        Self::start_with(&[], data, &data.with_extension("log"))
     }
 
-    /// As [`start`](Self::start), by a command that runs `durabo` with the arguments that are added. `inner`
+    /// As [`start`](Self::start), with further flags; its log goes to the file `log`.
+    pub fn start_with(flags: &[&str], data: &Path, log: &Path) -> Self {
+        Self::start_by(durabo(&[&["serve"], flags].concat()), data, data, log)
+    }
+
+    /// As [`start`](Self::start), by a command that runs `durabo serve` with the arguments that are added. `inner`
     /// is the folder as the node sees it, `data` as this process does; its log goes to the file `log`.
     pub fn start_by(mut command: Command, inner: &Path, data: &Path, log: &Path) -> Self {
         let text = inner.to_str().expect("path");
         let mut child = command
-            .args(["serve", "--data", text, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"])
+            .args(["--data", text, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(log).expect("log file"))

@@ -26,6 +26,31 @@ fn mistakes_on_the_command_line_are_refused_with_the_way_out() {
 }
 
 #[test]
+fn a_limit_that_there_is_none_of_is_refused_before_the_node_starts() {
+    let serve = |limit| run(&["serve", "--data", "/nowhere/at/all", "--limit", limit]);
+    assert_ends(&serve("mailbox_event_max=5"), 1, "did you mean `mailbox_events_max`?");
+    assert_ends(&serve("mailbox_events_max=0"), 1, "it is 1 at least");
+    assert_ends(&serve("drain=5"), 1, "such as `5s`");
+    assert_ends(&serve("drain"), 1, "NAME=VALUE");
+}
+
+#[test]
+fn a_limit_that_is_set_holds_and_the_last_value_counts() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let limits = ["live_objects_max=9", "http.connections_max=21", "live_objects_max=17"];
+    let flags: Vec<_> = limits.iter().flat_map(|limit| ["--limit", limit]).collect();
+    let log = data.with_extension("log");
+    let node = NodeProcess::start_with(&flags, &data, &log);
+    let status = node.ask(&["status", "--json"]);
+    let status: Value =
+        serde_json::from_str(&status.stdout).unwrap_or_else(|error| panic!("{error}: {status:?}"));
+    assert_eq!(status["liveObjectsMax"], 17, "{status}");
+    let log = fs::read_to_string(log).expect("its log");
+    assert!(log.contains("connections_max=21"), "{log}");
+}
+
+#[test]
 fn a_node_that_is_not_there_is_broken_and_not_refused() {
     // Bound and dropped: nobody listens there.
     let address = TcpListener::bind("127.0.0.1:0")

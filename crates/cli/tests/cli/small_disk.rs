@@ -95,13 +95,13 @@ impl SmallDisk {
 
     /// Starts a node on it.
     pub fn start_node(&self) -> NodeProcess {
-        let program = durabo(&[]);
+        let program = durabo(&["serve"]);
         let command = match &self.helper {
             None => program,
             Some(helper) => {
                 let mut command = Command::new("nsenter");
                 command.args(["--target", &helper.process.id().to_string(), "--mount"]).args(helper.enter);
-                command.arg("--").arg(program.get_program());
+                command.arg("--").arg(program.get_program()).args(program.get_args());
                 for (name, value) in program.get_envs() {
                     match value {
                         Some(value) => command.env(name, value),
