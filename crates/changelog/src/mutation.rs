@@ -74,6 +74,16 @@ mutations! {
         StayShort,
     }
 
+    /// Every fault that shows only when a commit does not come into the log.
+    OF_OUTCOMES {
+        /// The WAL is not cut when a commit did not come into the log (invariant 6).
+        KeepFailedFrames,
+        /// Records behind one that did not come into the log come into it all the same (invariant 6).
+        KeepLaterRecords,
+        /// An object is started although the outcome of a commit is open (invariant 7).
+        StartBeforeKnown,
+    }
+
     /// Every fault of an object's gates.
     OF_GATES {
         /// The mailbox's branch looks at the input gate before the turn end and not when it is polled (T7).

@@ -21,6 +21,7 @@ use crate::sql_error::SqlError;
 use crate::statement::{Statement, last_error};
 use crate::vfs::{self, VFS_NAME};
 use crate::vfs_files::{FileSet, FileSetGuard, MemoryFile};
+use crate::wal_frames::end_of;
 
 /// Operations of SQLite's machine between two looks at the stop flag.
 const PROGRESS_OPERATIONS: c_int = 1000;
@@ -331,6 +332,12 @@ impl Connection {
             );
         }
         used as usize
+    }
+
+    /// Cuts the WAL behind so many frames. SQLite still believes in the rest: only a successor may go on.
+    pub(crate) fn cut_wal(&mut self, frames: u32) {
+        self.wal.set_size(end_of(frames));
+        self.frames.store(frames, Ordering::Relaxed);
     }
 
     /// The WAL.

@@ -23,6 +23,7 @@ mod statement_cache;
 mod cursor;
 pub mod database;
 pub mod turn;
+pub mod undo;
 pub mod exec;
 pub mod checkpoint;
 pub mod object_index;

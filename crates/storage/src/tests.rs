@@ -24,6 +24,7 @@ mod refusals;
 mod renewal;
 mod statements;
 mod turns;
+mod undo;
 
 /// A database over a folder of its own.
 struct Fixture {

@@ -22,6 +22,8 @@ pub struct TurnCommit {
     pub pages: Vec<PageEntry>,
     /// The object's name, in its first commit if it was reached by name.
     pub name: Option<String>,
+    /// Frames of the in-memory WAL up to its end. They count anew once the WAL was copied to the file.
+    pub wal_frames: u32,
 }
 
 impl Database {
@@ -72,6 +74,7 @@ impl Database {
             alarm: AlarmChange::Unchanged,
             pages,
             name,
+            wal_frames: end,
         }))
     }
 

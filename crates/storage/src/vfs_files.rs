@@ -111,7 +111,7 @@ impl MemoryFile {
         Ok(())
     }
 
-    fn set_size(&self, size: u64) {
+    pub(crate) fn set_size(&self, size: u64) {
         let mut bytes = self.bytes();
         bytes.resize(size as usize, 0);
         // What a large transaction took is given back.

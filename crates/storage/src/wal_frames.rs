@@ -66,6 +66,14 @@ impl WalFrames {
         self.newest.clear();
     }
 
+    /// The WAL was cut behind frame `end`, which ends a commit; 0: it was emptied. Images are forgotten: what
+    /// changes next is logged whole.
+    pub(crate) fn cut(&mut self, wal: &[u8], end: u32) {
+        self.newest.clear();
+        self.captured = end;
+        self.database_pages = if end == 0 { 0 } else { header_field(wal, end, 4) };
+    }
+
     /// The WAL was emptied.
     pub(crate) fn restart(&mut self) {
         self.captured = 0;

@@ -23,10 +23,10 @@ use crate::recovery::{self, RecoveryReport};
 
 /// A database file made of commits alone.
 #[derive(Default)]
-struct Replay(Vec<u8>);
+pub(super) struct Replay(pub(super) Vec<u8>);
 
 impl Replay {
-    fn apply(&mut self, commit: &TurnCommit) {
+    pub(super) fn apply(&mut self, commit: &TurnCommit) {
         self.0.resize(commit.database_pages as usize * PAGE_BYTES, 0);
         for entry in &commit.pages {
             let start = (entry.number as usize - 1) * PAGE_BYTES;
@@ -37,16 +37,16 @@ impl Replay {
 }
 
 /// A simple generator, so that runs repeat.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
 
-fn random_writes(f: &mut Fixture, dice: &mut Dice) {
+pub(super) fn random_writes(f: &mut Fixture, dice: &mut Dice) {
     for _ in 0..=dice.below(4) {
         let id = dice.below(200) as i64;
         match dice.below(5) {
@@ -69,7 +69,7 @@ fn random_writes(f: &mut Fixture, dice: &mut Dice) {
     }
 }
 
-fn assert_sound(path: &Path) {
+pub(super) fn assert_sound(path: &Path) {
     let db = rusqlite::Connection::open(path).expect("stock");
     let check: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("check");
     assert_eq!(check, "ok");
