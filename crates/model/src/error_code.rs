@@ -100,6 +100,10 @@ error_codes! {
     SectionTimeout = "section-timeout", Reset, 500;
     /// Work that nobody waits for was not done in time (LC-15).
     PendingWorkTimeout = "pending-work-timeout", Reset, 500;
+    /// A commit was not durable in time (OG-7).
+    CommitTimeout = "commit-timeout", Reset, 500;
+    /// Another place owns the object by now.
+    ObjectMoved = "object-moved", Reset, 503;
     /// A critical section was to open within one that had been left.
     SectionLeft = "section-left", InvalidState, 500;
     /// The guest returned something that is no answer.

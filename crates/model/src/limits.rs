@@ -186,6 +186,9 @@ pub struct ObjectLimits {
     /// A critical section that is open for longer resets the object (IG-9). Stops one that waits for what
     /// never comes from holding all other events for ever.
     pub section_timeout: Duration,
+    /// A commit that is not durable after this long resets its object, which starts again when it is known
+    /// whether the commit is durable (OG-7). Stops a disk that stalls from holding callers for ever.
+    pub commit_timeout: Duration,
     /// Work that nobody waits for keeps its object in memory for so long at most, and then the object is reset
     /// (LC-15): what an event left behind when it had answered, or an event whose caller has gone. Stops work
     /// that waits for what never comes from holding a place in memory for ever.
@@ -222,6 +225,7 @@ impl Default for ObjectLimits {
             reset_wait: Duration::from_millis(10),
             reset_wait_max: Duration::from_secs(1),
             section_timeout: Duration::from_secs(30),
+            commit_timeout: Duration::from_secs(30),
             pending_work_timeout: Duration::from_secs(15 * 60),
         }
     }

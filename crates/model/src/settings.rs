@@ -109,6 +109,7 @@ settings! {
         reset_wait: Time from 0,
         reset_wait_max: Time from 0,
         section_timeout: Time from 1,
+        commit_timeout: Time from 1,
         pending_work_timeout: Time from 1,
     }
     http: HttpLimits, "http." {

@@ -17,9 +17,12 @@ use durabo_changelog::segment_log::SegmentLog;
 use durabo_changelog::segment_pool::SegmentPool;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use durabo_model::object::ObjectKey;
 use durabo_model::sequence::LogPosition;
 use tokio::sync::oneshot;
 
+use crate::append_outcome::AppendOutcome;
+use crate::commit_faults::{Commit, CommitFault, CommitFaults};
 use crate::output_gate::OutputGate;
 use crate::room::ObjectRoom;
 
@@ -40,6 +43,14 @@ struct QueueState {
     waiting: VecDeque<Append>,
     closed: bool,
     failed: Option<Failure>,
+    /// Only in a node that is started for tests.
+    faults: Option<Box<CommitFaults>>,
+}
+
+impl QueueState {
+    fn faults(&mut self) -> &mut CommitFaults {
+        self.faults.as_mut().expect("faults can be asked for only in a node that is started for tests")
+    }
 }
 
 /// Where objects leave their records; a cheap handle.
@@ -49,6 +60,37 @@ pub struct CommitQueue {
 }
 
 impl CommitQueue {
+    /// A queue in which faults of commits can be asked for, for tests.
+    pub fn with_faults() -> Self {
+        let queue = Self::default();
+        queue.lock().faults = Some(Box::default());
+        queue
+    }
+
+    /// Plans what is to become of an object's next commit for which nothing is planned.
+    ///
+    /// # Panics
+    /// If the queue was not made [`with_faults`](Self::with_faults).
+    pub fn plan_fault(&self, key: ObjectKey, fault: CommitFault) {
+        self.lock().faults().plan(key, fault);
+    }
+
+    /// How many commits of an object wait for [`answer_held`](Self::answer_held). Panics as
+    /// [`plan_fault`](Self::plan_fault) does.
+    pub fn held_commits(&self, key: &ObjectKey) -> usize {
+        self.lock().faults().held(key)
+    }
+
+    /// Says what becomes of an object's first commit that is held; false if none is. Panics as
+    /// [`plan_fault`](Self::plan_fault) does.
+    pub fn answer_held(&self, key: &ObjectKey, outcome: AppendOutcome) -> bool {
+        let mut state = self.lock();
+        let passed = state.faults().answer(key, outcome);
+        let was_held = passed.is_some();
+        self.put_all(state, passed.unwrap_or_default());
+        was_held
+    }
+
     /// Queues a commit's record, for which `room` holds room. Order is kept. Fails once the log has failed.
     pub fn push_commit(
         &self,
@@ -56,11 +98,25 @@ impl CommitQueue {
         gate: Arc<OutputGate>,
         room: &ObjectRoom,
     ) -> Result<(), Failure> {
-        let state = self.open()?;
+        let mut state = self.open()?;
+        if let Some(faults) = &mut state.faults {
+            let passed = faults.pass(Commit { record, gate, claim: room.take_claim() });
+            self.put_all(state, passed);
+            return Ok(());
+        }
         // Under the lock: places are given in the order of the queue.
         room.queue(&record);
         self.put(state, Append::Commit(record, gate));
         Ok(())
+    }
+
+    fn put_all(&self, mut state: MutexGuard<'_, QueueState>, commits: Vec<Commit>) {
+        for Commit { record, gate, mut claim } in commits {
+            claim.queue(&record);
+            state.waiting.push_back(Append::Commit(record, gate));
+        }
+        drop(state);
+        self.shared.1.notify_one();
     }
 
     /// Queues a checkpoint's record, if there is room for it in prepared segments; says whether it did.
@@ -124,6 +180,9 @@ impl CommitQueue {
         state.failed.get_or_insert_with(|| failure.clone());
         state.closed = true;
         let waiting = std::mem::take(&mut state.waiting);
+        if let Some(faults) = &mut state.faults {
+            faults.fail(failure);
+        }
         drop(state);
         self.shared.1.notify_all();
         for append in waiting {
@@ -268,7 +327,7 @@ impl Committer {
     fn acknowledge(&self, records: &[EncodedRecord], gates: &[Option<Arc<OutputGate>>]) {
         for (record, gate) in records.iter().zip(gates) {
             if let Some(gate) = gate {
-                gate.advance(record.sequence);
+                gate.settle(&record.key.id, record.sequence, &AppendOutcome::Committed);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! short and never wait.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use durabo_storage::database::Database;
 use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
 use crate::blocking::blocking;
 use crate::control::Control;
@@ -42,6 +44,7 @@ mod delivery;
 mod inspect;
 mod instance;
 mod lifecycle;
+mod outcome;
 mod pending;
 mod sections;
 
@@ -95,6 +98,8 @@ pub struct ObjectContext {
     copying: Retry,
     /// Asked for when the newest commit was this one.
     barrier: Option<(Sequence, oneshot::Receiver<()>)>,
+    /// Over when a commit that was made at its beginning has taken too long.
+    commit_limit: Option<Pin<Box<Sleep>>>,
 }
 
 /// The parts of which a context is made; all of one object.
@@ -134,6 +139,7 @@ impl ObjectContext {
             checkpoint: None,
             copying: Retry::new(COPY_PAUSE_MAX),
             barrier: None,
+            commit_limit: None,
         }
     }
 
@@ -205,6 +211,12 @@ impl ObjectContext {
         if let Some(reason) = &self.instance.aborted {
             return Err(reason.clone());
         }
+        if self.is_turn_open()
+            && let Some(failure) = self.gate.broken()
+        {
+            // What stands before it may not be in the log (invariant 6).
+            return Err(failure);
+        }
         let ended = match self.database.has_rows_to_read_ahead() {
             // Nothing may be awaited here (T2), but the thread's other tasks need not wait.
             true => blocking(|| self.database.end_turn()),
@@ -213,7 +225,8 @@ impl ObjectContext {
         let Some(commit) = ended.map_err(|error| self.storage_failed(error))? else {
             return Ok(());
         };
-        let record = self.history.commit(commit, self.node.clock.now());
+        let record = self.history.commit(commit, self.node.clock.now(), self.gate.durable());
+        self.watch_commits();
         let pushed = self.node.commits.push_commit(record, self.gate.clone(), &self.room);
         self.gate_failure(pushed)
     }
@@ -254,7 +267,7 @@ impl ObjectContext {
     /// is not touched: ready when what runs in it has to be cut.
     pub fn poll_must_cut(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         self.control.register(cx.waker());
-        if let Some(failure) = self.gate.broken() {
+        if let Poll::Ready(failure) = self.poll_outcomes(cx) {
             return Poll::Ready(failure);
         }
         if let Poll::Ready(failure) = self.poll_section_limit(cx) {

@@ -58,6 +58,9 @@ async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
             return Poll::Ready(Err(failure));
         }
         guest.with_context(ObjectContext::end_turn)?;
+        if let Poll::Ready(failure) = guest.with_context(|context| context.poll_outcomes(cx)) {
+            return Poll::Ready(Err(failure));
+        }
         // What comes back to an object in its constructor would wait for it, and it for that.
         guest.with_context(|context| context.refuse_cycles(cx));
         if let Poll::Ready(failure) = guest.with_context(|context| context.poll_section_limit(cx)) {

@@ -1,7 +1,10 @@
 //! Where an object stands in its own history: epoch, newest commit, chain, time.
 //!
 //! Makes the records of its commits and checkpoints. Sequences have no gaps and times never fall,
-//! whatever the clock does.
+//! whatever the clock does. Remembers where it stood at each commit that may not be durable yet, so that
+//! those behind can be undone (invariant 6).
+
+use std::collections::VecDeque;
 
 use durabo_changelog::codec::{self, EncodedRecord};
 use durabo_changelog::record::{FileMark, Record, RecordBody};
@@ -10,15 +13,27 @@ use durabo_model::sequence::{Epoch, Sequence};
 use durabo_model::time::Timestamp;
 use durabo_storage::object_index::ObjectRow;
 use durabo_storage::turn::TurnCommit;
+use tokio::time::Instant;
+
+/// Where the history stands at one commit.
+#[derive(Debug, Clone, Copy)]
+struct Stand {
+    sequence: Sequence,
+    chain: u32,
+    time: Timestamp,
+    /// Frames of the in-memory WAL up to the commit's end.
+    wal_frames: u32,
+    committed_at: Instant,
+}
 
 /// The present end of an object's history.
 #[derive(Debug, Clone)]
 pub struct History {
     key: ObjectKey,
     epoch: Epoch,
-    sequence: Sequence,
-    chain: u32,
-    time: Timestamp,
+    newest: Stand,
+    /// At the newest commit that is known to be durable, and at those between it and the newest.
+    before: VecDeque<Stand>,
     checkpointed: Sequence,
 }
 
@@ -27,7 +42,8 @@ impl History {
     pub fn new(key: ObjectKey, epoch: Epoch, row: Option<&ObjectRow>) -> Self {
         let (sequence, chain, time) =
             row.map_or_else(Default::default, |row| (row.sequence, row.chain, row.last_commit));
-        Self { key, epoch, sequence, chain, time, checkpointed: sequence }
+        let newest = Stand { sequence, chain, time, wal_frames: 0, committed_at: Instant::now() };
+        Self { key, epoch, newest, before: VecDeque::new(), checkpointed: sequence }
     }
 
     /// Which instance it is.
@@ -37,12 +53,41 @@ impl History {
 
     /// Newest commit that was handed to the log.
     pub fn sequence(&self) -> Sequence {
-        self.sequence
+        self.newest.sequence
+    }
+
+    /// The oldest commit that is not durable, and when it was made; `durable` is the newest that is.
+    pub fn oldest_open(&self, durable: Sequence) -> Option<(Sequence, Instant)> {
+        let open = self.before.iter().chain([&self.newest]).find(|stand| stand.sequence > durable)?;
+        Some((open.sequence, open.committed_at))
+    }
+
+    /// Frames of the in-memory WAL up to the commit `durable`, which is durable, and none behind it ever will
+    /// be.
+    pub fn wal_frames_at(&self, durable: Sequence) -> u32 {
+        self.stand_at(durable).wal_frames
+    }
+
+    /// Goes back to the commit `durable`. What was undone leaves no gap: its numbers are given again.
+    pub fn undo_after(&mut self, durable: Sequence) {
+        self.newest = self.stand_at(durable);
+        self.before.clear();
+    }
+
+    fn stand_at(&self, durable: Sequence) -> Stand {
+        let mut stands = self.before.iter().chain([&self.newest]);
+        *stands.find(|stand| stand.sequence == durable).expect("BUG: a durable commit was forgotten")
+    }
+
+    /// The WAL was copied to the object's file, all of whose commits are durable, and counts anew.
+    pub fn wal_emptied(&mut self) {
+        self.before.clear();
+        self.newest.wal_frames = 0;
     }
 
     /// Whether there are commits that no checkpoint covers.
     pub fn is_ahead_of_file(&self) -> bool {
-        self.sequence != self.checkpointed
+        self.newest.sequence != self.checkpointed
     }
 
     /// Goes on as another instance.
@@ -50,17 +95,21 @@ impl History {
         self.epoch = epoch;
     }
 
-    /// The record of the next commit.
-    pub fn commit(&mut self, commit: TurnCommit, now: Timestamp) -> EncodedRecord {
-        self.sequence = self.sequence.next();
-        self.time = self.time.max(now);
+    /// The record of the next commit; `durable` is the newest one that is.
+    pub fn commit(&mut self, commit: TurnCommit, now: Timestamp, durable: Sequence) -> EncodedRecord {
+        let last = self.newest;
+        self.before.push_back(last);
+        while self.before.get(1).is_some_and(|stand| stand.sequence <= durable) {
+            self.before.pop_front();
+        }
+        let (sequence, time) = (last.sequence.next(), last.time.max(now));
         let record = Record {
             key: self.key,
             epoch: self.epoch,
-            sequence: self.sequence,
+            sequence,
             chain: 0,
             raw_time: now,
-            time: self.time,
+            time,
             name: commit.name,
             body: RecordBody::Commit {
                 database_pages: commit.database_pages,
@@ -68,33 +117,28 @@ impl History {
                 pages: commit.pages,
             },
         };
-        let encoded = codec::encode(&record, self.chain);
-        self.chain = encoded.chain;
+        let encoded = codec::encode(&record, last.chain);
+        let (chain, wal_frames) = (encoded.chain, commit.wal_frames);
+        self.newest = Stand { sequence, chain, time, wal_frames, committed_at: Instant::now() };
         encoded
     }
 
     /// The record and index row of a checkpoint of everything so far. A checkpoint is no link of the
     /// chain: commits go on meanwhile.
     pub fn checkpoint(&mut self, mark: FileMark, name: Option<String>) -> (EncodedRecord, ObjectRow) {
-        self.checkpointed = self.sequence;
+        let Stand { sequence, chain, time, .. } = self.newest;
+        self.checkpointed = sequence;
         let record = Record {
             key: self.key,
             epoch: self.epoch,
-            sequence: self.sequence,
-            chain: self.chain,
-            raw_time: self.time,
-            time: self.time,
+            sequence,
+            chain,
+            raw_time: time,
+            time,
             name: None,
-            body: RecordBody::Checkpoint { through: self.sequence, mark },
+            body: RecordBody::Checkpoint { through: sequence, mark },
         };
-        let row = ObjectRow {
-            key: self.key,
-            name,
-            mark,
-            sequence: self.sequence,
-            chain: self.chain,
-            last_commit: self.time,
-        };
-        (codec::encode(&record, self.chain), row)
+        let row = ObjectRow { key: self.key, name, mark, sequence, chain, last_commit: time };
+        (codec::encode(&record, chain), row)
     }
 }

@@ -89,6 +89,7 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                 Err(failure) => context.reset(ResetOf::Sql, failure).await.map(|()| false),
             },
             Ok(Waited::Idle) => context.settle().await,
+            Ok(Waited::Broken) => context.reload().await.map(|()| false),
             Ok(Waited::Stopping) => {
                 context.fail_waiting(&stopping());
                 match context.settle().await {
@@ -107,6 +108,8 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                 }
             },
             Ok(false) => Ok(()),
+            // By a commit that failed when no instance was there any more.
+            Err(_) if context.is_broken() => context.reload().await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = done {
@@ -160,13 +163,22 @@ async fn return_to_service(
     let id = context.identity().key.id;
     let mut retry = Retry::new(SERVICE_PAUSE_MAX);
     loop {
-        let again_at = retry.failed();
-        // Nothing can be promised any more once the log has failed.
-        let until = if context.is_broken() { "the node is started again" } else { "this succeeds" };
+        let is_open = context.has_open_outcome();
+        let until = match is_open {
+            true => "it is known what became of its commits",
+            // Nothing can be promised any more once the log has failed.
+            false if context.is_broken_for_good() => "the node is started again",
+            false => "this succeeds",
+        };
         error!(object = %id, %failure, "object is out of service until {until}");
         let text = format!("{}; the object is out of service until {until}", failure.message);
-        let refusal = Failure::new(ErrorCode::StorageFailed, text).of_object(id);
-        if !context.refuse_until(again_at, &refusal).await {
+        let mut refusal = Failure::new(ErrorCode::StorageFailed, text).of_object(id);
+        refusal.flags.retryable = is_open;
+        let goes_on = match is_open {
+            true => context.refuse_while_open(&refusal).await,
+            false => context.refuse_for_now(&refusal, retry.failed()).await,
+        };
+        if !goes_on {
             break;
         }
         match context.reload().await {

@@ -1,8 +1,10 @@
 //! Output gate: holds back everything an object sends until its writes are on disk.
 //!
 //! What leaves takes the position of the newest commit before it and goes when that commit is durable,
-//! in the order in which it was asked for (OG-3, OG-5). A broken gate fails what it still holds
-//! (OG-6). This is the one door: nothing leaves an object by any other way.
+//! in the order in which it was asked for (OG-3, OG-5). A commit that fails breaks the gate: what waits for
+//! it or for a later one fails, what waits for earlier ones still passes (OG-6), until the object has gone
+//! back to what is durable and opens it again. This is the one door: nothing leaves an object by any other
+//! way.
 //!
 //! What is held is counted, here and over all gates of the node, so that an object can stop taking
 //! events while the disk stalls.
@@ -18,9 +20,11 @@ use std::task::{Context, Poll, Waker};
 use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
+use durabo_model::object_id::ObjectId;
 use durabo_model::sequence::Sequence;
 use tokio::sync::oneshot;
 
+use crate::append_outcome::AppendOutcome;
 use crate::event::Outcome;
 
 /// What leaves an object besides answers: called once, with `Ok` when it may leave, or with the failure
@@ -84,9 +88,18 @@ pub struct OutputGate {
 }
 
 #[derive(Debug)]
+struct Broken {
+    failure: Failure,
+    /// The change log has failed, and no gate opens again.
+    is_final: bool,
+}
+
+#[derive(Debug)]
 struct State {
     durable: Sequence,
-    broken: Option<Failure>,
+    broken: Option<Broken>,
+    /// The first commit that never comes into the log, and none behind it.
+    failed_from: Option<Sequence>,
     /// Positions never decrease from front to back.
     held: VecDeque<(Sequence, Effect)>,
     /// Bytes of what is held.
@@ -94,6 +107,8 @@ struct State {
     /// Somebody lets effects out at this moment; whatever comes now goes behind them.
     is_releasing: bool,
     waiting: Option<Waker>,
+    /// The loop of the object, which must learn that the gate is broken.
+    watching: Option<Waker>,
 }
 
 impl OutputGate {
@@ -103,10 +118,12 @@ impl OutputGate {
         let state = State {
             durable,
             broken: None,
+            failed_from: None,
             held: VecDeque::new(),
             held_bytes: 0,
             is_releasing: false,
             waiting: None,
+            watching: None,
         };
         Self { state: Mutex::new(state), node_bytes }
     }
@@ -114,7 +131,7 @@ impl OutputGate {
     /// Lets `effect` out when the commit `position` is durable: at once if it is.
     pub fn release_after(&self, position: Sequence, effect: Effect) {
         let mut state = self.lock();
-        if let Some(failure) = state.broken.clone() {
+        if let Some(failure) = state.failure() {
             drop(state);
             effect.fail(failure);
         } else if position <= state.durable && state.held.is_empty() && !state.is_releasing {
@@ -135,9 +152,32 @@ impl OutputGate {
         }
     }
 
-    /// Says that the commits up to `through` are durable. Only the committer calls this, after the
-    /// log's sync (invariant 1).
-    pub fn advance(&self, through: Sequence) {
+    /// Says what became of the commit `sequence` of `object`, whose gate this is. `Committed` only after the
+    /// log's sync (invariant 1) and in order.
+    pub fn settle(&self, object: &ObjectId, sequence: Sequence, outcome: &AppendOutcome) {
+        let Some(failure) = outcome.failure(*object) else { return self.advance(sequence) };
+        self.break_from(failure, |state| {
+            if *outcome != AppendOutcome::Unknown {
+                assert!(sequence > state.durable, "BUG: the durable commit {sequence:?} failed");
+                state.failed_from.get_or_insert(sequence);
+            }
+            Some(sequence)
+        });
+    }
+
+    /// Says that the commit `sequence` has taken too long (OG-7); false if it is durable. Whoever waits for
+    /// any commit that is not durable fails. What becomes of these is open.
+    pub fn time_out(&self, sequence: Sequence, failure: Failure) -> bool {
+        let mut is_open = false;
+        self.break_from(failure, |state| {
+            is_open = state.durable < sequence;
+            is_open.then(|| state.durable.next())
+        });
+        is_open
+    }
+
+    /// Says that the commits up to `through` are durable.
+    fn advance(&self, through: Sequence) {
         let mut state = self.lock();
         assert!(through > state.durable, "BUG: commit {through:?} became durable after {:?}", state.durable);
         state.durable = through;
@@ -175,18 +215,38 @@ impl OutputGate {
         }
     }
 
-    /// Breaks the gate: all that it holds and all that comes later fails with `failure`.
+    /// Breaks the gate for good, since the change log has failed: all that it holds and all that comes later
+    /// fails with `failure`.
     pub fn break_with(&self, failure: Failure) {
+        self.break_from(failure.clone(), |state| {
+            if !state.is_final() {
+                state.broken = Some(Broken { failure, is_final: true });
+            }
+            Some(Sequence::default())
+        });
+    }
+
+    /// Breaks the gate from the commit on that `first` gives, if it gives one.
+    fn break_from(&self, failure: Failure, first: impl FnOnce(&mut State) -> Option<Sequence>) {
         let mut state = self.lock();
-        state.broken.get_or_insert_with(|| failure.clone());
-        let held: Vec<_> = state.held.drain(..).collect();
-        self.count_left(&mut state, &held);
-        let waiting = state.waiting.take();
+        let Some(first) = first(&mut state) else { return };
+        state.broken.get_or_insert_with(|| Broken { failure: failure.clone(), is_final: false });
+        let passing = state.held.iter().take_while(|(held, _)| *held < first).count();
+        let failed: Vec<_> = state.held.drain(passing..).collect();
+        self.count_left(&mut state, &failed);
+        let wakers = [state.waiting.take(), state.watching.take()];
         drop(state);
-        held.into_iter().for_each(|(_, effect)| effect.fail(failure.clone()));
-        if let Some(waker) = waiting {
-            waker.wake();
-        }
+        failed.into_iter().for_each(|(_, effect)| effect.fail(failure.clone()));
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Opens the gate again. The object has gone back to the newest durable commit, and what became of later
+    /// ones is known (invariant 7).
+    pub fn reopen(&self) {
+        let mut state = self.lock();
+        assert!(!state.is_final(), "BUG: a gate is opened although the change log has failed");
+        state.broken = None;
+        state.failed_from = None;
     }
 
     /// Fails what was asked for in a turn that is discarded: everything behind `position` (OG-6).
@@ -223,15 +283,54 @@ impl OutputGate {
 
     /// Why the gate is broken, if it is.
     pub fn broken(&self) -> Option<Failure> {
-        self.lock().broken.clone()
+        self.lock().failure()
+    }
+
+    /// Whether the gate is broken for good.
+    pub fn is_final(&self) -> bool {
+        self.lock().is_final()
+    }
+
+    /// Whether a commit is known to be missing in the log.
+    pub fn has_failed_commit(&self) -> bool {
+        self.lock().failed_from.is_some()
+    }
+
+    /// Ready with the failure that broke the gate. One task may watch.
+    pub fn poll_broken(&self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let mut state = self.lock();
+        if let Some(failure) = state.failure() {
+            return Poll::Ready(failure);
+        }
+        if state.watching.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+            state.watching = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// As [`poll_known`](Self::poll_known), looked at now.
+    pub fn known(&self, newest: Sequence) -> Option<Sequence> {
+        self.lock().known(newest)
+    }
+
+    /// Ready when it is known of all commits up to `newest` what became of them; gives the last one that is
+    /// durable, behind which none ever will be. It shares its place with
+    /// [`poll_durable`](Self::poll_durable).
+    pub fn poll_known(&self, cx: &mut Context<'_>, newest: Sequence) -> Poll<Sequence> {
+        let mut state = self.lock();
+        if let Some(durable) = state.known(newest) {
+            return Poll::Ready(durable);
+        }
+        state.waiting = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Ready when the commit `through` is durable, or with the failure that broke the gate. One task
     /// may wait.
     pub fn poll_durable(&self, cx: &mut Context<'_>, through: Sequence) -> Poll<Result<(), Failure>> {
         let mut state = self.lock();
-        if let Some(failure) = &state.broken {
-            return Poll::Ready(Err(failure.clone()));
+        if let Some(failure) = state.failure() {
+            return Poll::Ready(Err(failure));
         }
         if state.durable >= through {
             return Poll::Ready(Ok(()));
@@ -251,6 +350,22 @@ impl OutputGate {
     }
 }
 
+impl State {
+    fn failure(&self) -> Option<Failure> {
+        self.broken.as_ref().map(|broken| broken.failure.clone())
+    }
+
+    fn known(&self, newest: Sequence) -> Option<Sequence> {
+        let durable = self.durable;
+        let is_known = durable >= newest || self.failed_from == Some(durable.next());
+        (is_known || is_planted(Mutation::StartBeforeKnown)).then_some(durable)
+    }
+
+    fn is_final(&self) -> bool {
+        self.broken.as_ref().is_some_and(|broken| broken.is_final)
+    }
+}
+
 impl Drop for OutputGate {
     fn drop(&mut self) {
         // What is held when its node ends never leaves.
@@ -262,183 +377,4 @@ impl Drop for OutputGate {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Reply;
-    use bytes::Bytes;
-    use durabo_model::error_code::ErrorCode;
-
-    fn gate(durable: u64) -> OutputGate {
-        OutputGate::new(Sequence(durable), HeldBytes::default())
-    }
-
-    /// At most 3 outputs or 5 bytes in one gate, 8 bytes in all.
-    fn limits() -> ObjectLimits {
-        ObjectLimits {
-            outputs_held_max: 3,
-            outputs_held_bytes_max: 5,
-            node_outputs_held_bytes_max: 8,
-            ..ObjectLimits::default()
-        }
-    }
-
-    fn has_room(gate: &OutputGate) -> bool {
-        gate.has_room(&limits(), Waker::noop())
-    }
-
-    fn reply(gate: &OutputGate, position: u64) -> oneshot::Receiver<Outcome> {
-        let (sender, receiver) = oneshot::channel();
-        let outcome = Ok(Reply::Rpc(Bytes::from(position.to_string())));
-        gate.release_after(Sequence(position), Effect::Reply(sender, outcome));
-        receiver
-    }
-
-    fn failure() -> Failure {
-        Failure::new(ErrorCode::StorageFailed, "commit failed")
-    }
-
-    #[test]
-    fn a_reply_without_writes_leaves_at_once() {
-        let gate = gate(3);
-        assert!(reply(&gate, 3).try_recv().is_ok());
-    }
-
-    #[test]
-    fn a_reply_waits_for_its_own_commit_and_not_for_later_ones() {
-        let gate = gate(0);
-        let (mut first, mut second) = (reply(&gate, 1), reply(&gate, 2));
-        assert!(first.try_recv().is_err());
-        gate.advance(Sequence(1));
-        assert!(first.try_recv().is_ok());
-        assert!(second.try_recv().is_err());
-        gate.advance(Sequence(2));
-        assert!(second.try_recv().is_ok());
-    }
-
-    #[test]
-    fn a_read_only_reply_waits_for_the_newest_commit_before_it() {
-        let gate = gate(0);
-        let (mut write, mut read) = (reply(&gate, 1), reply(&gate, 1));
-        assert!(read.try_recv().is_err());
-        gate.advance(Sequence(1));
-        assert!(write.try_recv().is_ok() && read.try_recv().is_ok());
-    }
-
-    #[test]
-    fn whatever_else_leaves_keeps_its_place_among_the_answers() {
-        let gate = gate(0);
-        let (sender, mut sent) = oneshot::channel();
-        let mut before = reply(&gate, 1);
-        let departure = move |leave| sender.send((before.try_recv().is_ok(), leave)).expect("listening");
-        gate.release_after(Sequence(1), Effect::Send(Box::new(departure)));
-        assert!(sent.try_recv().is_err());
-        gate.advance(Sequence(1));
-        assert_eq!(sent.try_recv().expect("has left"), (true, Ok(())));
-    }
-
-    #[test]
-    fn st_2_what_comes_while_others_are_let_out_goes_behind_them() {
-        let gate = Arc::new(gate(0));
-        let (sender, order) = std::sync::mpsc::channel();
-        let send = |name: &'static str| {
-            let sender = sender.clone();
-            Effect::Send(Box::new(move |leave| {
-                leave.expect("leaves");
-                sender.send(name).expect("listening");
-            }))
-        };
-        let (inner, late) = (gate.clone(), send("third"));
-        let first = send("first");
-        gate.release_after(
-            Sequence(1),
-            Effect::Send(Box::new(move |_| {
-                first.release();
-                inner.release_after(Sequence(1), late);
-            })),
-        );
-        gate.release_after(Sequence(1), send("second"));
-        gate.advance(Sequence(1));
-        assert_eq!(order.try_iter().collect::<Vec<_>>(), ["first", "second", "third"]);
-    }
-
-    #[test]
-    fn a_broken_gate_fails_what_it_holds_and_what_comes_later() {
-        let gate = gate(0);
-        let mut held = reply(&gate, 1);
-        gate.break_with(failure());
-        assert_eq!(held.try_recv().expect("answered"), Err(failure()));
-        assert_eq!(reply(&gate, 0).try_recv().expect("answered"), Err(failure()));
-    }
-
-    #[test]
-    fn a_discarded_turn_fails_its_own_effects_only() {
-        let gate = gate(0);
-        let (mut kept, mut discarded) = (reply(&gate, 1), reply(&gate, 2));
-        gate.discard_after(Sequence(1), &failure());
-        assert_eq!(discarded.try_recv().expect("answered"), Err(failure()));
-        gate.advance(Sequence(1));
-        assert!(kept.try_recv().expect("answered").is_ok());
-    }
-
-    #[test]
-    fn an_answer_is_counted_from_its_return_until_it_leaves() {
-        for end in [
-            (|gate| gate.advance(Sequence(1))) as fn(&OutputGate),
-            |gate| gate.break_with(failure()),
-            |gate| gate.discard_after(Sequence(0), &failure()),
-        ] {
-            let gate = gate(0);
-            let _kept: Vec<_> = (0..3)
-                .map(|number| {
-                    assert!(has_room(&gate), "with {number} held");
-                    reply(&gate, 1)
-                })
-                .collect();
-            assert!(!has_room(&gate));
-            end(&gate);
-            assert!(has_room(&gate));
-            assert_eq!(gate.node_bytes.0.load(Ordering::Relaxed), 0);
-        }
-    }
-
-    #[test]
-    fn bytes_are_bounded_in_one_gate_and_over_all_but_a_gate_without_any_has_room() {
-        let all = HeldBytes::default();
-        let gates = [(); 3].map(|()| OutputGate::new(Sequence(0), all.clone()));
-        let hold = |gate: &OutputGate, bytes: usize| {
-            let outcome = Ok(Reply::Rpc(Bytes::from(vec![0; bytes])));
-            gate.release_after(Sequence(1), Effect::Reply(oneshot::channel().0, outcome));
-        };
-        hold(&gates[0], 5);
-        assert!(!has_room(&gates[0]), "its own bytes");
-        hold(&gates[1], 2);
-        assert!(has_room(&gates[1]));
-        hold(&gates[1], 1);
-        assert!(!has_room(&gates[1]), "those of all");
-        assert!(has_room(&gates[2]), "it holds none");
-        gates[0].advance(Sequence(1));
-        assert!(has_room(&gates[0]) && has_room(&gates[1]));
-        drop(gates);
-        assert_eq!(all.0.load(Ordering::Relaxed), 0);
-    }
-
-    #[test]
-    fn who_waits_for_room_is_woken_when_something_leaves() {
-        use futures::task::{ArcWake, waker};
-        use std::sync::atomic::AtomicBool;
-
-        #[derive(Default)]
-        struct Flag(AtomicBool);
-        impl ArcWake for Flag {
-            fn wake_by_ref(flag: &Arc<Self>) {
-                flag.0.store(true, Ordering::Relaxed);
-            }
-        }
-        let (gate, flag) = (gate(0), Arc::new(Flag::default()));
-        let _held: Vec<_> = (0..3).map(|_| reply(&gate, 1)).collect();
-        assert!(!gate.has_room(&limits(), &waker(flag.clone())));
-        assert!(!flag.0.load(Ordering::Relaxed));
-        gate.advance(Sequence(1));
-        assert!(flag.0.load(Ordering::Relaxed));
-    }
-}
+mod tests;

@@ -30,6 +30,11 @@ impl ObjectRoom {
         self.claim().queue(record);
     }
 
+    /// Gives away what the turn holds.
+    pub(crate) fn take_claim(&self) -> Claim {
+        std::mem::replace(&mut *self.claim(), Claim::new(self.pool.clone()))
+    }
+
     fn claim(&self) -> MutexGuard<'_, Claim> {
         self.claim.lock().expect("BUG: the claim's lock is never held over a panic")
     }

@@ -253,6 +253,9 @@ impl Play {
                     *shown = seen.len().max(*shown);
                 }
                 Err(failure) if failure.code == "guest-trapped" => {}
+                // The log takes no step while the time passes.
+                Err(failure) if failure.code == "commit-timeout" => {}
+                Err(failure) if failure.message.contains("until it is known") => {}
                 Err(failure) if self.may_be_full && failure.message.contains("SQLITE_FULL") => {
                     self.refused += 1;
                 }

@@ -16,3 +16,4 @@ pub mod program;
 pub mod stage;
 pub mod scenario;
 pub mod full_disk;
+pub mod lost_commits;

@@ -9,6 +9,9 @@ use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::SimulatedDisk;
 use durabo_model::failure::Failure;
 use durabo_model::time::Timestamp;
+use durabo_objects::append_outcome::AppendOutcome;
+use durabo_objects::commit_faults::CommitFault;
+use durabo_objects::committer::CommitQueue;
 use durabo_objects::event::{Origin, Outcome, SqlAnswer, SqlRequest};
 use futures::FutureExt;
 use tokio::task::{JoinHandle, yield_now};
@@ -35,8 +38,12 @@ impl Stage {
 
     /// A new node on a disk whose accidents follow from `seed`.
     pub fn with(seed: u64, durability: Durability) -> Self {
-        let disk = SimulatedDisk::new(seed);
-        Self { world: open(&disk, durability).expect("a new folder"), disk, durability }
+        Self::on(SimulatedDisk::new(seed), durability).expect("a new folder")
+    }
+
+    /// A node on what is on this disk, if that lets it.
+    pub fn on(disk: SimulatedDisk, durability: Durability) -> Result<Self, String> {
+        Ok(Self { world: open(&disk, durability)?, disk, durability })
     }
 
     /// Opens the folder again. What the old node had in memory is forgotten.
@@ -137,6 +144,17 @@ impl Stage {
         self.run_tasks().await;
     }
 
+    /// Plans what is to become of the object's next commit for which nothing is planned.
+    pub fn plan(&self, object: u64, fault: CommitFault) {
+        self.world.commits.plan_fault(address(object).key, fault);
+    }
+
+    /// Says what becomes of the object's first commit that is held, and lets everything run.
+    pub async fn answer_held(&self, object: u64, outcome: AppendOutcome) {
+        assert!(self.world.commits.answer_held(&address(object).key, outcome), "no commit is held");
+        self.run_all().await;
+    }
+
     /// Lets every object become idle and leave memory.
     pub async fn leave(&self) {
         self.fall_idle().await;
@@ -148,7 +166,7 @@ impl Stage {
 
 fn open(disk: &SimulatedDisk, durability: Durability) -> Result<World, String> {
     let clock = Arc::new(SimulatedClock::new(Timestamp(1_700_000_000_000)));
-    World::open(disk, clock, durability)
+    World::open_with(disk, clock, durability, CommitQueue::with_faults())
 }
 
 /// The outcome of an event that must have been answered by now.

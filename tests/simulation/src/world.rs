@@ -42,6 +42,8 @@ impl Random for NoIds {
 pub struct World {
     /// Way to its objects.
     pub directory: Directory,
+    /// Way into its log, where faults may be asked for if the node was opened so.
+    pub commits: CommitQueue,
     /// Takes the steps of the committer thread.
     committer: Arc<Mutex<Committer>>,
     /// Takes the steps of the upkeep thread.
@@ -88,6 +90,16 @@ impl World {
         clock: Arc<SimulatedClock>,
         durability: Durability,
     ) -> Result<Self, String> {
+        Self::open_with(disk, clock, durability, CommitQueue::default())
+    }
+
+    /// As [`open`](Self::open), with this way into the log.
+    pub fn open_with(
+        disk: &SimulatedDisk,
+        clock: Arc<SimulatedClock>,
+        durability: Durability,
+        commits: CommitQueue,
+    ) -> Result<Self, String> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let options = LogOptions { segment_bytes: SEGMENT_BYTES, durability, ..LogOptions::default() };
@@ -99,7 +111,7 @@ impl World {
         recovery::recover(&disk, &object_path, &scan, &mut index).map_err(|e| text(&e))?;
         let started = scan.finish().map_err(|e| text(&e))?;
         let StartedLog { log, pool, control, start_number } = started;
-        let (commits, jobs) = (CommitQueue::default(), UpkeepQueue::default());
+        let jobs = UpkeepQueue::default();
         let pins = LogPins::new(log.durable());
         let node = Arc::new(Node {
             limits: limits(),
@@ -130,8 +142,9 @@ impl World {
             request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
             shortage: Shortage::default(),
         };
-        let committer = Arc::new(Mutex::new(Committer::new(log, commits, pins)));
-        Ok(Self { directory, committer, upkeep: Arc::new(Mutex::new(UpkeepThread { upkeep, failed: None })) })
+        let committer = Arc::new(Mutex::new(Committer::new(log, commits.clone(), pins)));
+        let upkeep = Arc::new(Mutex::new(UpkeepThread { upkeep, failed: None }));
+        Ok(Self { directory, commits, committer, upkeep })
     }
 
     /// A step of the committer thread.

@@ -2,8 +2,6 @@
 //!
 //! Sections are in `sections`, seeded runs in `schedules`.
 
-use std::time::Duration;
-
 use durabo_model::limits;
 use durabo_model::object::NamespaceNumber;
 use durabo_objects::client::Client;
@@ -12,6 +10,7 @@ use durabo_simulation::act::{Act, event, write};
 use durabo_simulation::address::address;
 use durabo_simulation::fake_guest::BLOCKING;
 use durabo_simulation::stage::{Stage, seen, taken};
+use durabo_simulation::world;
 use futures::FutureExt;
 
 #[tokio::test(start_paused = true)]
@@ -225,7 +224,7 @@ async fn lc_15_work_that_goes_on_after_the_reply_keeps_the_object_and_is_committ
     let acts = [write(1), Act::Reply, Act::Call(2, vec![write(7)]), Act::Await, write(2)];
     let answer = stage.send(1, &acts);
     stage.run_tasks().await;
-    tokio::time::advance(Duration::from_secs(60)).await;
+    tokio::time::advance(world::limits().hibernate_after * 2).await;
     stage.run_tasks().await;
     assert_eq!(stage.world.directory.live_objects().len(), 1, "the call has not left yet");
     stage.run_all().await;

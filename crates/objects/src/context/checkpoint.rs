@@ -105,6 +105,7 @@ impl ObjectContext {
         let (durable, committed) = (self.gate.durable(), self.history.sequence());
         match self.database.copy_wal_to_file(durable, committed) {
             Ok(()) => {
+                self.history.wal_emptied();
                 if self.copying.succeeded() {
                     info!(object = %self.identity.key.id, "the object's file has space again");
                     self.database.set_closed(false);

@@ -25,7 +25,7 @@ impl ObjectContext {
     /// has at present.
     pub fn poll_next(&mut self, cx: &mut Context<'_>, in_flight: usize) -> Poll<NextEvent> {
         self.control.register(cx.waker());
-        if let Some(failure) = self.gate.broken() {
+        if let Poll::Ready(failure) = self.poll_outcomes(cx) {
             return Poll::Ready(NextEvent::Reset(failure));
         }
         if let Poll::Ready(failure) = self.poll_section_limit(cx) {

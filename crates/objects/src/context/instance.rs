@@ -27,6 +27,8 @@ pub(super) struct InstanceState {
     pub has_delivered: bool,
     /// An event of it has come to its end.
     pub has_answered: bool,
+    /// Its stubs were told that it was reset.
+    pub has_ended: bool,
     pub imports: UnfinishedImports,
     /// Events that have answered with bodies that are still written.
     pub answered: HashMap<EventId, Answered>,
@@ -51,6 +53,7 @@ impl InstanceState {
             has_started: false,
             has_delivered: false,
             has_answered: false,
+            has_ended: false,
             imports: UnfinishedImports::default(),
             answered: HashMap::new(),
             start_listeners: Wakers::default(),

@@ -51,6 +51,8 @@ pub(crate) enum Waited {
     Sql,
     /// Nothing came for so long that the object leaves memory, or its place is wanted.
     Idle,
+    /// A commit is not in the log, or not in time.
+    Broken,
     /// The node stops.
     Stopping,
 }
@@ -94,6 +96,10 @@ impl ObjectContext {
         let deadline = Instant::now() + self.node.limits.close_after;
         let mut idle = std::pin::pin!(sleep_until(deadline));
         poll_fn(|cx| {
+            // An operator's SQL commits without an instance.
+            if self.poll_outcomes(cx).is_ready() {
+                return Poll::Ready(Ok(Waited::Broken));
+            }
             if let Poll::Ready(waited) = self.poll_waited(cx) {
                 return Poll::Ready(Ok(waited));
             }
@@ -110,17 +116,26 @@ impl ObjectContext {
     }
 
     /// Fails all events that come until `deadline`; `false` if the node stops before.
-    pub(crate) async fn refuse_until(&mut self, deadline: Instant, refusal: &Failure) -> bool {
+    pub(crate) async fn refuse_for_now(&mut self, refusal: &Failure, deadline: Instant) -> bool {
         let mut over = std::pin::pin!(sleep_until(deadline));
+        self.refuse_until(refusal, |_, cx| over.as_mut().poll(cx)).await
+    }
+
+    /// As [`refuse_for_now`](Self::refuse_for_now), until `poll_over` is ready.
+    pub(super) async fn refuse_until(
+        &mut self,
+        refusal: &Failure,
+        mut poll_over: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<()>,
+    ) -> bool {
         loop {
-            let waited = poll_fn(|cx| match over.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Waited::Idle),
-                Poll::Pending => self.poll_waited(cx),
+            let waited = poll_fn(|cx| match poll_over(self, cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => self.poll_waited(cx).map(Some),
             });
             match waited.await {
-                Waited::Idle => return true,
-                Waited::Stopping => return false,
-                Waited::Event | Waited::Sql => self.fail_waiting(refusal),
+                None => return true,
+                Some(Waited::Stopping) => return false,
+                Some(_) => self.fail_waiting(refusal),
             }
         }
     }
@@ -145,11 +160,6 @@ impl ObjectContext {
     /// Whether the instance that ended wrote although there is no space at present.
     pub(crate) fn lacked_space(&self) -> bool {
         self.database.lacked_space()
-    }
-
-    /// Whether nothing leaves the object any more, since the change log has failed.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.gate.broken().is_some()
     }
 
     /// Whether an event of the instance that ended had come to its end.
@@ -178,6 +188,10 @@ impl ObjectContext {
     /// Fails the event that waits longest.
     pub(crate) fn fail_next(&mut self, failure: Failure) {
         if let Some(delivery) = self.mailbox.try_take() {
+            if self.is_broken() {
+                // The event has not begun, and has another reason to fail than those that had.
+                return drop(delivery.reply.send(Err(failure)));
+            }
             self.gate.release_after(self.history.sequence(), Effect::Reply(delivery.reply, Err(failure)));
         }
     }
@@ -194,7 +208,7 @@ impl ObjectContext {
     pub(crate) async fn reset(&mut self, of: ResetOf, failure: Failure) -> Result<(), Failure> {
         let failure = failure.of_object(self.identity.key.id);
         // Before anyone is told: whoever was must find the stub broken.
-        self.control.end_life(failure.clone());
+        self.end_life(failure.clone());
         let discarded = self.database.discard_turn();
         let position = self.history.sequence();
         self.gate.discard_after(position, &failure);
@@ -218,7 +232,17 @@ impl ObjectContext {
         // What is committed stands in the connection's memory alone: it must reach the file before
         // the connection is dropped, and may do so only when it is durable (invariant 2). If the file has
         // no space for it, the next connection takes that memory over.
-        self.on_disk().await?;
+        loop {
+            if let Some(failure) = self.gate.broken() {
+                self.settle_commits(failure).await?;
+            }
+            match self.on_disk().await {
+                Ok(()) => break,
+                // A commit may have failed meanwhile.
+                Err(failure) if !self.is_broken() => return Err(failure),
+                Err(_) => {}
+            }
+        }
         let options = database_options(&self.node, &self.identity);
         let database = match self.copy_wal()? {
             true => open_database(&self.file, &options, &self.room),
@@ -260,7 +284,11 @@ impl ObjectContext {
     }
 
     async fn on_disk(&mut self) -> Result<(), Failure> {
-        poll_fn(|cx| self.poll_on_disk(cx)).await
+        poll_fn(|cx| match self.poll_outcomes(cx) {
+            Poll::Ready(failure) => Poll::Ready(Err(failure)),
+            Poll::Pending => self.poll_on_disk(cx),
+        })
+        .await
     }
 
     /// Waits for the checkpoint under way. `false`: an event has come before, or the node stops, and neither
@@ -328,7 +356,7 @@ fn open_database(
     Ok(database)
 }
 
-fn database_options(node: &Node, identity: &ObjectIdentity) -> DatabaseOptions {
+pub(super) fn database_options(node: &Node, identity: &ObjectIdentity) -> DatabaseOptions {
     DatabaseOptions {
         pages_max: node.limits.database_pages_max,
         transaction_bytes_max: node.limits.transaction_bytes_max,
