@@ -42,6 +42,7 @@ struct Object {
     name: Option<String>,
     live: bool,
     instance: Option<bool>,
+    starts: Option<u64>,
     resets: Option<u64>,
     size_bytes: Option<u64>,
     last_commit_ms: Option<u64>,
@@ -69,14 +70,22 @@ pub fn run(args: &ObjectsArgs, output: Output) -> anyhow::Result<()> {
             object.id,
             object.name.unwrap_or_else(|| "-".to_owned()),
             live.to_owned(),
-            object.resets.map_or_else(|| "-".to_owned(), |resets| resets.to_string()),
+            count(object.starts),
+            count(object.resets),
             object.size_bytes.map_or_else(|| "-".to_owned(), size),
             object.last_commit_ms.map_or_else(|| "-".to_owned(), utc),
         ]
     });
-    output.table(&["ID", "NAME", "LIVE", "RESETS", "SIZE", "LAST COMMIT"], &rows.collect::<Vec<_>>())?;
+    output.table(
+        &["ID", "NAME", "LIVE", "STARTS", "RESETS", "SIZE", "LAST COMMIT"],
+        &rows.collect::<Vec<_>>(),
+    )?;
     if let Some(last) = last.filter(|_| page.more) {
         output.remark(&format!("there are more; go on with `--after {last}`"));
     }
     Ok(())
+}
+
+fn count(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
 }

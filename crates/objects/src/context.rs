@@ -266,7 +266,9 @@ impl ObjectContext {
     /// As [`poll_must_end`](Self::poll_must_end), but within a turn and while the database is lent, which
     /// is not touched: ready when what runs in it has to be cut.
     pub fn poll_must_cut(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        self.control.register(cx.waker());
+        if let Poll::Ready(failure) = self.control.poll_reset(cx) {
+            return Poll::Ready(failure);
+        }
         if let Poll::Ready(failure) = self.poll_outcomes(cx) {
             return Poll::Ready(failure);
         }

@@ -4,7 +4,7 @@
 //! The directory asks, the object's loop looks whenever it turns; requests wake it.
 
 use std::sync::{Arc, Mutex};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use durabo_model::failure::Failure;
 use tokio::time::Instant;
@@ -26,9 +26,20 @@ struct State {
     checkpoint: bool,
     make_room: bool,
     has_instance: bool,
+    starts: u64,
+    /// Asked for by a test.
+    reset: Option<Failure>,
     life: Arc<Life>,
     resets: u64,
     waker: Option<Waker>,
+}
+
+impl State {
+    fn register(&mut self, waker: &Waker) {
+        if self.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            self.waker = Some(waker.clone());
+        }
+    }
 }
 
 /// Requests to one object; the object looks at them whenever its loop turns.
@@ -69,7 +80,36 @@ impl Control {
 
     /// Says whether an instance runs.
     pub fn set_has_instance(&self, has_instance: bool) {
-        self.lock().has_instance = has_instance;
+        let mut state = self.lock();
+        state.has_instance = has_instance;
+        state.starts += u64::from(has_instance);
+        state.reset = None;
+    }
+
+    /// How many instances have run since the object is in memory, the present one included.
+    pub fn starts(&self) -> u64 {
+        self.lock().starts
+    }
+
+    /// Asks for a reset of the instance with `failure`; false if there is none.
+    pub fn reset(&self, failure: Failure) -> bool {
+        let mut has_instance = false;
+        self.change(|state| {
+            has_instance = state.has_instance;
+            state.reset = has_instance.then_some(failure);
+        });
+        has_instance
+    }
+
+    /// Ready with the failure of a reset that was asked for. Wakes at the next request, as after
+    /// [`register`](Self::register).
+    pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let mut state = self.lock();
+        if let Some(failure) = state.reset.take() {
+            return Poll::Ready(failure);
+        }
+        state.register(cx.waker());
+        Poll::Pending
     }
 
     /// Whether an instance runs; an object in memory without one hibernates.
@@ -115,10 +155,7 @@ impl Control {
 
     /// Wakes `waker` at the next request.
     pub fn register(&self, waker: &Waker) {
-        let mut state = self.lock();
-        if state.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
-            state.waker = Some(waker.clone());
-        }
+        self.lock().register(waker);
     }
 
     fn change(&self, f: impl FnOnce(&mut State)) {

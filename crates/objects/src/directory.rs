@@ -90,8 +90,9 @@ impl Directory {
     pub fn live_objects(&self) -> Vec<LiveObject> {
         let mut objects = Vec::new();
         self.inner.registry.for_each(|live| {
-            let (resets, has_instance) = (live.control.resets(), live.control.has_instance());
-            objects.push(LiveObject { resets, has_instance, ..live.object.clone() });
+            let (starts, resets) = (live.control.starts(), live.control.resets());
+            let has_instance = live.control.has_instance();
+            objects.push(LiveObject { starts, resets, has_instance, ..live.object.clone() });
         });
         objects
     }
@@ -127,6 +128,18 @@ impl Directory {
         if let Some(live) = self.inner.registry.lock(&key).get(&key) {
             live.control.request_checkpoint();
         }
+    }
+
+    /// Asks a live object to leave memory as soon as it has no work; the next event takes that back.
+    pub fn evict(&self, key: &ObjectKey) {
+        if let Some(live) = self.inner.registry.lock(key).get(key) {
+            live.control.ask_for_room();
+        }
+    }
+
+    /// Resets the instance of a live object, with `failure` for its events; false if it has none.
+    pub fn reset(&self, key: &ObjectKey, failure: Failure) -> bool {
+        self.inner.registry.lock(key).get(key).is_some_and(|live| live.control.reset(failure))
     }
 
     /// Stops every object: no new events, those under way get `drain`; all that is committed is in
@@ -190,8 +203,14 @@ impl Directory {
             post: Arc::new(self.clone()),
             registration: Registration::new(self.inner.registry.clone(), to.key),
         };
-        let object =
-            LiveObject { key: to.key, class: to.class.clone(), name, resets: 0, has_instance: false };
+        let object = LiveObject {
+            key: to.key,
+            class: to.class.clone(),
+            name,
+            starts: 0,
+            resets: 0,
+            has_instance: false,
+        };
         (Live { object, mailbox, control, has_fallen: false, used: 0 }, task)
     }
 }

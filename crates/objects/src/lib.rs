@@ -39,3 +39,4 @@ pub mod placement;
 mod registry;
 mod object;
 pub mod directory;
+pub mod test_hooks;

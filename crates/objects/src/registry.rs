@@ -34,6 +34,8 @@ pub struct LiveObject {
     pub class: ClassName,
     /// The name it was started by.
     pub name: Option<String>,
+    /// How many instances have run since it is in memory.
+    pub starts: u64,
     /// How often it was reset since it is in memory.
     pub resets: u64,
     /// Whether an instance of its code runs; without one it hibernates.

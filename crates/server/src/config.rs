@@ -58,6 +58,8 @@ pub struct NodeConfig {
     pub compiler: CompilerChoice,
     /// What compiling one component may take, if a child process does it.
     pub compile_limits: CompileLimits,
+    /// Lets the program that runs the node plan faults of commits, evict objects and reset them, for tests.
+    pub test_hooks: bool,
 }
 
 impl NodeConfig {
@@ -87,6 +89,7 @@ impl NodeConfig {
             disk_reserve_bytes: DISK_RESERVE_BYTES,
             compiler: CompilerChoice::InProcess,
             compile_limits: CompileLimits::default(),
+            test_hooks: false,
         }
     }
 }

@@ -83,6 +83,7 @@ impl ControlPlane for NodeControl {
                     let report = objects.entry(id).or_insert_with(|| new_report(id.to_string()));
                     report.live = true;
                     report.instance = Some(live.has_instance);
+                    report.starts = Some(live.starts);
                     report.resets = Some(live.resets);
                     report.name = report.name.take().or(live.name);
                 }
@@ -158,6 +159,7 @@ fn new_report(id: String) -> ObjectReport {
         name: None,
         live: false,
         instance: None,
+        starts: None,
         resets: None,
         size_bytes: None,
         last_commit_ms: None,

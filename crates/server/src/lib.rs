@@ -14,9 +14,11 @@ mod deployed;
 mod upload;
 mod control_plane;
 mod token;
+pub mod test_hooks;
 pub mod node;
 
 pub use config::{CompilerChoice, Durability, NodeConfig};
 pub use logging::init_logging;
 pub use node::Node;
+pub use test_hooks::{AppendOutcome, CommitFault, ObjectHooks, TestHooks};
 pub use token::read_token;

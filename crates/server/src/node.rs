@@ -23,6 +23,7 @@ use durabo_objects::directory::Directory;
 use durabo_objects::node::{Counters, Node as ObjectsNode};
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
+use durabo_objects::test_hooks::TestHooks as ObjectTestHooks;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_runtime::compiler::{Compiler, InProcess};
 use durabo_runtime::component_cache::ComponentCache;
@@ -42,6 +43,7 @@ use crate::log_threads::LogThreads;
 use crate::open::{OpenedFolder, open_folder};
 use crate::system::{SystemClock, SystemRandom};
 use crate::system_limits;
+use crate::test_hooks::TestHooks;
 use crate::token::read_or_make_token;
 use crate::upload::Uploads;
 
@@ -56,6 +58,7 @@ pub struct Node {
     drain: Duration,
     readiness: Readiness,
     directory: Directory,
+    test_hooks: Option<TestHooks>,
     serving: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     log: LogThreads,
@@ -98,8 +101,9 @@ impl Node {
         let (folder, index, start_number) =
             (opened.folder.clone(), opened.index.clone(), opened.start_number);
         let pool = opened.pool.clone();
-        let (directory, log) =
+        let (directory, hooks, log) =
             start_objects(&config, opened, &pins, (clock.clone(), random.clone()), loader, &objects)?;
+        let test_hooks = hooks.map(|objects| TestHooks { catalog: catalog.clone(), objects });
         let readiness = Readiness::default();
         let uploads =
             Uploads { catalog: catalog.clone(), cache, clock: clock.clone(), turn: Default::default() };
@@ -147,6 +151,7 @@ impl Node {
             drain,
             readiness,
             directory,
+            test_hooks,
             serving,
             stop,
             log,
@@ -170,6 +175,11 @@ impl Node {
     /// Token of the control plane.
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// What tests may do with the node's objects, if it was started for them.
+    pub fn test_hooks(&self) -> Option<TestHooks> {
+        self.test_hooks.clone()
     }
 
     /// Becomes the failure of the change log if that fails: the node cannot go on then (invariant 5).
@@ -208,9 +218,10 @@ fn start_objects(
     (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
     loader: WasmLoader,
     objects: &Runtime,
-) -> anyhow::Result<(Directory, LogThreads)> {
+) -> anyhow::Result<(Directory, Option<ObjectTestHooks>, LogThreads)> {
     let OpenedFolder { folder, disk, log, pool, control, start_number, index } = opened;
-    let (commits, jobs) = (CommitQueue::default(), UpkeepQueue::default());
+    let commits = if config.test_hooks { CommitQueue::with_faults() } else { CommitQueue::default() };
+    let jobs = UpkeepQueue::default();
     let node = ObjectsNode {
         limits: config.limits.clone(),
         durability: config.durability,
@@ -243,8 +254,9 @@ fn start_objects(
         request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
         shortage: Shortage::default(),
     };
+    let hooks = config.test_hooks.then(|| ObjectTestHooks::new(directory.clone(), commits.clone()));
     let threads = LogThreads::start(Committer::new(log, commits, pins.clone()), upkeep, &folder)?;
-    Ok((directory, threads))
+    Ok((directory, hooks, threads))
 }
 
 /// The compiler that the configuration asks for, and what stops it.

@@ -7,6 +7,7 @@
 pub mod case;
 pub mod guest;
 pub mod eventually;
+pub mod guest_log;
 pub mod values;
 pub mod answer;
 pub mod client;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use durabo_model::limits::{HttpLimits, ObjectLimits};
-use durabo_server::{Durability, Node, NodeConfig};
+use durabo_server::{Durability, Node, NodeConfig, ObjectHooks};
 
 use crate::case::not_here;
 use crate::client::Client;
@@ -36,6 +36,8 @@ pub struct TestConfig {
     pub log_segment_bytes: u64,
     /// What "durable" means.
     pub durability: Durability,
+    /// Whether [`TestNode::hooks`] may be asked for.
+    pub test_hooks: bool,
 }
 
 impl Default for TestConfig {
@@ -45,6 +47,7 @@ impl Default for TestConfig {
             http_limits: HttpLimits::default(),
             log_segment_bytes: SEGMENT_BYTES,
             durability: Durability::Strict,
+            test_hooks: false,
         }
     }
 }
@@ -55,6 +58,11 @@ impl TestConfig {
         let mut config = Self::default();
         change(&mut config.http_limits);
         config
+    }
+
+    /// The defaults with other limits, and with hooks.
+    pub fn with_hooks(change: impl FnOnce(&mut ObjectLimits)) -> Self {
+        Self { test_hooks: true, ..Self::with_limits(change) }
     }
 
     /// The defaults with other limits.
@@ -165,6 +173,7 @@ impl TestNode {
         config.http_limits = self.config.http_limits.clone();
         config.log_segment_bytes = self.config.log_segment_bytes;
         config.durability = self.config.durability;
+        config.test_hooks = self.config.test_hooks;
         let node = Node::start(config).unwrap_or_else(|error| panic!("starting a node: {error:?}"));
         let (listen, control, token) =
             (node.listen_address(), node.control_address(), node.token().to_owned());
@@ -213,6 +222,15 @@ impl TestNode {
     /// The object of a guest's class behind a segment.
     pub fn object(&self, guest: Guest, class: &str, segment: &str) -> Object {
         Object::new(self.client(), self.control(), (guest.app, class, segment))
+    }
+
+    /// What a test may do with an object of this node and its users cannot. Only if the test has asked for
+    /// hooks.
+    pub fn hooks(&self, object: &Object) -> ObjectHooks {
+        let node = self.running().node.as_ref().unwrap_or_else(|| not_here(NEEDS_OWN));
+        let hooks = node.test_hooks().expect("the test asks for hooks");
+        let (app, class, name) = object.parts();
+        hooks.object(app, class, name).unwrap_or_else(|error| panic!("{app}/{class}/{name}: {error}"))
     }
 
     /// A connection to the data plane.

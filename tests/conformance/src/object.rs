@@ -35,6 +35,11 @@ impl Object {
         &self.segment
     }
 
+    /// App, class and segment.
+    pub fn parts(&self) -> (&str, &str, &str) {
+        (&self.app, &self.class, &self.segment)
+    }
+
     /// Address of the object in a path that begins with `/o` or `/rpc`.
     pub fn address(&self) -> String {
         format!("{}/{}/{}", self.app, self.class, self.segment)
@@ -78,12 +83,12 @@ impl Object {
 
     /// Runs SQL of an operator in its database, which does not start an instance.
     pub fn sql(&self, query: &str) -> Outcome {
-        self.control.sql((&self.app, &self.class, &self.segment), query, Access::Read)
+        self.control.sql(self.parts(), query, Access::Read)
     }
 
     /// Runs SQL of an operator that may write.
     pub fn write_sql(&self, query: &str) -> Outcome {
-        self.control.sql((&self.app, &self.class, &self.segment), query, Access::Write)
+        self.control.sql(self.parts(), query, Access::Write)
     }
 
     /// Its entry in the operator's list, found by its name; `None` if it is not there.

@@ -28,6 +28,7 @@ mod lifecycle;
 mod limits;
 mod log_counts;
 mod neighbours;
+mod outcomes;
 mod restart;
 mod rpc;
 mod sections;
@@ -64,6 +65,7 @@ pub fn cases() -> Vec<Case> {
         limits::CASES,
         log_counts::CASES,
         neighbours::CASES,
+        outcomes::CASES,
         restart::CASES,
         rpc::CASES,
         sections::CASES,

@@ -38,7 +38,7 @@ fn a_node_is_used_stopped_and_goes_on_where_it_was() {
     assert_eq!(objects["objects"][0]["name"], "b/c");
     let objects = node.ask(&["objects", "demo/Counter"]);
     let row: Vec<_> = objects.stdout.lines().nth(1).into_iter().flat_map(str::split_whitespace).collect();
-    assert_eq!(row[1..4], ["a", "yes", "0"], "name, live and resets: {objects:?}");
+    assert_eq!(row[1..5], ["a", "yes", "1", "0"], "name, live, starts and resets: {objects:?}");
 
     let rows = node.ask(&[
         "sql",

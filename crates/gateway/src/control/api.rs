@@ -188,6 +188,9 @@ pub struct ObjectReport {
     /// Whether an instance of its code runs, without which it hibernates; absent if it is not in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<bool>,
+    /// How many instances have run since it is in memory; absent if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starts: Option<u64>,
     /// How often it was reset since it is in memory; absent if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resets: Option<u64>,

@@ -24,7 +24,9 @@ impl ObjectContext {
     /// Takes the next event, if the object may have one now (T7). `in_flight` is how many the guest
     /// has at present.
     pub fn poll_next(&mut self, cx: &mut Context<'_>, in_flight: usize) -> Poll<NextEvent> {
-        self.control.register(cx.waker());
+        if let Poll::Ready(failure) = self.control.poll_reset(cx) {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
         if let Poll::Ready(failure) = self.poll_outcomes(cx) {
             return Poll::Ready(NextEvent::Reset(failure));
         }

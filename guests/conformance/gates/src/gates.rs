@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use durabo::bindings::durabo::object::types;
 use durabo::bindings::wit_future;
-use durabo::{Context, Failure, Request, Response, State, event, timer};
+use durabo::{Context, Failure, Request, Response, State, event, log, timer};
 
 /// Writes and waits as it is told.
 pub struct Gates {
@@ -36,6 +36,13 @@ impl Gates {
     /// Sets the counter.
     pub fn write(&self, n: i64) -> Result<(), Failure> {
         self.set(n)
+    }
+
+    /// Sets the counter and logs a line.
+    pub fn write_and_log(&self, n: i64, line: String) -> Result<(), Failure> {
+        self.set(n)?;
+        log::info(&line, &[]);
+        Ok(())
     }
 
     /// The counter.

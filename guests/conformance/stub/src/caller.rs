@@ -181,6 +181,12 @@ impl Caller {
         Ok(())
     }
 
+    /// Notes something, and has the target note something in the same turn.
+    pub async fn note_and_append(&self, name: String) -> Result<i64, Failure> {
+        self.note("noted")?;
+        TargetStub::named(&name)?.append("heard".to_owned()).await
+    }
+
     /// Notes something.
     pub fn append(&self, what: String) -> Result<(), Failure> {
         self.note(&what)

@@ -47,6 +47,7 @@ impl ControlPlane for Recorder {
             name: None,
             live: true,
             instance: Some(false),
+            starts: Some(3),
             resets: Some(2),
             size_bytes: Some(4096),
             last_commit_ms: None,
