@@ -18,6 +18,7 @@ mod stub;
 mod timer;
 mod unserved;
 mod websocket;
+mod wasi_clocks;
 mod wasi_poll;
 
 pub use wasi_poll::{PollView, WaitsInTurns};

@@ -3,6 +3,7 @@
 //! Any other import makes an upload fail, by name. Functions that may still change are left out.
 
 use wasmtime::component::{HasSelf, Linker};
+use wasmtime_wasi::p3::bindings::clocks::monotonic_clock;
 
 use crate::bindings::{DurableObject, LinkOptions};
 use crate::engine::GuestEngine;
@@ -27,8 +28,10 @@ fn link_wasi(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<GuestState, WaitsInTurns>(linker, |state| {
         PollView { table: &mut state.table, context: &mut state.context }
     })?;
+    wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
+    // As above, see `host/wasi_clocks.rs`.
+    monotonic_clock::add_to_linker::<GuestState, HasSelf<GuestState>>(linker, |state| state)?;
     linker.allow_shadowing(false);
     wasmtime_wasi::p3::cli::add_to_linker(linker)?;
-    wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
     wasmtime_wasi::p3::random::add_to_linker(linker)
 }

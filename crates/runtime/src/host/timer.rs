@@ -24,7 +24,7 @@ impl HostWithStore<GuestState> for HasSelf<GuestState> {
 
 /// Waits at least this long, and is never ready when it is polled first: on a busy machine a short sleep
 /// may be over by then, and what the guest writes after it would be in the turn before it.
-async fn pause(duration: Duration) {
+pub(super) async fn pause(duration: Duration) {
     let until = Instant::now() + duration;
     yield_now().await;
     sleep_until(until).await;

@@ -50,27 +50,24 @@ impl HostPollable for PollView<'_> {
     }
 }
 
-/// Drives `wait`. If it is not ready at once, the turn ends first. Nobody polls the loop of the instance
-/// meanwhile, so what it would notice is looked for here.
+/// Ends the turn and drives `wait`, also if that is over at once: whether a short sleep is depends on how busy
+/// the machine is. Nobody polls the loop of the instance meanwhile, so what it would notice is looked for here.
 async fn after_turn<T>(
     context: &mut ObjectContext,
     wait: impl Future<Output = wasmtime::Result<T>>,
 ) -> wasmtime::Result<T> {
+    context.end_turn().map_err(InstanceEnd)?;
     let mut wait = pin!(wait);
-    let mut has_ended = false;
+    let mut is_suspended = false;
     poll_fn(|cx| {
         let polled = wait.as_mut().poll(cx);
-        if polled.is_pending() && !has_ended {
-            has_ended = true;
-            context.note_suspension();
-            if let Err(failure) = context.end_turn() {
+        if polled.is_pending() {
+            if !std::mem::replace(&mut is_suspended, true) {
+                context.note_suspension();
+            }
+            if let Poll::Ready(failure) = context.poll_must_end(cx) {
                 return Poll::Ready(Err(InstanceEnd(failure).into()));
             }
-        }
-        if polled.is_pending()
-            && let Poll::Ready(failure) = context.poll_must_end(cx)
-        {
-            return Poll::Ready(Err(InstanceEnd(failure).into()));
         }
         polled
     })

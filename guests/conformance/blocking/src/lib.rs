@@ -8,6 +8,7 @@ wit_bindgen::generate!({
         package durabo:blocking;
         world guest {
             import durabo:object/stub@0.1.0;
+            import durabo:object/sql@0.1.0;
             import durabo:object/timer@0.1.0;
             import durabo:object/context@0.1.0;
             export durabo:object/rpc-handler@0.1.0;
@@ -19,10 +20,13 @@ wit_bindgen::generate!({
     async: false,
 });
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use ciborium::Value;
 use durabo::object::stub::Stub;
 use durabo::object::types::{Failure, FailureFlags, FailureKind};
-use durabo::object::{context, timer};
+use durabo::object::{context, sql, timer};
 use exports::durabo::object::rpc_handler::Guest;
 
 struct Component;
@@ -30,19 +34,34 @@ struct Component;
 export!(Component);
 
 impl Guest for Component {
-    /// `ping()`, `sleep(ms)`, `sleep_by_wasi(ms)`, which stops the whole instance meanwhile, and
-    /// `through(names)`: calls `through` with the rest of the names on the object of the first, and answers
+    /// `ping()`, `sleep(ms)` and `sleep_by_wasi(ms)`, which answer how many events were in the instance at
+    /// once, `note_wait_and_trap(way)`, `notes()`, and `through(names)`: calls `through` with the rest of the names on the object of the first, and answers
     /// what that answers.
     fn call(method: String, args: Vec<u8>) -> Result<Vec<u8>, Failure> {
         let args: Vec<Value> = ciborium::from_reader(&args[..]).map_err(failed)?;
         match (method.as_str(), &args[..]) {
             ("sleep", [Value::Integer(ms)]) => {
-                timer::sleep(u64::try_from(*ms).map_err(failed)?);
-                encode(&Value::Text("slept".to_owned()))
+                let ms = u64::try_from(*ms).map_err(failed)?;
+                encode(&Value::Integer(inside(|| timer::sleep(ms)).into()))
             }
             ("sleep_by_wasi", [Value::Integer(ms)]) => {
-                std::thread::sleep(std::time::Duration::from_millis(u64::try_from(*ms).map_err(failed)?));
-                encode(&Value::Text("slept".to_owned()))
+                let time = Duration::from_millis(u64::try_from(*ms).map_err(failed)?);
+                encode(&Value::Integer(inside(|| std::thread::sleep(time)).into()))
+            }
+            ("note_wait_and_trap", [Value::Text(way)]) => {
+                exec("CREATE TABLE before (a)")?;
+                match way.as_str() {
+                    "timer" => timer::sleep(0),
+                    "wasi 0.2" => std::thread::sleep(Duration::from_nanos(1)),
+                    _ => {}
+                }
+                exec("CREATE TABLE after (a)")?;
+                core::arch::wasm32::unreachable()
+            }
+            ("notes", []) => {
+                let names = exec("SELECT name FROM sqlite_schema WHERE name IN ('before', 'after')")?;
+                let text = |value| if let sql::Value::Text(text) = value { text } else { String::new() };
+                encode(&Value::Array(names.into_iter().map(|name| Value::Text(text(name))).collect()))
             }
             ("through", [Value::Array(names)]) => match names.split_first() {
                 Some((Value::Text(next), rest)) => {
@@ -60,6 +79,20 @@ impl Guest for Component {
             _ => encode(&Value::Text("pong".to_owned())),
         }
     }
+}
+
+/// Runs `work` and tells how many events were in it at once, this one included.
+fn inside(work: impl FnOnce()) -> u32 {
+    static INSIDE: AtomicU32 = AtomicU32::new(0);
+    let count = INSIDE.fetch_add(1, Ordering::Relaxed) + 1;
+    work();
+    INSIDE.fetch_sub(1, Ordering::Relaxed);
+    count
+}
+
+/// Runs SQL; the first rows.
+fn exec(query: &str) -> Result<Vec<sql::Value>, Failure> {
+    sql::exec(query, &[], 10).map(|answer| answer.rows).map_err(|error| failed(error.message))
 }
 
 fn encode(value: &Value) -> Result<Vec<u8>, Failure> {

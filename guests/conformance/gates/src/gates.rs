@@ -13,6 +13,8 @@ use durabo::bindings::durabo::object::types;
 use durabo::bindings::wit_future;
 use durabo::{Context, Failure, Request, Response, State, event, log, timer};
 
+use crate::clocks;
+
 /// Writes and waits as it is told.
 pub struct Gates {
     ctx: Context,
@@ -70,6 +72,20 @@ impl Gates {
         self.note(&format!("{name} before"))?;
         self.wait(ms).await;
         self.note(&format!("{name} after"))
+    }
+
+    /// Notes `before`, waits as shortly as can be in the way that is named, notes `after`, and traps.
+    pub async fn note_wait_and_trap(&self, way: String) -> Result<(), Failure> {
+        self.note("before")?;
+        match way.as_str() {
+            "timer" => timer::sleep(Duration::ZERO).await,
+            "wasi 0.2" => std::thread::sleep(Duration::from_nanos(1)),
+            "wasi 0.3 wait-for" => clocks::wait_for(0).await,
+            "wasi 0.3 wait-until" => clocks::wait_until(0).await,
+            _ => {}
+        }
+        self.note("after")?;
+        core::arch::wasm32::unreachable()
     }
 
     /// Waits and tells how many events of the object waited at once, this one included.

@@ -2,6 +2,7 @@
 //!
 //! `count` is one row; the methods differ in where they wait. `Sections` holds critical sections.
 
+mod clocks;
 mod gates;
 mod sections;
 

@@ -25,14 +25,27 @@ fn c_031_a_cycle_through_a_busy_object_is_refused_at_once() {
     assert_eq!(named(&a).ok("through", json!([[b, fresh_name()]])), json!("the end"));
 }
 
-fn calls_of_others_wait_for_their_turn() {
+fn ig_3_it_is_busy_until_an_event_returns_however_that_waits() {
     let object = node().fresh(guest::BLOCKING, "Blocking");
-    let answers = together(5, |_| object.ok("sleep", json!([20])));
-    assert_eq!(answers, vec![json!("slept"); 5]);
+    for way in ["sleep", "sleep_by_wasi"] {
+        let answers = together(5, |_| object.ok(way, json!([20])));
+        assert_eq!(answers, vec![json!(1); 5], "{way}");
+    }
     assert_eq!(object.ok("in_section", json!([])), json!("left"));
     assert_eq!(object.ok("ping", json!([])), json!("pong"));
 }
 
+fn og_13_every_wait_ends_the_turn() {
+    for (way, kept) in [("timer", json!(["before"])), ("wasi 0.2", json!(["before"])), ("none", json!([]))] {
+        let object = node().fresh(guest::BLOCKING, "Blocking");
+        object.fails("note_wait_and_trap", json!([way])).assert_reset("guest-trapped");
+        assert_eq!(object.ok("notes", json!([])), kept, "{way}");
+    }
+}
+
 /// What this module shows.
-pub(super) const CASES: &[Case] =
-    cases![c_031_a_cycle_through_a_busy_object_is_refused_at_once, calls_of_others_wait_for_their_turn,];
+pub(super) const CASES: &[Case] = cases![
+    c_031_a_cycle_through_a_busy_object_is_refused_at_once,
+    ig_3_it_is_busy_until_an_event_returns_however_that_waits,
+    og_13_every_wait_ends_the_turn,
+];

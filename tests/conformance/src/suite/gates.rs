@@ -75,6 +75,15 @@ fn a_trap_undoes_all_statements_of_the_turn() {
     assert_eq!(db.rows("SELECT a FROM t", json!([])), json!([]));
 }
 
+fn og_13_every_wait_ends_the_turn_also_one_that_is_over_at_once() {
+    for way in ["timer", "wasi 0.2", "wasi 0.3 wait-for", "wasi 0.3 wait-until", "none"] {
+        let object = node().fresh(guest::GATES, "Gates");
+        object.fails("note_wait_and_trap", json!([way])).assert_reset("guest-trapped");
+        let kept = if way == "none" { json!([]) } else { json!(["before"]) };
+        assert_eq!(object.ok("journal", json!([])), kept, "{way}");
+    }
+}
+
 fn events_that_wait_commit_before_and_after_the_wait() {
     let object = node().fresh(guest::GATES, "Gates");
     together(4, |number| object.ok("write_sleep_write", json!([number.to_string(), 50])));
@@ -105,6 +114,7 @@ pub(super) const CASES: &[Case] = cases![
     c_086_a_foreign_key_may_be_broken_within_the_turn,
     c_087_a_foreign_key_broken_at_the_end_of_the_turn_fails_the_commit,
     a_trap_undoes_all_statements_of_the_turn,
+    og_13_every_wait_ends_the_turn_also_one_that_is_over_at_once,
     events_that_wait_commit_before_and_after_the_wait,
     an_event_that_fails_after_others_wrote_undoes_nothing_of_theirs,
 ];
