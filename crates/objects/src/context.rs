@@ -25,7 +25,7 @@ use tokio::time::Sleep;
 
 use crate::blocking::blocking;
 use crate::control::Control;
-use crate::event::{Event, EventId, Origin, Outcome, TraceContext};
+use crate::event::{Event, EventId, Origin, Outcome, SqlRequest, TraceContext};
 use crate::history::History;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
@@ -61,6 +61,8 @@ const COPY_PAUSE_MAX: Duration = Duration::from_secs(2);
 pub enum NextEvent {
     /// Start this event.
     Deliver(EventId, Event),
+    /// Run this SQL of an operator, apart from the guest ([`ObjectContext::answer_sql`]).
+    Sql(SqlRequest, oneshot::Sender<Outcome>),
     /// Stop: no event is left and none will be taken.
     Retired,
     /// Stop at once: the instance must not go on.

@@ -23,6 +23,10 @@ pub trait GuestCalls {
     /// Gives access to the object's context. Never held over a wait.
     fn with_context<R>(&self, f: impl FnOnce(&mut ObjectContext) -> R) -> R;
 
+    /// As [`with_context`](Self::with_context), for work that is not the guest's: its time is not charged to
+    /// the guest.
+    fn apart<R>(&self, f: impl FnOnce(&mut ObjectContext) -> R) -> R;
+
     /// Runs the constructor, if the guest has one.
     fn construct(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 
@@ -90,6 +94,12 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
         match next {
             Poll::Ready(NextEvent::Deliver(id, event)) => {
                 in_flight.push(async move { (id, guest.call(id, event).await) });
+                cx.waker().wake_by_ref();
+            }
+            Poll::Ready(NextEvent::Sql(request, reply)) => {
+                if let Err(failure) = guest.apart(|context| context.answer_sql(&request, reply)) {
+                    return Poll::Ready(GuestExit::Reset(failure));
+                }
                 cx.waker().wake_by_ref();
             }
             Poll::Ready(NextEvent::Retired) => return Poll::Ready(GuestExit::Retired),

@@ -181,6 +181,14 @@ impl GuestCalls for InstanceCalls<'_> {
         self.accessor.with(|mut access| f(&mut access.get().context))
     }
 
+    fn apart<R>(&self, f: impl FnOnce(&mut ObjectContext) -> R) -> R {
+        self.accessor.with(|mut access| {
+            let state = access.get();
+            let _paused = state.meter.pause();
+            f(&mut state.context)
+        })
+    }
+
     async fn construct(&self) -> Result<(), Failure> {
         let Some(lifecycle) = &self.exports.lifecycle else { return Ok(()) };
         let object = self.accessor.with(|mut access| access.get().object_info());

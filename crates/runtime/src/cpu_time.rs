@@ -6,7 +6,7 @@
 //!
 //! The thread sleeps without a timer while nothing runs.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -42,6 +42,8 @@ impl SqlBrake for InterruptHandle {
 pub struct CpuMeter {
     used: AtomicU32,
     ticks_max: u32,
+    /// What runs is not the guest's.
+    is_paused: AtomicBool,
     /// Held while budget and brake change together, so that a refilled instance is never braked.
     brake: Mutex<Box<dyn SqlBrake>>,
 }
@@ -51,7 +53,8 @@ impl CpuMeter {
     pub fn new(budget: Duration, brake: impl SqlBrake) -> Self {
         let ticks = budget.as_nanos().div_ceil(TICK.as_nanos());
         let ticks_max = u32::try_from(ticks).unwrap_or(u32::MAX - 1).max(1);
-        Self { used: AtomicU32::new(0), ticks_max, brake: Mutex::new(Box::new(brake)) }
+        let (used, is_paused) = (AtomicU32::new(0), AtomicBool::new(false));
+        Self { used, ticks_max, is_paused, brake: Mutex::new(Box::new(brake)) }
     }
 
     /// Fills the budget: an event is started in the guest.
@@ -73,11 +76,37 @@ impl CpuMeter {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Charges nothing and lets SQL run until the guard is dropped.
+    pub fn pause(&self) -> Paused<'_> {
+        let brake = self.brake.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_paused.store(true, Ordering::Relaxed);
+        if self.is_exhausted() {
+            brake.release();
+        }
+        Paused(self)
+    }
+
     fn charge(&self) {
         let brake = self.brake.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_paused.load(Ordering::Relaxed) {
+            return;
+        }
         let used = self.used.load(Ordering::Relaxed).saturating_add(1);
         self.used.store(used, Ordering::Relaxed);
         if self.is_exhausted() {
+            brake.stop();
+        }
+    }
+}
+
+/// While it lives, its meter is not charged.
+pub struct Paused<'a>(&'a CpuMeter);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        let brake = self.0.brake.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.is_paused.store(false, Ordering::Relaxed);
+        if self.0.is_exhausted() {
             brake.stop();
         }
     }
@@ -226,6 +255,23 @@ mod tests {
         meter.refill();
         assert!(!meter.is_exhausted());
         assert_eq!(stops.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_not_the_guests_is_neither_charged_nor_stopped_and_an_empty_budget_stays_empty() {
+        let stops = Stops::default();
+        let meter = CpuMeter::new(TICK, stops.clone());
+        let paused = meter.pause();
+        (0..5).for_each(|_| meter.charge());
+        drop(paused);
+        assert!(!meter.is_exhausted());
+        (0..2).for_each(|_| meter.charge());
+        assert!(meter.is_exhausted());
+        let paused = meter.pause();
+        meter.charge();
+        assert_eq!(stops.0.load(Ordering::Relaxed), 0);
+        drop(paused);
+        assert_eq!(stops.0.load(Ordering::Relaxed), 1);
     }
 
     #[test]

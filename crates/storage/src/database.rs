@@ -134,6 +134,21 @@ impl Database {
             && self.poison.is_none())
     }
 
+    /// Runs `work`, which is not the guest's, apart from what the guest has open: its cursors stay, whatever
+    /// becomes of the turn that `work` begins, and neither they nor their memory count. What `work` leaves open
+    /// is closed. Between turns only.
+    pub fn apart<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        assert!(!self.turn_open && !self.connection.is_busy(), "BUG: foreign work within a turn");
+        let cursors = std::mem::take(&mut self.cursors);
+        let memory_used = std::mem::take(&mut self.memory_used);
+        let result = work(self);
+        let left: Vec<CursorId> = self.cursors.keys().copied().collect();
+        left.into_iter().for_each(|id| self.cursor_close(id));
+        self.cursors = cursors;
+        self.memory_used = memory_used;
+        result
+    }
+
     /// Lets turns write only where `room` lets them. Only once for a database and its successors.
     pub fn write_within(&mut self, room: Arc<dyn WriteRoom>) {
         self.connection.wal().write_within(room);

@@ -74,6 +74,10 @@ impl GuestCalls for FakeCalls<'_> {
         self.0.with_context(f)
     }
 
+    fn apart<R>(&self, f: impl FnOnce(&mut ObjectContext) -> R) -> R {
+        self.0.with_context(f)
+    }
+
     async fn construct(&self) -> Result<(), Failure> {
         exec(
             self.0,

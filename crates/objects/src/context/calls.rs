@@ -174,14 +174,14 @@ impl ObjectContext {
             delivery.origin.chain.last_of(&key).is_some_and(|caller| caller.epoch == epoch)
         };
         let delivery = self.mailbox.take_returning(is_ours)?;
-        self.begin(delivery)
+        Some(self.begin(delivery))
     }
 
     /// As [`take_returning`](Self::take_returning), for calls that an earlier instance waited for: to this
     /// one they are events like others.
     pub(super) fn take_orphan(&mut self) -> Option<NextEvent> {
         let delivery = self.mailbox.take_returning(|_| true)?;
-        self.begin(delivery)
+        Some(self.begin(delivery))
     }
 }
 

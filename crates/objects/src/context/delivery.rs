@@ -57,24 +57,20 @@ impl ObjectContext {
             return Poll::Ready(next);
         }
         let delivery = ready!(self.mailbox.poll_take(cx));
-        if let Some(next) = self.begin(delivery) {
-            return Poll::Ready(next);
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        Poll::Ready(self.begin(delivery))
     }
 
-    /// Begins what was delivered. `None` if that is done already and the guest has no part in it.
-    pub(super) fn begin(&mut self, delivery: Delivery) -> Option<NextEvent> {
+    /// Begins what was delivered.
+    pub(super) fn begin(&mut self, delivery: Delivery) -> NextEvent {
         let Delivery { id, work, origin, reply } = delivery;
         match work {
             Work::Event(event) => {
                 self.in_flight.insert(id, InFlight { reply, origin, listeners: None });
                 self.instance.has_delivered = true;
                 self.instance.pending.active();
-                Some(NextEvent::Deliver(id, event))
+                NextEvent::Deliver(id, event)
             }
-            Work::Sql(request) => self.answer_sql(&request, reply).err().map(NextEvent::Reset),
+            Work::Sql(request) => NextEvent::Sql(request, reply),
         }
     }
 

@@ -1,15 +1,18 @@
 //! SQL of an operator: run in the object's own connection, between two turns of the guest.
 //!
 //! Nobody else may open a live object's file (invariant 9), so whoever wants to look inside asks the
-//! object. A statement that writes without leave is undone before anything of it is committed.
+//! object. A statement that writes without leave is undone before anything of it is committed. Neither its
+//! time nor what becomes of it is the guest's: it runs apart from the guest's budgets and cursors.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits;
-use durabo_storage::database::InterruptHandle;
+use durabo_storage::database::{Database, InterruptHandle};
+use durabo_storage::error::StorageError;
+use durabo_storage::exec::ResultSet;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -24,18 +27,22 @@ const INTERRUPT_EVERY: Duration = Duration::from_millis(10);
 
 /// Interrupts the database once the time is over, until it is dropped.
 struct Watchdog {
-    handle: Arc<InterruptHandle>,
+    /// Taken out at the end: the task may be in the midst of a round then, and what it interrupted after that
+    /// would be the guest's.
+    handle: Arc<Mutex<Option<InterruptHandle>>>,
     task: JoinHandle<()>,
 }
 
 impl Watchdog {
     fn start(handle: InterruptHandle, time_max: Duration) -> Self {
-        let handle = Arc::new(handle);
-        let interrupted = handle.clone();
+        let handle = Arc::new(Mutex::new(Some(handle)));
+        let shared = handle.clone();
         let task = tokio::spawn(async move {
             sleep(time_max).await;
             loop {
-                interrupted.interrupt();
+                if let Some(handle) = &*locked(&shared) {
+                    handle.interrupt();
+                }
                 sleep(INTERRUPT_EVERY).await;
             }
         });
@@ -46,8 +53,14 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         self.task.abort();
-        self.handle.allow();
+        if let Some(handle) = locked(&self.handle).take() {
+            handle.allow();
+        }
     }
+}
+
+fn locked(handle: &Mutex<Option<InterruptHandle>>) -> MutexGuard<'_, Option<InterruptHandle>> {
+    handle.lock().expect("BUG: a watchdog's lock is never held over a panic")
 }
 
 impl ObjectContext {
@@ -61,7 +74,7 @@ impl ObjectContext {
 
     /// Runs a request while no turn is open, as a turn of its own. The answer takes its position when that has
     /// ended: one that changes nothing has no commit to wait for. On failure the object must be reset.
-    pub(super) fn answer_sql(
+    pub(crate) fn answer_sql(
         &mut self,
         request: &SqlRequest,
         reply: oneshot::Sender<Outcome>,
@@ -75,21 +88,10 @@ impl ObjectContext {
     }
 
     fn run_sql(&mut self, request: &SqlRequest) -> Result<SqlAnswer, Failure> {
-        let result = {
-            let _watch =
-                Watchdog::start(self.database.interrupt_handle(), self.node.limits.operator_sql_time_max);
-            blocking(|| self.database.exec(&request.query, &request.bindings, limits::OPERATOR_ROWS_MAX))
-        };
-        if self.is_turn_open() && !request.may_write {
-            self.database.discard_turn().map_err(|error| self.storage_failed(error))?;
-            let text =
-                "the statement writes, which was not asked for; nothing was changed. Say that it may write";
-            return Err(Failure::new(ErrorCode::SqlFailed, text));
-        }
-        let result = result.map_err(|error| Failure::new(ErrorCode::SqlFailed, error.message))?;
-        if let Some(cursor) = result.rest {
-            self.database.cursor_close(cursor);
-        }
+        let watch = Watchdog::start(self.database.interrupt_handle(), self.node.limits.operator_sql_time_max);
+        let ran = blocking(|| self.database.apart(|database| run(database, request)));
+        drop(watch);
+        let result = ran.map_err(|error| self.storage_failed(error))??;
         Ok(SqlAnswer {
             columns: result.columns,
             rows: result.rows,
@@ -97,4 +99,16 @@ impl ObjectContext {
             is_truncated: result.rest.is_some(),
         })
     }
+}
+
+/// What the statements gave; what writes without leave is undone.
+fn run(database: &mut Database, request: &SqlRequest) -> Result<Result<ResultSet, Failure>, StorageError> {
+    let result = database.exec(&request.query, &request.bindings, limits::OPERATOR_ROWS_MAX);
+    if database.is_turn_open() && !request.may_write {
+        database.discard_turn()?;
+        let text =
+            "the statement writes, which was not asked for; nothing was changed. Say that it may write";
+        return Ok(Err(Failure::new(ErrorCode::SqlFailed, text)));
+    }
+    Ok(result.map_err(|error| Failure::new(ErrorCode::SqlFailed, error.message)))
 }

@@ -185,3 +185,31 @@ fn b_79_rows_that_many_cursors_keep_have_one_bound() {
     cursors.into_iter().for_each(|cursor| f.database.cursor_close(cursor));
     assert_eq!(f.exec("UPDATE t SET pad = 'x' RETURNING zeroblob(5000)").columns.len(), 1);
 }
+
+#[test]
+fn work_apart_from_the_guest_leaves_its_cursors_and_closes_what_it_opened() {
+    let mut f = fixture();
+    numbers(&mut f, 100);
+    f.end_turn();
+    let [first, second] = [open(&mut f, "SELECT n FROM t"), open(&mut f, "SELECT -n FROM t")];
+    assert_eq!(f.database.cursor_next(first, 1).expect("next"), integers(&[1]));
+    f.end_turn();
+    // One that is undone, and one that is committed; both leave a cursor open.
+    for is_kept in [false, true] {
+        let rest = f.database.apart(|database| {
+            database.exec("DELETE FROM t WHERE n > 50", &[], 1).expect("runs");
+            let rest = database.exec("SELECT pad FROM t", &[], 1).expect("runs").rest;
+            if !is_kept {
+                database.discard_turn().expect("undone");
+            }
+            rest
+        });
+        assert_eq!(f.end_turn().is_some(), is_kept);
+        let closed = f.database.cursor_next(rest.expect("a cursor"), 1).expect_err("closed");
+        assert_eq!(closed.name, "cursor-closed");
+        let next = if is_kept { 3 } else { 2 };
+        assert_eq!(f.database.cursor_next(first, 1).expect("the guest's"), integers(&[next]));
+    }
+    assert_eq!(f.database.cursor_next(second, 1000).expect("the guest's").len(), 100);
+    assert_eq!(f.integer("SELECT count(*) FROM t"), 50);
+}

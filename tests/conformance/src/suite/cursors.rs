@@ -5,8 +5,10 @@
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
+use crate::guest;
 
 use super::database::{Database, opened, refusal, step};
+use super::standing::node;
 
 fn rows_of(outcomes: &Value) -> Vec<Value> {
     let outcomes = outcomes.as_array().expect("a list of outcomes");
@@ -201,6 +203,18 @@ fn a_cursor_goes_on_over_events_as_far_as_it_was_read_ahead() {
     assert_eq!(db.value("SELECT count(*) FROM large", json!([])), json!(1000));
 }
 
+fn an_operators_sql_leaves_open_cursors_as_they_are() {
+    let object = node().fresh(guest::SQL, "Sql");
+    let db = Database::of(object.clone());
+    db.exec("CREATE TABLE things (id INTEGER PRIMARY KEY); INSERT INTO things VALUES (1), (2), (3)");
+    db.call("open", json!(["c", {"query": "SELECT id FROM things", "batch": 1}])).expect("opened");
+    object.sql("DELETE FROM things").expect_err("it may not write");
+    object.write_sql("DELETE FROM things WHERE id = 3").expect("it may");
+    // Read ahead when the turn ended in which it was opened.
+    assert_eq!(db.call("take", json!(["c", 10])).expect("taken")["rows"], json!([[1], [2], [3]]));
+    assert_eq!(db.rows("SELECT id FROM things", json!([])), json!([[1], [2]]));
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_124_after_the_last_row_comes_the_end_again_and_again,
@@ -222,4 +236,5 @@ pub(super) const CASES: &[Case] = cases![
     c_140_the_size_counts_pages_within_the_turn,
     c_141_rows_of_a_writing_statement_are_bounded_and_a_reading_one_goes_on,
     a_cursor_goes_on_over_events_as_far_as_it_was_read_ahead,
+    an_operators_sql_leaves_open_cursors_as_they_are,
 ];

@@ -116,6 +116,17 @@ fn an_operators_sql_without_end_is_cut_and_undone_and_the_object_goes_on() {
     assert_eq!(left["rows"], json!([[1]]));
 }
 
+fn an_operators_sql_is_not_charged_to_the_guest() {
+    let object = strict_node().fresh(guest::FAULTS, "Faults");
+    assert_eq!(object.ok("ping", json!([])), json!("pong"));
+    // Longer than an event of the guest could take: 0.7 s.
+    let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000000)
+                 SELECT count(*) FROM n";
+    assert_eq!(object.sql(count).expect("answered")["rows"], json!([[4_000_000]]));
+    assert_eq!(object.ok("ping", json!([])), json!("pong"));
+    assert_eq!(object.listed().expect("in memory")["resets"], json!(0));
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     b_11_a_recursive_query_over_large_rows_is_cut_at_the_memory_of_sql,
@@ -124,4 +135,5 @@ pub(super) const CASES: &[Case] = cases![
     a_transaction_of_a_gigabyte_is_cut_and_undone,
     functions_that_search_long_texts_take_little_time,
     an_operators_sql_without_end_is_cut_and_undone_and_the_object_goes_on,
+    an_operators_sql_is_not_charged_to_the_guest,
 ];
