@@ -193,6 +193,11 @@ impl ObjectContext {
         self.database.is_here()
     }
 
+    /// Whether the database is poisoned because what ran in it was interrupted.
+    pub fn was_interrupted(&self) -> bool {
+        self.database.was_interrupted()
+    }
+
     /// Whether the turn has written something that is not committed.
     pub fn is_turn_open(&self) -> bool {
         self.database.is_turn_open()

@@ -20,7 +20,7 @@ use crate::deployed::{DeployedClass, DeployedClasses};
 use crate::ending::CpuExhausted;
 use crate::engine::GuestEngine;
 use crate::outside_access::OutsideAccess;
-use crate::reset_reason::{cpu_exhausted, reset_reason};
+use crate::reset_reason::{reset_reason, true_cause};
 use crate::state::GuestState;
 
 /// Bytes that one call may hand to the host, whatever it is: the largest message and its frame. Stops
@@ -96,11 +96,8 @@ impl WasmGuest {
             Err(error) => GuestExit::Reset(reset_reason(&mut self.store, &error)),
         };
         self.store.data_mut().hog.end();
-        let state = self.store.data();
-        let is_cut = state.meter.is_exhausted() && state.context.abort_reason().is_none();
         match exit {
-            // A commit that was interrupted fails as a commit; the cause is the budget.
-            GuestExit::Reset(_) if is_cut => GuestExit::Reset(cpu_exhausted(state)),
+            GuestExit::Reset(failure) => GuestExit::Reset(true_cause(self.store.data(), failure)),
             exit => exit,
         }
     }

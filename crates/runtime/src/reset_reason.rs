@@ -39,8 +39,27 @@ pub fn reset_reason(store: &mut Store<GuestState>, error: &wasmtime::Error) -> F
     failure.of_object(identity.key.id)
 }
 
-/// Failure of an event whose CPU budget is used up, however that was noticed.
-pub fn cpu_exhausted(state: &GuestState) -> Failure {
+/// The failure that an instance's events get which was to be reset for `failure`: a commit that was interrupted
+/// because the budget is used up fails as a commit, but the cause is the budget. Any other failure is the cause
+/// itself, whatever is left of the budget.
+pub fn true_cause(state: &GuestState, failure: Failure) -> Failure {
+    match is_of_budget(&failure, is_cut(state)) {
+        true => cpu_exhausted(state).of_object(state.context.identity().key.id),
+        false => failure,
+    }
+}
+
+fn is_of_budget(failure: &Failure, is_cut: bool) -> bool {
+    is_cut && failure.listed_code() == Some(ErrorCode::StorageFailed)
+}
+
+/// Whether the database was interrupted because the budget is used up.
+fn is_cut(state: &GuestState) -> bool {
+    state.meter.is_exhausted() && state.context.has_database() && state.context.was_interrupted()
+}
+
+/// Failure of an event whose CPU budget is used up.
+fn cpu_exhausted(state: &GuestState) -> Failure {
     let seconds = state.context.limits().cpu_per_event.as_secs_f64();
     let text = format!(
         "the event used more than {seconds} s of CPU time, SQL included; the object was reset; split the work \
@@ -62,7 +81,7 @@ fn explain(state: &GuestState, error: &wasmtime::Error) -> Failure {
     if let Some(InstanceEnd(failure)) = error.downcast_ref::<InstanceEnd>() {
         return failure.clone();
     }
-    if error.is::<CpuExhausted>() || state.meter.is_exhausted() {
+    if error.is::<CpuExhausted>() || is_cut(state) {
         return cpu_exhausted(state);
     }
     if state.memory.was_refused() {
@@ -157,6 +176,16 @@ fn without_hashes(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_storage_that_was_cut_at_the_budget_is_put_down_to_it() {
+        let failure = |code| Failure::new(code, "why");
+        assert!(is_of_budget(&failure(ErrorCode::StorageFailed), true));
+        assert!(!is_of_budget(&failure(ErrorCode::StorageFailed), false));
+        for code in [ErrorCode::CodeUpdated, ErrorCode::Stopping, ErrorCode::SectionTimeout] {
+            assert!(!is_of_budget(&failure(code), true), "{code:?}");
+        }
+    }
 
     #[test]
     fn the_function_of_a_frame_is_read_without_hashes() {

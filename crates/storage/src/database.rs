@@ -165,6 +165,11 @@ impl Database {
         self.poison.as_ref().is_some_and(SqlError::is_full) && self.refuses_writes()
     }
 
+    /// Whether it is poisoned because what ran was interrupted.
+    pub fn was_interrupted(&self) -> bool {
+        self.poison.as_ref().is_some_and(|error| error.primary() == ffi::SQLITE_INTERRUPT)
+    }
+
     /// Whether a turn that has not written yet may not begin to.
     pub(crate) fn refuses_writes(&self) -> bool {
         self.is_closed || !self.connection.wal().is_open()
