@@ -162,6 +162,34 @@ impl Caller {
         Ok((seen(old.ping().await.err()), TargetStub::named(&name)?.ping().await?))
     }
 
+    /// Returns once somebody has noted `go` here; notes that it waits for that.
+    pub async fn wait_for_go(&self) -> Result<(), Failure> {
+        self.note("waits")?;
+        while !self.journal()?.contains(&"go".to_owned()) {
+            timer::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// Makes so many calls to a target before it lets the `Caller` `other` make one, and waits for all.
+    pub async fn flood(&self, name: String, calls: u32, other: String, latch: String) -> Result<(), Failure> {
+        let target = TargetStub::named(&name)?;
+        let calls: Vec<Call<i64>> = (0..calls).map(|n| target.append(format!("flood {n}"))).collect();
+        let other = Namespace::new("Caller").get_by_name(&other)?;
+        other.call::<()>("call_and_let_go", (name, latch)).await?;
+        for call in calls {
+            call.await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a call to a target, notes `go` at the `Caller` `latch`, and waits for both.
+    pub async fn call_and_let_go(&self, name: String, latch: String) -> Result<(), Failure> {
+        let call = TargetStub::named(&name)?.append("other".to_owned());
+        Namespace::new("Caller").get_by_name(&latch)?.call::<()>("append", ("go",)).await?;
+        call.await.map(drop)
+    }
+
     /// Writes, calls, writes, waits, writes and traps, in three turns.
     pub async fn write_call_trap(&self, name: String) -> Result<(), Failure> {
         let target = TargetStub::named(&name)?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ciborium::Value;
-use durabo::{Context, Failure, Request, Response, State, event, timer};
+use durabo::{Context, Failure, Namespace, Request, Response, State, event, timer};
 use serde::{Deserialize, Serialize};
 
 /// A record that is passed on.
@@ -46,6 +46,12 @@ impl Target {
         self.append(format!("{what} begins"))?;
         timer::sleep(Duration::from_millis(ms)).await;
         self.append(what)
+    }
+
+    /// Lets nobody in until the `Caller` `latch` is told to go on.
+    pub async fn hold(&self, latch: String) -> Result<(), Failure> {
+        let latch = Namespace::new("Caller").get_by_name(&latch)?;
+        self.ctx.critical_section(async |_| latch.call("wait_for_go", ()).await).await
     }
 
     /// All that was noted.

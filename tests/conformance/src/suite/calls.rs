@@ -2,9 +2,12 @@
 //!
 //! When a call leaves is tested under planted faults in `tests/simulation`.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
+use crate::eventually::eventually;
 use crate::node::fresh_name;
 use crate::{Object, guest};
 
@@ -141,7 +144,7 @@ fn c_076_a_call_of_a_turn_that_traps_never_arrives() {
 fn st_10_a_call_that_its_caller_gives_up_runs_to_its_end() {
     let (object, name) = (caller(), fresh_name());
     object.ok("call_and_forget", json!([name]));
-    crate::eventually("the call has run to its end", || {
+    eventually("the call has run to its end", || {
         (target(&name).ok("journal", json!([])) == json!(["heard begins", "heard"])).then_some(())
     });
 }
@@ -209,6 +212,29 @@ fn c_298_calls_of_many_callers_are_all_answered_each_callers_in_order() {
     assert_eq!(target(&name).ok("journal", json!([])).as_array().map(Vec::len), Some(60));
 }
 
+fn ig_1_a_flood_of_one_caller_delays_another_by_one_event() {
+    let [name, latch, other] = [(); 3].map(|()| fresh_name());
+    thread::scope(|scope| {
+        let held = scope.spawn(|| target(&name).ok("hold", json!([latch])));
+        let latch_object = node().object(guest::STUB, "Caller", &latch);
+        eventually("the target holds events back", || {
+            (latch_object.ok("journal", json!([])) == json!(["waits"])).then_some(())
+        });
+        // All calls wait at the target before it goes on: they leave in the order in which they were made.
+        caller().ok("flood", json!([name, 20, other, latch]));
+        held.join().expect("a client panicked");
+    });
+    let journal = target(&name).ok("journal", json!([]));
+    let journal: Vec<&str> = journal.as_array().expect("lines").iter().filter_map(Value::as_str).collect();
+    let (others, flood): (Vec<_>, Vec<_>) =
+        journal.iter().enumerate().partition(|(_, what)| **what == "other");
+    assert!(matches!(others[..], [(0..=1, _)]), "{journal:?}");
+    assert!(
+        flood.iter().map(|(_, what)| **what).eq((0..20).map(|n| format!("flood {n}"))),
+        "ST-2: {journal:?}"
+    );
+}
+
 fn the_trace_of_a_request_is_carried_on_by_calls() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let object = caller();
@@ -253,6 +279,7 @@ pub(super) const CASES: &[Case] = cases![
     c_294_and_b_46_values_cross_a_stub_as_they_are,
     c_295_arguments_of_32_mib_pass_and_one_byte_more_does_not,
     c_298_calls_of_many_callers_are_all_answered_each_callers_in_order,
+    ig_1_a_flood_of_one_caller_delays_another_by_one_event,
     the_trace_of_a_request_is_carried_on_by_calls,
     b_13_very_many_calls_through_one_stub_leave_nothing_behind,
     a_storm_of_calls_is_cut_with_an_error_of_its_own,
