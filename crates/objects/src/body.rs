@@ -276,6 +276,18 @@ impl ReaderWatch {
     }
 }
 
+impl ReaderWatch {
+    /// Forgets a task that [waits](Self::poll_gone) no more: the client's connection may go on for long.
+    pub(crate) fn forget(&self, waker: &Waker) {
+        let client = {
+            let mut state = self.0.lock();
+            state.writers.remove(waker);
+            state.client.clone()
+        };
+        client.forget(waker);
+    }
+}
+
 impl Drop for WriterEnd {
     fn drop(&mut self) {
         let mut state = self.0.lock();

@@ -132,6 +132,18 @@ async fn a_writer_is_told_also_if_the_client_becomes_known_while_it_begins_to_wa
 }
 
 #[test]
+fn a_task_that_asks_no_more_for_the_reader_is_forgotten_at_its_connection_too() {
+    let (writer, mut reader) = channel();
+    let (watch, client) = (writer.reader(), Client::new());
+    reader.read_for(&client);
+    let waker = futures::task::noop_waker();
+    assert!(watch.poll_gone(&mut Context::from_waker(&waker)).is_pending());
+    assert!(client.is_waited_for());
+    watch.forget(&waker);
+    assert!(!client.is_waited_for() && writer.lock().writers.is_empty());
+}
+
+#[test]
 fn nothing_is_kept_for_a_reader_that_is_gone() {
     let (writer, reader) = channel();
     writer.take(1);

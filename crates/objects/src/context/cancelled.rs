@@ -51,6 +51,15 @@ impl Drop for Listeners {
     }
 }
 
+impl Drop for Answered {
+    fn drop(&mut self) {
+        if let Some(listeners) = &self.listeners {
+            // The reader may be at another connection than the event's.
+            self.reader.forget(&listeners.waker());
+        }
+    }
+}
+
 impl InFlight {
     fn poll_cancelled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let client = &self.origin.client;

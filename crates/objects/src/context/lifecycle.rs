@@ -190,7 +190,7 @@ impl ObjectContext {
         if let Some(delivery) = self.mailbox.try_take() {
             if self.is_broken() {
                 // The event has not begun, and has another reason to fail than those that had.
-                return drop(delivery.reply.send(Err(failure)));
+                return delivery.refuse(failure);
             }
             self.gate.release_after(self.history.sequence(), Effect::Reply(delivery.reply, Err(failure)));
         }
