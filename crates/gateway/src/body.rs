@@ -85,9 +85,7 @@ impl BodyFault {
             Self::NoRoom(max) => {
                 let text =
                     format!("{name}: what is still arriving of all callers is over {max} bytes; retry later");
-                let mut failure = Failure::new(ErrorCode::Overloaded, text);
-                failure.flags.overloaded = true;
-                failure.into()
+                refuse(ErrorCode::Overloaded, text)
             }
         }
     }

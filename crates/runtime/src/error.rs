@@ -69,6 +69,12 @@ pub enum RuntimeError {
     /// The compiler does not get to work, or its work is lost.
     #[error("the compiler cannot do its work: {0}")]
     Compiler(String),
+    /// The system ended the compiler, which is what it does when it has no memory left.
+    #[error(
+        "the system ended the compiler, most likely because the machine has no memory left; upload the component \
+         again when it has, or lower `compile.memory_bytes_max`"
+    )]
+    KilledCompiler,
     /// The disk is full.
     #[error("{NO_SPACE}: {0}; remove files, or give the disk more space")]
     NoSpace(String),
@@ -106,6 +112,7 @@ impl RuntimeError {
             }
             RuntimeError::NoSpace(_) => ErrorCode::StorageFailed,
             RuntimeError::Stopping => ErrorCode::Stopping,
+            RuntimeError::KilledCompiler => ErrorCode::Overloaded,
             _ => ErrorCode::InvalidComponent,
         };
         Failure::new(code, self.to_string())

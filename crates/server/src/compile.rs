@@ -33,6 +33,9 @@ const THREADS_MAX: usize = 4;
 /// What is kept of the compiler's standard error, in bytes; a refusal is one line.
 const SAID_BYTES_MAX: u64 = 16 * 1024;
 
+/// What a compiler says that gets no threads, before it panics. That may be for lack of memory or of processes.
+const NO_THREADS: &str = "ThreadPoolBuildError";
+
 /// Exit code of a compiler that refuses the component.
 const REFUSED: i32 = 1;
 /// Exit code of a compiler that could not do its work.
@@ -218,7 +221,11 @@ impl ChildCompiler {
         if is_out_of_memory(said) {
             return Err(CompileLimit::Memory(self.limits.memory_bytes_max).into());
         }
-        if status.code() == Some(BROKEN) {
+        if status.signal() == Some(Signal::KILL.as_raw()) {
+            // Not by the node, which knows what it kills.
+            return Err(RuntimeError::KilledCompiler);
+        }
+        if status.code() == Some(BROKEN) || said.contains(NO_THREADS) {
             return Err(RuntimeError::Compiler(text.to_owned()));
         }
         Err(RuntimeError::NotCompiled(format!(
@@ -280,9 +287,10 @@ fn said_until_the_end(mut stderr: ChildStderr) -> String {
     String::from_utf8_lossy(&said).into_owned()
 }
 
-/// The first is what Rust says before it aborts, the second what the system answers to a mapping.
+/// The first is what Rust says before it aborts, the second what the system answers to a mapping, the third what
+/// Rust answers to whoever can do without.
 fn is_out_of_memory(said: &str) -> bool {
-    said.contains("memory allocation of") || said.contains("Cannot allocate memory")
+    ["memory allocation of", "Cannot allocate memory", "out of memory"].iter().any(|text| said.contains(text))
 }
 
 /// Stops a compiler when it is dropped.

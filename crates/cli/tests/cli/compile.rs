@@ -156,6 +156,37 @@ fn a_component_over_a_limit_is_refused_by_its_name_and_leaves_nothing() {
 }
 
 #[test]
+fn a_compiler_that_runs_out_of_memory_is_told_as_such_wherever_that_happens() {
+    let component = slow_to_compile();
+    // While it reads the component, parses it, translates it, and allocates registers.
+    for mebibytes in [2, 24, 48, 128, 256] {
+        let folder = folder();
+        let limits = CompileLimits { memory_bytes_max: mebibytes << 20, ..CompileLimits::default() };
+        let node = node(folder.path(), program(), limits);
+        let (status, text) = upload(&node, "large", &component);
+        assert!(text.contains(&format!("takes more than {mebibytes} MiB of memory, the limit")), "{text}");
+        assert_eq!(status, 422);
+        assert_eq!(kept(folder.path()), [""; 0]);
+        node.stop().expect("stopped");
+    }
+}
+
+/// The system kills what takes the most when the machine has no memory left.
+#[test]
+fn a_compiler_that_the_system_kills_is_told_as_lack_of_memory_and_is_no_fault_of_the_component() {
+    let folder = folder();
+    let killed = script(folder.path(), "kill -KILL $$");
+    let data = folder.path().join("data");
+    let node = node(&data, killed, CompileLimits::default());
+    let (status, text) = upload(&node, "demo", &fs::read(examples()).expect("component"));
+    assert!(text.contains("the system ended the compiler"), "{text}");
+    assert!(text.contains("overloaded"), "{text}");
+    assert_eq!(status, 503);
+    assert_eq!(kept(&data), [""; 0]);
+    node.stop().expect("stopped");
+}
+
+#[test]
 fn a_compiler_that_crashes_is_told_from_one_that_refuses() {
     let folder = folder();
     let crashing = script(folder.path(), "kill -SEGV $$");
