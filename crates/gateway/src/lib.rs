@@ -11,6 +11,7 @@ mod cbor_json;
 mod json_text;
 mod json_cbor;
 mod sent_body;
+mod sockets;
 mod hop_by_hop;
 pub mod error_response;
 pub mod access;

@@ -27,6 +27,7 @@ use tokio::task::JoinSet;
 use crate::client_body::{ClientBody, watch_body};
 use crate::client_link::{ClientLink, Sign};
 use crate::seats::{Seat, Seats};
+use crate::sockets;
 use crate::watched_body::{Answering, WatchedBody};
 
 /// Limits of one listener; an operator may set them.
@@ -44,11 +45,12 @@ impl Default for ServeLimits {
     }
 }
 
-/// A TCP listener whose connections send small answers at once instead of collecting them.
+/// A TCP listener whose connections are prepared for answers, small and large.
 pub fn tcp(listener: TcpListener) -> TapIo<TcpListener, fn(&mut TcpStream)> {
     listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "connection without TCP_NODELAY");
+        // It works without, only not as well.
+        if let Err(error) = sockets::prepare(stream) {
+            tracing::debug!(%error, "a connection could not be prepared");
         }
     })
 }
@@ -189,7 +191,9 @@ mod tests {
     use std::net::SocketAddr;
 
     use bytes::Bytes;
-    use http_body_util::Full;
+    use futures::StreamExt;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::oneshot;
 
@@ -299,6 +303,41 @@ mod tests {
         drop(stream);
         let noticed = tokio::time::timeout(Duration::from_secs(10), has_begun.recv()).await;
         assert_eq!(noticed.expect("noticed"), Some("gone"));
+    }
+
+    /// Whoever takes a little must be seen to do so: the system must not wait for much before it takes more.
+    #[tokio::test]
+    async fn a_client_that_takes_a_little_makes_room_for_more() {
+        const LITTLE_BYTES: usize = 256 * 1024;
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+        let address = listener.local_addr().expect("address");
+        let (written, mut seen) = watch::channel(0_u64);
+        let answer = move |_| {
+            let written = written.clone();
+            let piece = move |()| {
+                written.send_modify(|pieces| *pieces += 1);
+                Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(&[b'x'; 64 * 1024])))
+            };
+            async { Response::new(StreamBody::new(futures::stream::repeat(()).map(piece))) }
+        };
+        let _serving =
+            tokio::spawn(serve(tcp(listener), answer, ServeLimits::default(), std::future::pending()));
+        // The client's system must not wait for much either before it tells that there is room.
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(64 * 1024).expect("a small buffer");
+        let mut stream = socket.connect(address).await.expect("connect");
+        stream.write_all(GET).await.expect("write");
+        // Far more than the system holds in all.
+        for taken in 0..60 {
+            let before = *seen.borrow_and_update();
+            stream.read_exact(&mut vec![0; LITTLE_BYTES]).await.expect("more");
+            let more =
+                tokio::time::timeout(Duration::from_secs(10), seen.wait_for(|pieces| *pieces > before));
+            assert!(
+                more.await.is_ok(),
+                "nothing was written after {taken} times {LITTLE_BYTES} bytes were taken"
+            );
+        }
     }
 
     #[tokio::test]

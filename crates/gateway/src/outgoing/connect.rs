@@ -22,6 +22,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use super::deadline::Deadline;
 use super::lookup::Lookups;
 use super::target::Target;
+use crate::sockets;
 
 /// What an address gets at least of the time to connect, while there is any: a host with very many addresses is
 /// not given up at each of them before it could answer.
@@ -92,7 +93,7 @@ impl Connector {
         }
         match first_reached(&allowed, deadline.at, TcpStream::connect).await {
             Some(Ok(stream)) => {
-                stream.set_nodelay(true).map(|()| stream).map_err(|error| target.failed(&error))
+                sockets::prepare(&stream).map(|()| stream).map_err(|error| target.failed(&error))
             }
             Some(Err(error)) => Err(target.failed(&error)),
             None => Err(deadline.missed(target, "no connection")),
