@@ -218,12 +218,11 @@ impl ObjectContext {
         if let Some(reason) = &self.instance.aborted {
             return Err(reason.clone());
         }
-        if self.is_turn_open()
-            && let Some(failure) = self.gate.broken()
-        {
-            // What stands before it may not be in the log (invariant 6).
-            return Err(failure);
-        }
+        // Behind a broken gate nothing more is committed (invariant 6): the WAL would hold it without a record.
+        let durable = match self.is_turn_open() {
+            true => self.gate.durable_unless_broken()?,
+            false => Sequence::default(),
+        };
         let ended = match self.database.has_rows_to_read_ahead() {
             // Nothing may be awaited here (T2), but the thread's other tasks need not wait.
             true => blocking(|| self.database.end_turn()),
@@ -232,7 +231,7 @@ impl ObjectContext {
         let Some(commit) = ended.map_err(|error| self.storage_failed(error))? else {
             return Ok(());
         };
-        let record = self.history.commit(commit, self.node.clock.now(), self.gate.durable());
+        let record = self.history.commit(commit, self.node.clock.now(), durable);
         self.watch_commits();
         let pushed = self.node.commits.push_commit(record, self.gate.clone(), &self.room);
         self.gate_failure(pushed)

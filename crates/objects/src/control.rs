@@ -83,6 +83,7 @@ impl Control {
         let mut state = self.lock();
         state.has_instance = has_instance;
         state.starts += u64::from(has_instance);
+        // What was asked of another instance, or of none.
         state.reset = None;
     }
 
@@ -96,7 +97,7 @@ impl Control {
         let mut has_instance = false;
         self.change(|state| {
             has_instance = state.has_instance;
-            state.reset = has_instance.then_some(failure);
+            state.reset = Some(failure);
         });
         has_instance
     }

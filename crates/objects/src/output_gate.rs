@@ -286,6 +286,12 @@ impl OutputGate {
         self.lock().failure()
     }
 
+    /// Newest durable commit, or the failure that broke the gate.
+    pub fn durable_unless_broken(&self) -> Result<Sequence, Failure> {
+        let state = self.lock();
+        state.failure().map_or(Ok(state.durable), Err)
+    }
+
     /// Whether the gate is broken for good.
     pub fn is_final(&self) -> bool {
         self.lock().is_final()

@@ -4,7 +4,9 @@
 //! whatever happens afterwards. What clients see is in the conformance suite.
 
 use durabo_changelog::segment::Durability;
+use durabo_objects::append_outcome::AppendOutcome::Fenced;
 use durabo_objects::body::{Body, Pieces};
+use durabo_objects::commit_faults::CommitFault::Hold;
 use durabo_objects::event::{Outcome, Reply};
 use durabo_simulation::act::{Act, numbers_in, write};
 use durabo_simulation::stage::{Stage, taken};
@@ -131,4 +133,17 @@ async fn a_piece_that_was_read_says_nothing_that_a_power_loss_takes_back() {
         assert!(held.starts_with(&told), "seed {seed}: {told:?} was told, {held:?} is there");
     }
     assert!(pieces_read > SEEDS, "{pieces_read} pieces tell little");
+}
+
+#[tokio::test(start_paused = true)]
+async fn og_6_a_body_whose_piece_waits_for_a_commit_that_fails_is_broken_off() {
+    let stage = stage().await;
+    stage.plan(1, Hold);
+    let answer = stage.send(1, &[Act::Open, Act::Wait, write(1), Act::Piece, Act::Left]);
+    stage.run_all().await;
+    let mut body = body(answer);
+    assert_eq!(next(&mut body), None);
+    stage.answer_held(1, Fenced).await;
+    assert_eq!(next(&mut body), Some(Err("object-moved".to_owned())));
+    assert!(stage.held(1).await.is_empty());
 }

@@ -166,6 +166,24 @@ async fn invariant_7_an_object_is_not_started_before_it_is_known_what_became_of_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_turn_that_is_open_when_the_outcome_of_an_earlier_commit_becomes_open_is_undone() {
+    let stage = with_one().await;
+    stage.plan(1, Hold);
+    let earlier = stage.send(1, &[Act::Write(2, 10)]);
+    stage.run_tasks().await;
+    let mut acts = vec![Act::Write(3, 10)];
+    acts.extend(vec![Act::Suspend; 10_000]);
+    let open = stage.send(1, &acts);
+    stage.run_tasks().await;
+    stage.answer_held(1, Unknown).await;
+    for failed in [earlier, open] {
+        assert!(taken(failed).expect_err("reset").message.contains("is not known at present"));
+    }
+    stage.answer_held(1, Committed).await;
+    assert_eq!(stage.held(1).await, [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn callers_of_an_object_that_was_fenced_are_told_to_ask_again() {
     let stage = with_one().await;
     stage.plan(1, Answer(Fenced));
@@ -232,7 +250,8 @@ async fn commits_that_are_not_in_the_log_give_back_the_room_that_they_held_in_it
     let mut used = Vec::new();
     for number in 2..40 {
         stage.plan(1, Hold);
-        let held = stage.send(1, &[Act::Write(number, 12_000)]);
+        let later = [Act::Write(number, 12_000), Act::Wait, Act::Write(number + 1000, 12_000)];
+        let held = stage.send(1, &later);
         stage.run_all().await;
         stage.answer_held(1, refused()).await;
         assert!(taken(held).is_err());

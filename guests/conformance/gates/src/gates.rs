@@ -47,6 +47,13 @@ impl Gates {
         Ok(())
     }
 
+    /// Sets the counter and stops the whole instance for a time.
+    pub fn write_and_stop(&self, n: i64, ms: u64) -> Result<(), Failure> {
+        self.set(n)?;
+        std::thread::sleep(Duration::from_millis(ms));
+        Ok(())
+    }
+
     /// The counter.
     pub fn read(&self) -> Result<i64, Failure> {
         Ok(self.ctx.sql().exec("SELECT n FROM counter WHERE id = 1", ())?.first()?.unwrap_or(0))

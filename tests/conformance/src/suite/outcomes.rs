@@ -153,6 +153,27 @@ fn c_090_a_commit_that_hangs_resets_the_object_and_stays_if_it_is_durable_after_
     }
 }
 
+fn lc_9_a_guest_that_has_stopped_is_reset_when_its_commit_fails() {
+    let (object, hooks) = counting(hooked_node());
+    hooks.plan_fault(Hold);
+    thread::scope(|scope| {
+        let call = scope.spawn(|| object.fails("write_and_stop", json!([2, 3_600_000])));
+        wait_until_held(&hooks);
+        assert!(hooks.answer_held(refused()), "a commit is held");
+        call.join().expect("a client panicked").assert_says(REFUSED);
+    });
+    assert_eq!(object.ok("read", json!([])), json!(1));
+}
+
+fn lc_3_a_constructor_whose_commit_fails_answers_its_caller_and_the_next_event_tries_again() {
+    let object = hooked_node().fresh(guest::LIFECYCLE, "SlowStart");
+    let hooks = hooked_node().hooks(&object);
+    // It waits in its midst, which ends its first turn.
+    hooks.plan_fault(Answer(refused()));
+    object.fails("note", json!(["x"])).assert_says(REFUSED);
+    assert_eq!(object.ok("note", json!(["y"])), json!(["starting", "started", "y"]));
+}
+
 fn an_object_whose_outcome_is_open_disturbs_no_other() {
     let (object, hooks) = counting(hooked_node());
     hooks.plan_fault(Answer(Unknown));
@@ -197,6 +218,8 @@ pub(super) const CASES: &[Case] = cases![
     c_076_a_call_behind_a_commit_that_fails_never_reaches_the_other_object,
     c_089_a_line_of_the_log_does_not_wait_for_the_commit,
     c_090_a_commit_that_hangs_resets_the_object_and_stays_if_it_is_durable_after_all,
+    lc_9_a_guest_that_has_stopped_is_reset_when_its_commit_fails,
+    lc_3_a_constructor_whose_commit_fails_answers_its_caller_and_the_next_event_tries_again,
     an_object_whose_outcome_is_open_disturbs_no_other,
     lc_10_an_object_that_is_evicted_starts_anew_with_what_it_stored,
     lc_8_an_object_that_is_reset_fails_its_events_and_starts_anew,
