@@ -320,7 +320,7 @@ impl OutputGate {
     }
 
     /// Ready when it is known of all commits up to `newest` what became of them; gives the last one that is
-    /// durable, behind which none ever will be. It shares its place with
+    /// durable, behind which none ever will be. Pending for ever once the log has failed. It shares its place with
     /// [`poll_durable`](Self::poll_durable).
     pub fn poll_known(&self, cx: &mut Context<'_>, newest: Sequence) -> Poll<Sequence> {
         let mut state = self.lock();

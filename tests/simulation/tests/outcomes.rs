@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use durabo_changelog::simulated_disk::Fault;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_objects::append_outcome::AppendOutcome::{self, Committed, Failed, Fenced, Unknown};
@@ -229,6 +230,24 @@ async fn an_object_whose_first_commit_fails_begins_anew() {
     assert_eq!(seen(stage.answer(1, &[Act::Write(2, 10)]).await), [2]);
     stage.leave().await;
     assert_eq!(stage.held(1).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_outcome_is_open_when_the_log_fails_is_out_of_service_for_good() {
+    let stage = with_one().await;
+    stage.plan(1, Answer(Unknown));
+    assert!(stage.answer(1, &[Act::Write(2, 10)]).await.is_err());
+    let other = stage.send(2, &[Act::Write(3, 10)]);
+    stage.run_tasks().await;
+    stage.disk.fail_at(stage.disk.operations() + 1, Fault::InputOutput);
+    assert!(stage.world.flush().is_err());
+    stage.run_tasks().await;
+    assert!(taken(other).is_err());
+    let event = stage.send(1, &[]);
+    stage.run_tasks().await;
+    let refused = taken(event).expect_err("out of service");
+    assert!(refused.message.contains("until the node is started again"), "{refused}");
+    assert!(!refused.flags.retryable, "{refused}");
 }
 
 #[tokio::test(start_paused = true)]

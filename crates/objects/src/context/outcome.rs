@@ -71,11 +71,15 @@ impl ObjectContext {
         self.is_broken() && !self.is_broken_for_good() && self.gate.known(self.history.sequence()).is_none()
     }
 
-    /// Fails all events that come until it is known what became of the commits; `false` if the node stops
-    /// before.
+    /// Fails all events that come until it is known what became of the commits, or the log fails; `false` if
+    /// the node stops before.
     pub(crate) async fn refuse_while_open(&mut self, refusal: &Failure) -> bool {
         let newest = self.history.sequence();
-        self.refuse_until(refusal, |context, cx| context.gate.poll_known(cx, newest).map(drop)).await
+        let poll_known = |context: &mut Self, cx: &mut Context<'_>| match context.is_broken_for_good() {
+            true => Poll::Ready(()),
+            false => context.gate.poll_known(cx, newest).map(drop),
+        };
+        self.refuse_until(refusal, poll_known).await
     }
 
     /// After the gate was broken by `failure`: undoes what is not in the log and opens the gate. Fails if
