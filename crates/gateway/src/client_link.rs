@@ -35,6 +35,8 @@ struct Link<I> {
 /// What a client does while its request is answered.
 #[derive(Debug)]
 pub enum Sign {
+    /// It sends on; that was read, and the server finds it when it reads.
+    Sends,
     /// It sends nothing more: it has gone, or only waits for the answer.
     Ended,
     /// The connection is broken.
@@ -53,7 +55,8 @@ impl<I: AsyncRead + Unpin> ClientLink<I> {
         Self(self.0.clone())
     }
 
-    /// Ready with a sign of the client's end; pending as long as it is there or sends on.
+    /// Ready with a sign of the client: its end, again and again, or once that it sends on. Pending while it is there
+    /// and says nothing, or until the server has read what it sent.
     pub fn poll_sign(&self, cx: &mut Context<'_>) -> Poll<Sign> {
         let mut guard = self.lock();
         let link = &mut *guard;
@@ -74,7 +77,7 @@ impl<I: AsyncRead + Unpin> ClientLink<I> {
             return Poll::Ready(Sign::Ended);
         }
         link.ahead.extend_from_slice(read.filled());
-        Poll::Pending
+        Poll::Ready(Sign::Sends)
     }
 }
 
@@ -172,7 +175,7 @@ mod tests {
         let sign = || poll_fn(|cx| watch.poll_sign(cx)).now_or_never();
         assert!(sign().is_none());
         client.write_all(b"abc").await.expect("written");
-        assert!(sign().is_none(), "it sends on");
+        assert!(matches!(sign(), Some(Sign::Sends)));
         client.write_all(b"de").await.expect("written");
         drop(client);
         assert!(sign().is_none(), "there is something to read");

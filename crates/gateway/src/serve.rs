@@ -152,23 +152,24 @@ async fn connection<I, A, F, B>(
             is_stopping = true;
             served.as_mut().graceful_shutdown();
         }
-        // Before the server, which does not look while it answers; what is read here it finds.
-        let was_answering = answering.is_any();
-        if was_answering
-            && !client.is_gone()
-            && let Poll::Ready(sign) = watched.poll_sign(cx)
-        {
-            client.leave();
-            if let Sign::Broken(error) = sign {
-                return Poll::Ready(Err(error.to_string()));
-            }
-        }
         if let Poll::Ready(ended) = served.as_mut().poll(cx) {
             return Poll::Ready(ended.map_err(|error| error.to_string()));
         }
-        if !was_answering && answering.is_any() {
-            // It has read a request and looks no further, so the watch must, from now on.
+        // Behind the server, which does not look while it answers, and may just have begun to.
+        if answering.is_any()
+            && !client.is_gone()
+            && let Poll::Ready(sign) = watched.poll_sign(cx)
+        {
+            // What was read here the server may be waiting for.
             cx.waker().wake_by_ref();
+            match sign {
+                Sign::Sends => {}
+                Sign::Ended => client.leave(),
+                Sign::Broken(error) => {
+                    client.leave();
+                    return Poll::Ready(Err(error.to_string()));
+                }
+            }
         }
         // What the client has not taken of an answer is under way too.
         let is_idle = !answering.is_any() && !watched.is_writing();
@@ -285,24 +286,45 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
         let address = listener.local_addr().expect("address");
         let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+        let (release, released) = watch::channel(false);
         let answer = move |request: Request<ClientBody>| {
-            let begun = begun.clone();
+            let (begun, mut released) = (begun.clone(), released.clone());
             async move {
-                let client = request.extensions().get::<Client>().expect("a client").clone();
                 begun.send("begun").expect("the test listens");
-                poll_fn(|cx| client.poll_gone(cx)).await;
-                begun.send("gone").expect("the test listens");
-                Response::new(Full::new(Bytes::new()))
+                if request.uri() == "/first" {
+                    drop(released.wait_for(|released| *released).await);
+                    return Response::new(Full::new(Bytes::from_static(b"ok")));
+                }
+                let client = request.extensions().get::<Client>().expect("a client").clone();
+                // The object's task, which goes on also if the connection is broken.
+                tokio::spawn(async move {
+                    poll_fn(|cx| client.poll_gone(cx)).await;
+                    begun.send("gone").expect("the test listens");
+                });
+                std::future::pending().await
             }
         };
         let _serving =
             tokio::spawn(serve(tcp(listener), answer, ServeLimits::default(), std::future::pending()));
-        let mut stream = TcpStream::connect(address).await.expect("connect");
-        stream.write_all(GET).await.expect("write");
-        assert_eq!(has_begun.recv().await, Some("begun"));
-        drop(stream);
-        let noticed = tokio::time::timeout(Duration::from_secs(10), has_begun.recv()).await;
-        assert_eq!(noticed.expect("noticed"), Some("gone"));
+        for is_behind_another in [false, true] {
+            let mut stream = TcpStream::connect(address).await.expect("connect");
+            if is_behind_another {
+                stream.write_all(b"GET /first HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("write");
+                assert_eq!(has_begun.recv().await, Some("begun"));
+            }
+            stream.write_all(GET).await.expect("write");
+            if is_behind_another {
+                // By now the watch has read the second one, or it is as if both had come at once.
+                for _ in 0..1000 {
+                    tokio::task::yield_now().await;
+                }
+                release.send_replace(true);
+            }
+            assert_eq!(has_begun.recv().await, Some("begun"));
+            drop(stream);
+            let noticed = tokio::time::timeout(Duration::from_secs(10), has_begun.recv()).await;
+            assert_eq!(noticed.expect("noticed"), Some("gone"), "behind another: {is_behind_another}");
+        }
     }
 
     /// Whoever takes a little must be seen to do so: the system must not wait for much before it takes more.
