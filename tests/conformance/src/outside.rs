@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -30,8 +29,6 @@ pub struct Outside {
 #[derive(Default)]
 struct State {
     seen: Mutex<Vec<Seen>>,
-    at_once: AtomicUsize,
-    at_once_most: AtomicUsize,
 }
 
 impl Outside {
@@ -64,21 +61,13 @@ impl Outside {
     pub fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().expect("the server lives").clone()
     }
-
-    /// How many requests were answered at once at most.
-    pub fn at_once_most(&self) -> usize {
-        self.state.at_once_most.load(Ordering::SeqCst)
-    }
 }
 
 impl State {
     fn serve(&self, mut stream: TcpStream, answer: &Answer) {
         let Some(seen) = read(&stream) else { return };
-        let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-        self.at_once_most.fetch_max(at_once, Ordering::SeqCst);
         self.seen.lock().expect("the server lives").push(seen.clone());
         answer(&seen, &mut stream);
-        self.at_once.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
