@@ -98,6 +98,11 @@ pub const LOG_BYTES_PER_SECOND_MAX: usize = 1024 * 1024;
 /// for the disk. Stops one event that writes and pauses in a loop, between which no checkpoint fits.
 pub const WAL_OVERRUN_FACTOR: usize = 4;
 
+/// How far the in-memory WALs of all objects may outgrow `node_wal_bytes_max`, as a factor, before a turn of an
+/// object that has one first brings it into its file. Stops many objects that write faster than the disk takes
+/// their checkpoints.
+pub const NODE_WAL_OVERRUN_FACTOR: usize = 2;
+
 /// Objects of one chain of calls that wait for one another (ST-12). Stops recursion that never ends.
 pub const CALL_CHAIN_MAX: usize = 64;
 
@@ -165,6 +170,9 @@ pub struct ObjectLimits {
     pub memory_bytes_max: usize,
     /// In-memory WAL of one object; beyond it the object is checkpointed before it goes on.
     pub wal_bytes_max: usize,
+    /// In-memory WALs of all objects together; beyond it the objects with the largest are checkpointed. Stops
+    /// many objects from multiplying the bound of one.
+    pub node_wal_bytes_max: usize,
     /// Pages of one turn's transaction, in bytes; beyond it the statement fails with SQLITE_FULL.
     pub transaction_bytes_max: usize,
     /// Memory that SQLite may take for the statements of one object, in bytes; beyond it the statement
@@ -216,6 +224,7 @@ impl Default for ObjectLimits {
             cpu_per_event: Duration::from_secs(30),
             memory_bytes_max: 128 * 1024 * 1024,
             wal_bytes_max: 4 * 1024 * 1024,
+            node_wal_bytes_max: 256 * 1024 * 1024,
             transaction_bytes_max: 64 * 1024 * 1024,
             sql_memory_bytes_max: 64 * 1024 * 1024,
             database_pages_max: 2_621_440, // 10 GiB, as the hosted service

@@ -100,6 +100,7 @@ settings! {
         cpu_per_event: Time from 10,
         memory_bytes_max: Bytes from MIB,
         wal_bytes_max: Bytes from 64 * 1024,
+        node_wal_bytes_max: Bytes from MIB,
         transaction_bytes_max: Bytes from 64 * 1024,
         sql_memory_bytes_max: Bytes from MIB,
         database_pages_max: Count from 16,

@@ -35,6 +35,7 @@ use crate::output_gate::OutputGate;
 use crate::retry::Retry;
 use crate::room::ObjectRoom;
 use crate::unfinished::UnfinishedImports;
+use crate::wal_memory::WalShare;
 
 mod bodies;
 mod calls;
@@ -86,6 +87,7 @@ pub struct ObjectContext {
     history: History,
     gate: Arc<OutputGate>,
     room: Arc<ObjectRoom>,
+    wal: WalShare,
     mailbox: MailboxReceiver,
     control: Arc<Control>,
     in_flight: HashMap<EventId, InFlight>,
@@ -122,6 +124,7 @@ impl ObjectContext {
     pub(crate) fn new(parts: ContextParts) -> Self {
         let ContextParts { identity, node, file, database, history, gate, room, mailbox, control, post } =
             parts;
+        let wal = node.wal_memory.share(identity.key);
         let instance = InstanceState::new(&node.limits);
         Self {
             identity,
@@ -131,6 +134,7 @@ impl ObjectContext {
             history,
             gate,
             room,
+            wal,
             mailbox,
             control,
             in_flight: HashMap::new(),
@@ -231,6 +235,7 @@ impl ObjectContext {
         let Some(commit) = ended.map_err(|error| self.storage_failed(error))? else {
             return Ok(());
         };
+        self.count_wal();
         let record = self.history.commit(commit, self.node.clock.now(), durable);
         self.watch_commits();
         let pushed = self.node.commits.push_commit(record, self.gate.clone(), &self.room);
@@ -240,9 +245,7 @@ impl ObjectContext {
     /// Ready when the turn's first write may go on: a guest that writes faster than the disk takes it
     /// waits here, as a whole, instead of filling memory.
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if self.is_turn_open()
-            || self.database.wal_bytes() <= limits::WAL_OVERRUN_FACTOR * self.node.limits.wal_bytes_max
-        {
+        if self.is_turn_open() || !self.is_wal_far_beyond() {
             return Poll::Ready(Ok(()));
         }
         if self.poll_on_disk(cx)?.is_pending() {
@@ -251,6 +254,21 @@ impl ObjectContext {
         }
         // If the file has no space for it, the write will fail for that.
         Poll::Ready(self.copy_wal().map(drop))
+    }
+
+    /// Whether the object has to bring its WAL into its file before it writes on.
+    fn is_wal_far_beyond(&self) -> bool {
+        let (bytes, limits) = (self.database.wal_bytes(), &self.node.limits);
+        bytes > limits::WAL_OVERRUN_FACTOR * limits.wal_bytes_max
+            || bytes > 0 && self.node.wal_memory.is_far_beyond(limits.node_wal_bytes_max)
+    }
+
+    /// Says what the WAL takes now.
+    fn count_wal(&self) {
+        let bytes = self.database.wal_memory_bytes();
+        if self.wal.set(bytes, self.node.limits.node_wal_bytes_max) {
+            self.node.upkeep.wake();
+        }
     }
 
     /// Ready with the failure for which an instance that waits as a whole must not go on waiting. To be

@@ -107,6 +107,11 @@ impl Directory {
         self.inner.node.limits.live_objects_max
     }
 
+    /// Memory that the write-ahead logs of all objects take, in bytes.
+    pub fn wal_memory_bytes(&self) -> usize {
+        self.inner.node.wal_memory.bytes()
+    }
+
     /// Whether an object is in memory.
     pub fn is_live(&self, key: &ObjectKey) -> bool {
         self.inner.registry.lock(key).contains_key(key)

@@ -9,6 +9,7 @@ mod lendable;
 mod retry;
 mod wakers;
 pub mod room;
+pub mod wal_memory;
 pub mod client;
 pub mod body;
 pub mod unfinished;

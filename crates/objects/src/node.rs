@@ -19,6 +19,7 @@ use crate::committer::{CommitQueue, LogPins};
 use crate::event::EventId;
 use crate::output_gate::HeldBytes;
 use crate::upkeep::{SharedIndex, UpkeepQueue};
+use crate::wal_memory::WalMemory;
 
 /// Bits of an event id that count within one start of the node.
 const EVENT_COUNTER_BITS: u32 = 40;
@@ -50,6 +51,8 @@ pub struct Node {
     pub pins: LogPins,
     /// Rows of checkpointed objects.
     pub index: SharedIndex,
+    /// What the write-ahead logs of all objects take.
+    pub wal_memory: WalMemory,
     /// What all output gates hold.
     pub held_bytes: HeldBytes,
     /// Counts this start's loads and events.

@@ -2,7 +2,8 @@
 //!
 //! One thread syncs the files of checkpointed objects, writes their rows into the object index and
 //! only then their checkpoint records (invariant 4); keeps segments ready; moves the control position
-//! on and recycles what no object needs; and asks for a checkpoint of whoever holds the log back.
+//! on and recycles what no object needs; and asks for a checkpoint of whoever holds the log back or has most
+//! of it in memory.
 //!
 //! Without space on the disk it goes on as far as it can and tries the rest again at the next step; a
 //! failed sync is final.
@@ -27,6 +28,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::committer::{CommitQueue, LogPins};
+use crate::wal_memory::WalMemory;
 
 /// How often the thread looks at the log although nobody woke it.
 const ROUND: Duration = Duration::from_millis(500);
@@ -65,6 +67,8 @@ pub struct Shortage {
 #[derive(Debug, Default)]
 struct QueueState {
     waiting: VecDeque<CheckpointJob>,
+    /// Somebody asks for a round without a job.
+    woken: bool,
     closed: bool,
     failed: bool,
 }
@@ -84,6 +88,12 @@ impl UpkeepQueue {
             drop(state);
             self.shared.1.notify_one();
         }
+    }
+
+    /// Asks for a round at once.
+    pub fn wake(&self) {
+        self.lock().woken = true;
+        self.shared.1.notify_one();
     }
 
     /// Drops all jobs, present and to come: nobody works on them any more.
@@ -113,10 +123,11 @@ impl UpkeepQueue {
     /// Waits for a job or a round's time. False when the queue is closed and empty.
     fn wait(&self) -> bool {
         let mut state = self.lock();
-        if state.waiting.is_empty() && !state.closed {
+        if state.waiting.is_empty() && !state.woken && !state.closed {
             let lock = self.shared.1.wait_timeout(state, ROUND);
             state = lock.expect("BUG: the queue's lock is never held over a panic").0;
         }
+        state.woken = false;
         !(state.waiting.is_empty() && state.closed)
     }
 }
@@ -145,6 +156,8 @@ pub struct Upkeep {
     pub log_bytes_target: u64,
     /// How it is asked.
     pub request_checkpoint: RequestCheckpoint,
+    /// What the write-ahead logs of all objects take, and may take before the largest are asked.
+    pub wal_memory: (WalMemory, usize),
     /// What a full disk holds back; nothing at first.
     pub shortage: Shortage,
 }
@@ -154,6 +167,8 @@ impl Upkeep {
     pub fn step(&mut self) -> Result<(), Failure> {
         self.prepare();
         self.checkpoint()?;
+        let (memory, bytes_max) = &self.wal_memory;
+        memory.to_checkpoint(*bytes_max).into_iter().for_each(&self.request_checkpoint);
         self.recycle()
     }
 

@@ -132,6 +132,7 @@ impl ControlPlane for NodeControl {
                 recovery_bytes: head.0 - least.0,
                 commits: counts.commits,
                 syncs: counts.syncs,
+                memory_bytes: self.directory.wal_memory_bytes() as u64,
                 takes_writes: !self.pool.is_short(),
             },
         };

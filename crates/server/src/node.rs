@@ -25,6 +25,7 @@ use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
 use durabo_objects::test_hooks::TestHooks as ObjectTestHooks;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
+use durabo_objects::wal_memory::WalMemory;
 use durabo_runtime::compiler::{Compiler, InProcess};
 use durabo_runtime::component_cache::ComponentCache;
 use durabo_runtime::engine::{EngineConfig, GuestEngine};
@@ -222,6 +223,7 @@ fn start_objects(
     let OpenedFolder { folder, disk, log, pool, control, start_number, index } = opened;
     let commits = if config.test_hooks { CommitQueue::with_faults() } else { CommitQueue::default() };
     let jobs = UpkeepQueue::default();
+    let wal_memory = WalMemory::default();
     let node = ObjectsNode {
         limits: config.limits.clone(),
         durability: config.durability,
@@ -237,6 +239,7 @@ fn start_objects(
         upkeep: jobs.clone(),
         pins: pins.clone(),
         index: index.clone(),
+        wal_memory: wal_memory.clone(),
         held_bytes: HeldBytes::default(),
         counters: Counters::new(start_number),
     };
@@ -252,6 +255,7 @@ fn start_objects(
         index,
         log_bytes_target: LOG_SEGMENTS_TARGET * config.log_segment_bytes,
         request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
+        wal_memory: (wal_memory, config.limits.node_wal_bytes_max),
         shortage: Shortage::default(),
     };
     let hooks = config.test_hooks.then(|| ObjectTestHooks::new(directory.clone(), commits.clone()));

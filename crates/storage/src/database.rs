@@ -190,6 +190,11 @@ impl Database {
         self.connection.wal().size() as usize
     }
 
+    /// Memory that the WAL takes, in bytes: it grows in steps.
+    pub fn wal_memory_bytes(&self) -> usize {
+        self.connection.wal().bytes().capacity()
+    }
+
     /// Operations of SQLite's machine in the last `exec` or read of a cursor, also if it failed; says how
     /// heavy the text is to run.
     pub fn cost(&self) -> u64 {

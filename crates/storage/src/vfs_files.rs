@@ -114,8 +114,8 @@ impl MemoryFile {
     pub(crate) fn set_size(&self, size: u64) {
         let mut bytes = self.bytes();
         bytes.resize(size as usize, 0);
-        // What a large transaction took is given back.
-        bytes.shrink_to(64 * 1024);
+        // What a large transaction took is given back, and what many idle objects hold.
+        bytes.shrink_to_fit();
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use durabo_changelog::seeded::Seeded;
@@ -165,7 +165,10 @@ impl Handler {
         for act in acts {
             let engine = self.engine();
             match act {
-                Act::Write(number, bytes) => write(&engine, number, bytes)?,
+                Act::Write(number, bytes) => {
+                    self.wait_for_room().await?;
+                    write(&engine, number, bytes)?;
+                }
                 Act::Wait => self.wait(wait_once()).await,
                 Act::Pause(rounds) => self.wait(rounds_of_tasks(rounds)).await,
                 Act::WaitForEver => self.wait(pending()).await,
@@ -218,6 +221,20 @@ impl Handler {
             }
         }
         Ok(())
+    }
+
+    /// Waits in its midst, as a statement that writes does, until the object may write on.
+    async fn wait_for_room(&self) -> Result<(), Failure> {
+        loop {
+            let room = self.engine().with_context(|context| {
+                // What was stopped in its midst is looked at again without a wake-up.
+                context.poll_room(&mut Context::from_waker(Waker::noop()))
+            });
+            match room {
+                Poll::Ready(room) => return room,
+                Poll::Pending => self.engine().stop_in_midst().await,
+            }
+        }
     }
 
     /// Waits by an import.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::SimulatedDisk;
 use durabo_model::failure::Failure;
+use durabo_model::limits::ObjectLimits;
 use durabo_model::time::Timestamp;
 use durabo_objects::append_outcome::AppendOutcome;
 use durabo_objects::commit_faults::CommitFault;
@@ -28,6 +29,7 @@ pub struct Stage {
     /// The disk.
     pub disk: SimulatedDisk,
     durability: Durability,
+    limits: ObjectLimits,
 }
 
 impl Stage {
@@ -38,12 +40,21 @@ impl Stage {
 
     /// A new node on a disk whose accidents follow from `seed`.
     pub fn with(seed: u64, durability: Durability) -> Self {
-        Self::on(SimulatedDisk::new(seed), durability).expect("a new folder")
+        Self::new(SimulatedDisk::new(seed), durability, limits()).expect("a new folder")
+    }
+
+    /// A new node with limits of its own, strictly durable.
+    pub fn with_limits(limits: ObjectLimits) -> Self {
+        Self::new(SimulatedDisk::new(1), Durability::Strict, limits).expect("a new folder")
     }
 
     /// A node on what is on this disk, if that lets it.
     pub fn on(disk: SimulatedDisk, durability: Durability) -> Result<Self, String> {
-        Ok(Self { world: open(&disk, durability)?, disk, durability })
+        Self::new(disk, durability, limits())
+    }
+
+    fn new(disk: SimulatedDisk, durability: Durability, limits: ObjectLimits) -> Result<Self, String> {
+        Ok(Self { world: open(&disk, durability, &limits)?, disk, durability, limits })
     }
 
     /// Opens the folder again. What the old node had in memory is forgotten.
@@ -53,7 +64,7 @@ impl Stage {
 
     /// As [`start_again`](Self::start_again), if the folder lets it.
     pub fn try_start_again(&mut self) -> Result<(), String> {
-        self.world = open(&self.disk, self.durability)?;
+        self.world = open(&self.disk, self.durability, &self.limits)?;
         Ok(())
     }
 
@@ -164,9 +175,9 @@ impl Stage {
     }
 }
 
-fn open(disk: &SimulatedDisk, durability: Durability) -> Result<World, String> {
+fn open(disk: &SimulatedDisk, durability: Durability, limits: &ObjectLimits) -> Result<World, String> {
     let clock = Arc::new(SimulatedClock::new(Timestamp(1_700_000_000_000)));
-    World::open_with(disk, clock, durability, CommitQueue::with_faults())
+    World::open_with(disk, clock, durability, (CommitQueue::with_faults(), limits.clone()))
 }
 
 /// The outcome of an event that must have been answered by now.

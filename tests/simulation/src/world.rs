@@ -19,6 +19,7 @@ use durabo_objects::node::{Counters, Node};
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
+use durabo_objects::wal_memory::WalMemory;
 use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use durabo_storage::recovery;
 use tokio::runtime::Handle;
@@ -76,7 +77,12 @@ pub enum LogThread {
 
 /// Limits under which objects checkpoint, fill up and leave often.
 pub fn limits() -> ObjectLimits {
-    ObjectLimits { wal_bytes_max: 48 * 1024, outputs_held_max: 100, ..ObjectLimits::default() }
+    ObjectLimits {
+        wal_bytes_max: 48 * 1024,
+        node_wal_bytes_max: 192 * 1024,
+        outputs_held_max: 100,
+        ..ObjectLimits::default()
+    }
 }
 
 fn object_path(key: &ObjectKey) -> PathBuf {
@@ -90,15 +96,15 @@ impl World {
         clock: Arc<SimulatedClock>,
         durability: Durability,
     ) -> Result<Self, String> {
-        Self::open_with(disk, clock, durability, CommitQueue::default())
+        Self::open_with(disk, clock, durability, (CommitQueue::default(), limits()))
     }
 
-    /// As [`open`](Self::open), with this way into the log.
+    /// As [`open`](Self::open), with this way into the log and limits of its own.
     pub fn open_with(
         disk: &SimulatedDisk,
         clock: Arc<SimulatedClock>,
         durability: Durability,
-        commits: CommitQueue,
+        (commits, limits): (CommitQueue, ObjectLimits),
     ) -> Result<Self, String> {
         let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         let text = |error: &dyn std::fmt::Display| error.to_string();
@@ -113,8 +119,9 @@ impl World {
         let StartedLog { log, pool, control, start_number } = started;
         let jobs = UpkeepQueue::default();
         let pins = LogPins::new(log.durable());
+        let (wal_memory, wal_memory_max) = (WalMemory::default(), limits.node_wal_bytes_max);
         let node = Arc::new(Node {
-            limits: limits(),
+            limits,
             durability,
             clock,
             random: Arc::new(NoIds),
@@ -125,6 +132,7 @@ impl World {
             upkeep: jobs.clone(),
             pins: pins.clone(),
             index: Arc::new(Mutex::new(index)),
+            wal_memory: wal_memory.clone(),
             held_bytes: HeldBytes::default(),
             counters: Counters::new(start_number),
         });
@@ -140,6 +148,7 @@ impl World {
             index,
             log_bytes_target: 2 * SEGMENT_BYTES,
             request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
+            wal_memory: (wal_memory, wal_memory_max),
             shortage: Shortage::default(),
         };
         let committer = Arc::new(Mutex::new(Committer::new(log, commits.clone(), pins)));

@@ -263,6 +263,8 @@ pub struct LogReport {
     pub commits: u64,
     /// Syncs of the log.
     pub syncs: u64,
+    /// Bytes of memory that hold what is not in objects' files yet.
+    pub memory_bytes: u64,
     /// Whether there is space for writes.
     pub takes_writes: bool,
 }

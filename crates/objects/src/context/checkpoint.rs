@@ -103,7 +103,9 @@ impl ObjectContext {
             return Ok(false);
         }
         let (durable, committed) = (self.gate.durable(), self.history.sequence());
-        match self.database.copy_wal_to_file(durable, committed) {
+        let copied = self.database.copy_wal_to_file(durable, committed);
+        self.count_wal();
+        match copied {
             Ok(()) => {
                 self.history.wal_emptied();
                 if self.copying.succeeded() {

@@ -91,6 +91,7 @@ impl ObjectContext {
         let watch = Watchdog::start(self.database.interrupt_handle(), self.node.limits.operator_sql_time_max);
         let ran = blocking(|| self.database.apart(|database| run(database, request)));
         drop(watch);
+        self.count_wal();
         let result = ran.map_err(|error| self.storage_failed(error))??;
         Ok(SqlAnswer {
             columns: result.columns,

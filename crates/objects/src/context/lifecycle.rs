@@ -250,6 +250,7 @@ impl ObjectContext {
         };
         let database = database.map_err(|error| self.storage_failed(error))?;
         self.database = Lendable::new(database);
+        self.count_wal();
         self.forget_instance();
         Ok(())
     }

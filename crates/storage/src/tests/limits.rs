@@ -144,6 +144,25 @@ fn statements_without_end_in_memory_are_cut_at_its_limit() {
 }
 
 #[test]
+fn what_sqlite_puts_aside_for_a_statement_is_memory_that_counts() {
+    let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) \
+                INSERT INTO t SELECT i, randomblob(1000) FROM n";
+    // The last row breaks the rule when all before it are changed: what they were is put aside meanwhile.
+    let change = "UPDATE t SET a = CASE a WHEN 4000 THEN 10001 ELSE a + 10000 END, b = randomblob(1000)";
+    for (memory_bytes_max, refusal) in [(64 << 20, "UNIQUE constraint failed"), (4 << 20, "bytes of memory")] {
+        let mut f = fixture_with(DatabaseOptions { memory_bytes_max, ..Default::default() });
+        f.exec("CREATE TABLE t(a UNIQUE, b)");
+        f.exec(fill);
+        f.end_turn();
+        f.assert_fails(change, refusal);
+        if f.database.poisoned().is_some() {
+            f.reset();
+        }
+        assert_eq!(f.integer("SELECT max(a) FROM t"), 4000, "{refusal}");
+    }
+}
+
+#[test]
 fn memory_that_is_used_and_given_back_counts_no_more() {
     let mut f = small_memory();
     let sort = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) \

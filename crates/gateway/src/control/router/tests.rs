@@ -64,8 +64,14 @@ impl ControlPlane for Recorder {
 
     fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>> {
         self.note("status".to_owned());
-        let log =
-            LogReport { durable_position: 1, recovery_bytes: 0, commits: 3, syncs: 2, takes_writes: true };
+        let log = LogReport {
+            durable_position: 1,
+            recovery_bytes: 0,
+            commits: 3,
+            syncs: 2,
+            memory_bytes: 4096,
+            takes_writes: true,
+        };
         if self.0.lock().expect("lock").len() > 1 {
             return Box::pin(async { Err(Failure::new(ErrorCode::Internal, "secret path")) });
         }
@@ -260,7 +266,7 @@ async fn faults_of_the_node_keep_their_detail_in_the_log() {
     let (_folder, _node, gateway) = gateway();
     let (_, status) = ask(&gateway, request("GET", "/v1/status"), "").await;
     let log = json!({
-        "durablePosition": 1, "recoveryBytes": 0, "commits": 3, "syncs": 2, "takesWrites": true
+        "durablePosition": 1, "recoveryBytes": 0, "commits": 3, "syncs": 2, "memoryBytes": 4096, "takesWrites": true
     });
     assert_eq!((status["durability"].as_str(), &status["log"]), (Some("strict"), &log));
     let (response, body) = ask(&gateway, request("GET", "/v1/status"), "").await;
