@@ -149,7 +149,8 @@ fn what_sqlite_puts_aside_for_a_statement_is_memory_that_counts() {
                 INSERT INTO t SELECT i, randomblob(1000) FROM n";
     // The last row breaks the rule when all before it are changed: what they were is put aside meanwhile.
     let change = "UPDATE t SET a = CASE a WHEN 4000 THEN 10001 ELSE a + 10000 END, b = randomblob(1000)";
-    for (memory_bytes_max, refusal) in [(64 << 20, "UNIQUE constraint failed"), (4 << 20, "bytes of memory")] {
+    for (memory_bytes_max, refusal) in [(64 << 20, "UNIQUE constraint failed"), (4 << 20, "bytes of memory")]
+    {
         let mut f = fixture_with(DatabaseOptions { memory_bytes_max, ..Default::default() });
         f.exec("CREATE TABLE t(a UNIQUE, b)");
         f.exec(fill);
