@@ -1,6 +1,6 @@
 //! Upkeep: what keeps the change log small, off the path of commits.
 //!
-//! One thread syncs the files of checkpointed objects, writes their rows into the object index and
+//! One thread has the files of checkpointed objects synced, writes their rows into the object index and
 //! only then their checkpoint records (invariant 4); keeps segments ready; moves the control position
 //! on and recycles what no object needs; and asks for a checkpoint of whoever holds the log back or has most
 //! of it in memory.
@@ -22,6 +22,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::object::ObjectKey;
 use durabo_model::sequence::LogPosition;
+use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
 use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use tokio::sync::oneshot;
@@ -138,6 +139,9 @@ pub type SharedIndex = Arc<Mutex<ObjectIndex>>;
 /// Asks a live object to checkpoint itself.
 pub type RequestCheckpoint = Box<dyn Fn(ObjectKey) + Send>;
 
+/// Makes the files of a batch of checkpoints durable: all of them, or it is an error.
+pub type SyncFiles = Box<dyn Fn(&[ObjectFile]) -> Result<(), StorageError> + Send>;
+
 /// What upkeep works on.
 pub struct Upkeep {
     /// Jobs.
@@ -156,6 +160,8 @@ pub struct Upkeep {
     pub log_bytes_target: u64,
     /// How it is asked.
     pub request_checkpoint: RequestCheckpoint,
+    /// How files are synced.
+    pub sync_files: SyncFiles,
     /// What the write-ahead logs of all objects take, and may take before the largest are asked.
     pub wal_memory: (WalMemory, usize),
     /// What a full disk holds back; nothing at first.
@@ -200,9 +206,10 @@ impl Upkeep {
                 self.commits.push_checkpoint(&job.record, &self.pool)?;
             }
         }
-        for job in &jobs {
-            job.file.sync().map_err(stop)?;
-        }
+        let files: Vec<ObjectFile> = jobs.iter().map(|job| job.file.clone()).collect();
+        (self.sync_files)(&files).map_err(stop)?;
+        // Whoever leaves must find no other handle of its file.
+        drop(files);
         let is_news = !jobs.is_empty();
         self.shortage.without_row.extend(jobs);
         self.write_rows(is_news)?;

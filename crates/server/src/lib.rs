@@ -7,6 +7,7 @@ mod system;
 mod system_limits;
 pub mod config;
 pub mod logging;
+mod file_syncs;
 mod log_threads;
 mod open;
 pub mod compile;

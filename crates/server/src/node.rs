@@ -31,6 +31,7 @@ use durabo_runtime::component_cache::ComponentCache;
 use durabo_runtime::engine::{EngineConfig, GuestEngine};
 use durabo_runtime::guest::WasmLoader;
 use durabo_storage::folder::DataFolder;
+use durabo_storage::object_file::ObjectFile;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -40,6 +41,7 @@ use crate::compile::{ChildCompiler, StopOnDrop};
 use crate::config::{CompilerChoice, NodeConfig};
 use crate::control_plane::NodeControl;
 use crate::deployed::DeployedCode;
+use crate::file_syncs::sync_at_once;
 use crate::log_threads::LogThreads;
 use crate::open::{OpenedFolder, open_folder};
 use crate::system::{SystemClock, SystemRandom};
@@ -255,6 +257,7 @@ fn start_objects(
         index,
         log_bytes_target: LOG_SEGMENTS_TARGET * config.log_segment_bytes,
         request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
+        sync_files: Box::new(|files| sync_at_once(files, ObjectFile::sync)),
         wal_memory: (wal_memory, config.limits.node_wal_bytes_max),
         shortage: Shortage::default(),
     };

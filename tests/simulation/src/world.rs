@@ -20,6 +20,7 @@ use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_objects::wal_memory::WalMemory;
+use durabo_storage::object_file::ObjectFile;
 use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use durabo_storage::recovery;
 use tokio::runtime::Handle;
@@ -148,6 +149,7 @@ impl World {
             index,
             log_bytes_target: 2 * SEGMENT_BYTES,
             request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
+            sync_files: Box::new(|files| files.iter().try_for_each(ObjectFile::sync)),
             wal_memory: (wal_memory, wal_memory_max),
             shortage: Shortage::default(),
         };
