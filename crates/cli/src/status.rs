@@ -27,6 +27,7 @@ struct Status {
     apps: u64,
     live_objects: u64,
     live_objects_max: Option<u64>,
+    instances: u64,
     log: Log,
 }
 
@@ -59,6 +60,7 @@ pub fn run(args: &StatusArgs, output: Output) -> anyhow::Result<()> {
         ("started", format!("{}, start {} of this data folder", utc(status.started_ms), status.start)),
         ("apps", status.apps.to_string()),
         ("live objects", live_objects),
+        ("instances", format!("{}, the other objects hibernate", status.instances)),
         ("writes", writes.to_owned()),
         ("change log", format!("{} durable", size(status.log.durable_position))),
         ("recovery", format!("{} to read at a restart", size(status.log.recovery_bytes))),

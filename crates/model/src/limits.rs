@@ -128,6 +128,9 @@ pub struct ObjectLimits {
     /// the one that was not used for longest has left. Stops a client that touches ever new objects
     /// from using up mappings, files and memory.
     pub live_objects_max: Option<usize>,
+    /// Resident memory of the node's process, in bytes, beyond which objects without work leave early; `None`
+    /// for a part of what the machine or the control group has. Stops the system from ending the node.
+    pub node_resident_bytes_max: Option<usize>,
     /// How long an event waits for its object to find a place in memory; then it gets `overloaded`.
     pub place_wait: Duration,
     /// Events that may wait in one object's mailbox; beyond it callers get `overloaded` (ST-7).
@@ -207,6 +210,7 @@ impl Default for ObjectLimits {
     fn default() -> Self {
         Self {
             live_objects_max: None,
+            node_resident_bytes_max: None,
             place_wait: Duration::from_secs(5),
             mailbox_events_max: 1024,
             mailbox_bytes_max: 64 * 1024 * 1024,

@@ -83,6 +83,7 @@ macro_rules! settings {
 settings! {
     objects: ObjectLimits, "" {
         live_objects_max: Count from 1,
+        node_resident_bytes_max: Bytes from 64 * MIB,
         place_wait: Time from 0,
         mailbox_events_max: Count from 1,
         mailbox_bytes_max: Bytes from 1,

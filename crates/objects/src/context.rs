@@ -29,7 +29,7 @@ use crate::event::{Event, EventId, Origin, Outcome, SqlRequest, TraceContext};
 use crate::history::History;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
-use crate::node::Node;
+use crate::node::{InstanceCount, Node};
 use crate::outbound::Post;
 use crate::output_gate::OutputGate;
 use crate::retry::Retry;
@@ -157,6 +157,11 @@ impl ObjectContext {
     /// What others ask and know of the object.
     pub(crate) fn control(&self) -> Arc<Control> {
         self.control.clone()
+    }
+
+    /// Counts an instance of the node.
+    pub(crate) fn count_instance(&self) -> InstanceCount {
+        self.node.counters.instance()
     }
 
     /// Capacities and times of the node.

@@ -102,6 +102,16 @@ impl Directory {
         self.inner.registry.len()
     }
 
+    /// How many of them have an instance; the others hibernate.
+    pub fn instance_count(&self) -> usize {
+        self.inner.node.counters.instances()
+    }
+
+    /// Asks a part of the objects, those used longest ago, to leave memory as soon as they have no work.
+    pub fn ask_for_room(&self) {
+        self.inner.registry.ask_for_room();
+    }
+
     /// How many objects may be in memory at once, if that is bounded.
     pub fn live_objects_max(&self) -> Option<usize> {
         self.inner.node.limits.live_objects_max

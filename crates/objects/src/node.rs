@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use durabo_changelog::disk::Disk;
 use durabo_changelog::segment::Durability;
@@ -65,17 +65,39 @@ pub struct Counters {
     start: u32,
     loads: AtomicU32,
     events: AtomicU64,
+    instances: Arc<AtomicUsize>,
+}
+
+/// Counts an instance until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InstanceCount(Arc<AtomicUsize>);
+
+impl Drop for InstanceCount {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Counters {
     /// Counters of the node's `start`-th start.
     pub fn new(start: u32) -> Self {
-        Self { start, loads: AtomicU32::new(0), events: AtomicU64::new(0) }
+        Self { start, loads: AtomicU32::new(0), events: AtomicU64::new(0), instances: Arc::default() }
     }
 
     /// Epoch of the next load of an instance.
     pub fn next_epoch(&self) -> Epoch {
         Epoch::new(self.start, self.loads.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Counts an instance that begins.
+    pub(crate) fn instance(&self) -> InstanceCount {
+        self.instances.fetch_add(1, Ordering::Relaxed);
+        InstanceCount(self.instances.clone())
+    }
+
+    /// Instances that run.
+    pub fn instances(&self) -> usize {
+        self.instances.load(Ordering::Relaxed)
     }
 
     /// Id of the next event.

@@ -131,7 +131,7 @@ async fn reset(context: &mut ObjectContext, failure: Failure) -> Result<(), Fail
 /// Makes an instance and runs it until it stops. A guest that cannot be made fails the event that
 /// asked for it; the next one tries again.
 async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (ObjectContext, GuestExit) {
-    let (gate, control) = (context.input_gate(), context.control());
+    let (gate, control, counted) = (context.input_gate(), context.control(), context.count_instance());
     match loader.load(context) {
         Ok(mut guest) => {
             control.set_has_instance(true);
@@ -140,6 +140,7 @@ async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (Obje
             // Dropping the guest leaves its sections.
             let is_in_section = gate.is_closed();
             let mut context = guest.into_context();
+            drop(counted);
             context.set_ended_in_section(is_in_section);
             assert!(context.has_database(), "BUG: a guest ended without the object's database");
             (context, exit)

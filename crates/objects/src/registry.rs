@@ -22,7 +22,7 @@ use crate::mailbox::Mailbox;
 /// Parts of the table.
 const SHARDS: usize = 64;
 
-/// Every how manieth place is asked for when none is free.
+/// Every how manieth object is asked when there is no place.
 const ASKED_PART: usize = 16;
 
 /// An object in memory.
@@ -100,7 +100,7 @@ impl Registry {
                 candidates.push((live.used, live.object.key));
             }
         });
-        let count = (self.places_max / ASKED_PART).max(1).min(candidates.len());
+        let count = (self.len() / ASKED_PART).max(1).min(candidates.len());
         if count == 0 {
             return;
         }

@@ -127,6 +127,7 @@ impl ControlPlane for NodeControl {
             apps: self.uploads.catalog.snapshot().apps().count(),
             live_objects: self.directory.live_count(),
             live_objects_max: self.directory.live_objects_max(),
+            instances: self.directory.instance_count(),
             log: LogReport {
                 durable_position: head.0,
                 recovery_bytes: head.0 - least.0,

@@ -6,6 +6,8 @@
 mod system;
 mod system_limits;
 pub mod config;
+mod heap;
+mod memory;
 pub mod logging;
 mod file_syncs;
 mod log_threads;

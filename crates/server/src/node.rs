@@ -43,6 +43,7 @@ use crate::control_plane::NodeControl;
 use crate::deployed::DeployedCode;
 use crate::file_syncs::sync_at_once;
 use crate::log_threads::LogThreads;
+use crate::memory::{MemoryThread, resident_bytes_max};
 use crate::open::{OpenedFolder, open_folder};
 use crate::system::{SystemClock, SystemRandom};
 use crate::system_limits;
@@ -65,6 +66,7 @@ pub struct Node {
     serving: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     log: LogThreads,
+    _memory: MemoryThread,
     /// Let go before `http`, which ends when uploads under way have.
     compiling: Option<StopOnDrop>,
     http: Runtime,
@@ -107,6 +109,7 @@ impl Node {
         let (directory, hooks, log) =
             start_objects(&config, opened, &pins, (clock.clone(), random.clone()), loader, &objects)?;
         let test_hooks = hooks.map(|objects| TestHooks { catalog: catalog.clone(), objects });
+        let memory = MemoryThread::start(directory.clone(), resident_bytes_max(&config.limits))?;
         let readiness = Readiness::default();
         let uploads =
             Uploads { catalog: catalog.clone(), cache, clock: clock.clone(), turn: Default::default() };
@@ -158,6 +161,7 @@ impl Node {
             serving,
             stop,
             log,
+            _memory: memory,
             compiling,
             http,
             objects,

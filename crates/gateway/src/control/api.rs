@@ -247,6 +247,8 @@ pub struct StatusReport {
     pub live_objects: usize,
     /// How many may be, if that is bounded.
     pub live_objects_max: Option<usize>,
+    /// Instances that run; live objects without one hibernate.
+    pub instances: usize,
     /// The change log.
     pub log: LogReport,
 }

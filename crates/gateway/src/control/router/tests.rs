@@ -85,6 +85,7 @@ impl ControlPlane for Recorder {
                 apps: 1,
                 live_objects: 0,
                 live_objects_max: Some(1),
+                instances: 0,
                 log,
             })
         })

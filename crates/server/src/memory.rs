@@ -1,0 +1,195 @@
+//! The node's memory: what many objects that left had taken is given back to the system, and objects without
+//! work leave early while the process holds too much.
+//!
+//! One thread looks every second. What is decided is a function of what it saw; the thread only acts.
+
+use std::fs;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use durabo_model::limits::ObjectLimits;
+use durabo_objects::directory::Directory;
+use rustix::param::page_size;
+use tracing::{info, warn};
+
+use crate::heap;
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Share of the memory that there is, in percent, that the process may take unless the operator says otherwise.
+const SHARE_PERCENT: u64 = 80;
+
+/// Fewer that went leave nothing that is worth the allocator's locks.
+const GONE_MIN: usize = 250;
+
+/// What was seen at one look.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Objects in memory and instances that run.
+    held: usize,
+    /// Memory of the process, in bytes.
+    resident: u64,
+}
+
+/// What is to be done about it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Acts {
+    give_back: bool,
+    make_room: bool,
+}
+
+/// What is known from earlier looks.
+#[derive(Debug)]
+struct Watch {
+    resident_max: u64,
+    /// Most that was held since memory was last given back.
+    held_most: usize,
+    is_over: bool,
+}
+
+impl Watch {
+    /// Many are gone if it is a quarter of all: then what they took is most of what is free. Steady coming
+    /// and going is no reason, since what goes is used again.
+    fn look(&mut self, seen: Seen) -> Acts {
+        self.held_most = self.held_most.max(seen.held);
+        let gone = self.held_most - seen.held;
+        let is_over = seen.resident > self.resident_max;
+        if is_over && !self.is_over {
+            warn!(
+                resident = seen.resident,
+                resident_max = self.resident_max,
+                "the process holds more memory than it should; objects without work leave early"
+            );
+        }
+        self.is_over = is_over;
+        let give_back = gone >= GONE_MIN && gone >= self.held_most / 4 || is_over && gone > 0;
+        if give_back {
+            self.held_most = seen.held;
+        }
+        Acts { give_back, make_room: is_over }
+    }
+}
+
+/// The thread; ends when it is dropped.
+#[derive(Debug)]
+pub struct MemoryThread {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl MemoryThread {
+    /// Starts it. Beyond `resident_max` bytes of memory, objects without work are asked to leave, a part at each
+    /// look.
+    pub fn start(directory: Directory, resident_max: u64) -> std::io::Result<Self> {
+        info!(resident_max, "memory of the process");
+        let (stop, stopped) = mpsc::channel();
+        let mut watch = Watch { resident_max, held_most: 0, is_over: false };
+        let run = move || {
+            while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
+                let held = directory.live_count() + directory.instance_count();
+                let acts = watch.look(Seen { held, resident: resident().unwrap_or(0) });
+                if acts.give_back {
+                    heap::give_back();
+                }
+                if acts.make_room {
+                    directory.ask_for_room();
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("memory".to_owned()).spawn(run)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for MemoryThread {
+    fn drop(&mut self) {
+        self.stop = None;
+        // A panic of the thread was reported by it; there is nothing to add at the end.
+        self.thread.take().map(JoinHandle::join).and_then(Result::ok).unwrap_or_default();
+    }
+}
+
+/// Memory of this process, in bytes; `None` where the system does not say.
+fn resident() -> Option<u64> {
+    let text = fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * page_size() as u64)
+}
+
+/// Memory beyond which objects leave early: the operator's number, or a part of what there is.
+pub fn resident_bytes_max(limits: &ObjectLimits) -> u64 {
+    let part = || available().map(|bytes| bytes / 100 * SHARE_PERCENT);
+    limits.node_resident_bytes_max.map(|bytes| bytes as u64).or_else(part).unwrap_or(u64::MAX)
+}
+
+/// Memory that this process may have, in bytes: the machine's, or that of its control group if that is less.
+fn available() -> Option<u64> {
+    let machine = fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(total_of);
+    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse().ok());
+    [machine, group].into_iter().flatten().min()
+}
+
+fn total_of(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn looks(looks: &[(usize, u64)]) -> Vec<(bool, bool)> {
+        let mut watch = Watch { resident_max: 1000, held_most: 0, is_over: false };
+        let looked = looks.iter().map(|(held, resident)| {
+            let acts = watch.look(Seen { held: *held, resident: *resident });
+            (acts.give_back, acts.make_room)
+        });
+        looked.collect()
+    }
+
+    const NOTHING: (bool, bool) = (false, false);
+    const GIVE_BACK: (bool, bool) = (true, false);
+
+    #[test]
+    fn memory_is_given_back_once_when_many_are_gone() {
+        let seen = [(1000, 1), (900, 1), (751, 1), (750, 1), (750, 1), (563, 1), (500, 1), (250, 1)];
+        let acts = looks(&seen);
+        assert_eq!(acts, [NOTHING, NOTHING, NOTHING, GIVE_BACK, NOTHING, NOTHING, GIVE_BACK, GIVE_BACK]);
+    }
+
+    #[test]
+    fn few_that_go_are_not_worth_it_nor_is_coming_and_going() {
+        assert_eq!(looks(&[(200, 1), (0, 1)]), [NOTHING, NOTHING]);
+        assert_eq!(looks(&[(8000, 1), (7000, 1), (8000, 1), (7000, 1)]), [NOTHING; 4]);
+    }
+
+    #[test]
+    fn objects_leave_early_while_there_is_too_much_and_what_they_held_is_given_back_at_once() {
+        let acts = looks(&[(100, 1000), (100, 1001), (90, 1001), (90, 1000)]);
+        assert_eq!(acts, [NOTHING, (false, true), (true, true), NOTHING]);
+    }
+
+    #[test]
+    fn the_system_says_what_there_is() {
+        assert_eq!(total_of("MemTotal:       24683676 kB\nMemFree: 1 kB\n"), Some(24_683_676 * 1024));
+        assert_eq!(total_of("MemFree: 1 kB\n"), None);
+        let (resident, available) = (resident().expect("Linux"), available().expect("Linux"));
+        assert!(resident > 0 && resident < available, "{resident} of {available}");
+    }
+
+    #[test]
+    fn free_memory_goes_back_to_the_system() {
+        // Small blocks with one that lives above them, as objects leave them behind.
+        let blocks: Vec<Vec<u8>> = (0..40_000).map(|_| vec![1; 1000]).collect();
+        let above = vec![1_u8; 1000];
+        let before = resident().expect("Linux");
+        drop(blocks);
+        heap::give_back();
+        let after = resident().expect("Linux");
+        assert!(before - after > 30_000_000, "{after} of {before} are left beside {}", above.len());
+    }
+}
