@@ -224,6 +224,12 @@ impl TestNode {
         Object::new(self.client(), self.control(), (guest.app, class, segment))
     }
 
+    /// Whether anything leads to [`hooks`](Self::hooks).
+    pub fn has_hooks(&self) -> bool {
+        let node = self.running().node.as_ref().unwrap_or_else(|| not_here(NEEDS_OWN));
+        node.test_hooks().is_some()
+    }
+
     /// What a test may do with an object of this node and its users cannot. Only if the test has asked for
     /// hooks.
     pub fn hooks(&self, object: &Object) -> ObjectHooks {

@@ -209,6 +209,11 @@ fn lc_8_an_object_that_is_reset_fails_its_events_and_starts_anew() {
     assert_eq!(object.ok("journal", json!([])), json!(["x before"]));
 }
 
+fn a_node_has_hooks_only_if_it_is_started_with_them() {
+    assert!(hooked_node().has_hooks());
+    assert!(!TestNode::start().has_hooks());
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_059_a_commit_that_fails_resets_the_object_and_the_next_event_sees_the_state_before,
@@ -223,4 +228,5 @@ pub(super) const CASES: &[Case] = cases![
     an_object_whose_outcome_is_open_disturbs_no_other,
     lc_10_an_object_that_is_evicted_starts_anew_with_what_it_stored,
     lc_8_an_object_that_is_reset_fails_its_events_and_starts_anew,
+    a_node_has_hooks_only_if_it_is_started_with_them,
 ];
