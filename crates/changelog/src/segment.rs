@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use durabo_model::limits::DISK_RESERVE_BYTES;
+use durabo_model::limits::DiskLimits;
 
 use crate::disk::{Disk, DiskFile};
 use crate::error::{LogError, disk_error};
@@ -46,7 +46,7 @@ impl Default for LogOptions {
             segment_bytes: 8 * 1024 * 1024,
             segments_ready: 3,
             durability: Durability::Strict,
-            reserve_bytes: DISK_RESERVE_BYTES,
+            reserve_bytes: DiskLimits::default().reserve_bytes,
         }
     }
 }

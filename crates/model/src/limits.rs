@@ -116,11 +116,6 @@ pub const SECTIONS_NESTED_MAX: usize = 64;
 /// Most rows of one answer to an operator's SQL; who wants more pages through them.
 pub const OPERATOR_ROWS_MAX: u32 = 10_000;
 
-/// Space on the disk that the change log leaves free, in bytes, unless an operator sets another; at most an
-/// eighth of the file system. Checkpoints grow into it when the disk is full: without it nothing of the log
-/// could be given up then.
-pub const DISK_RESERVE_BYTES: u64 = 128 * 1024 * 1024;
-
 /// Limits and times that an operator may set, with their defaults.
 #[derive(Debug, Clone)]
 pub struct ObjectLimits {
@@ -334,5 +329,20 @@ impl Default for CompileLimits {
             cpu: Duration::from_secs(600),
             wall: Duration::from_secs(900),
         }
+    }
+}
+
+/// What the node leaves of the disk, with the default.
+#[derive(Debug, Clone)]
+pub struct DiskLimits {
+    /// Space that the change log leaves free, in bytes; at most an eighth of the file system. Turns may not begin to
+    /// write while less is free. Checkpoints grow into it when the disk is full: without it nothing of the log
+    /// could be given up then.
+    pub reserve_bytes: u64,
+}
+
+impl Default for DiskLimits {
+    fn default() -> Self {
+        Self { reserve_bytes: 128 * 1024 * 1024 }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::limits::{CompileLimits, HttpLimits, ObjectLimits, OutgoingLimits};
+use crate::limits::{CompileLimits, DiskLimits, HttpLimits, ObjectLimits, OutgoingLimits};
 
 /// Largest number of anything.
 const COUNT_MAX: u64 = u32::MAX as u64;
@@ -45,6 +45,8 @@ pub struct LimitsMut<'a> {
     pub outgoing: &'a mut OutgoingLimits,
     /// Of the compiler.
     pub compile: &'a mut CompileLimits,
+    /// Of the disk.
+    pub disk: &'a mut DiskLimits,
 }
 
 /// One limit.
@@ -133,6 +135,9 @@ settings! {
         memory_bytes_max: Bytes from 64 * MIB,
         cpu: Time from 1000,
         wall: Time from 1000,
+    }
+    disk: DiskLimits, "disk." {
+        reserve_bytes: Bytes from 16 * MIB,
     }
 }
 
@@ -358,6 +363,7 @@ mod tests {
         http: HttpLimits,
         outgoing: OutgoingLimits,
         compile: CompileLimits,
+        disk: DiskLimits,
     }
 
     impl Limits {
@@ -367,13 +373,20 @@ mod tests {
                 http: &mut self.http,
                 outgoing: &mut self.outgoing,
                 compile: &mut self.compile,
+                disk: &mut self.disk,
             };
             Change::parse(text).unwrap_or_else(|error| panic!("{text}: {error}")).apply(limits);
         }
 
-        fn shown(&self) -> [String; 4] {
-            let Self { objects, http, outgoing, compile } = self;
-            [format!("{objects:?}"), format!("{http:?}"), format!("{outgoing:?}"), format!("{compile:?}")]
+        fn shown(&self) -> [String; 5] {
+            let Self { objects, http, outgoing, compile, disk } = self;
+            [
+                format!("{objects:?}"),
+                format!("{http:?}"),
+                format!("{outgoing:?}"),
+                format!("{compile:?}"),
+                format!("{disk:?}"),
+            ]
         }
     }
 

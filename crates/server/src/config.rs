@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use durabo_changelog::segment::Durability;
-use durabo_model::limits::{CompileLimits, DISK_RESERVE_BYTES, HttpLimits, ObjectLimits, OutgoingLimits};
+use durabo_model::limits::{CompileLimits, DiskLimits, HttpLimits, ObjectLimits, OutgoingLimits};
 use durabo_model::settings::{Change, LimitsMut};
 
 /// Port of the data plane unless another is set.
@@ -51,9 +51,8 @@ pub struct NodeConfig {
     pub outgoing_limits: OutgoingLimits,
     /// Bytes of one segment of the change log.
     pub log_segment_bytes: u64,
-    /// Bytes of the disk that the change log leaves free, at most an eighth of the file system. Turns may
-    /// not write while less is free.
-    pub disk_reserve_bytes: u64,
+    /// What the node leaves of the disk.
+    pub disk_limits: DiskLimits,
     /// Who compiles components.
     pub compiler: CompilerChoice,
     /// What compiling one component may take, if a child process does it.
@@ -70,6 +69,7 @@ impl NodeConfig {
             http: &mut self.http_limits,
             outgoing: &mut self.outgoing_limits,
             compile: &mut self.compile_limits,
+            disk: &mut self.disk_limits,
         });
     }
 
@@ -86,7 +86,7 @@ impl NodeConfig {
             http_limits: HttpLimits::default(),
             outgoing_limits: OutgoingLimits::default(),
             log_segment_bytes: LOG_SEGMENT_BYTES,
-            disk_reserve_bytes: DISK_RESERVE_BYTES,
+            disk_limits: DiskLimits::default(),
             compiler: CompilerChoice::InProcess,
             compile_limits: CompileLimits::default(),
             test_hooks: false,
@@ -103,7 +103,13 @@ mod tests {
     #[test]
     fn a_limit_of_each_group_can_be_set() {
         let mut config = NodeConfig::new("nowhere");
-        for text in ["drain=1s", "http.write_timeout=2s", "outgoing.connect_timeout=3s", "compile.cpu=4s"] {
+        for text in [
+            "disk.reserve_bytes=64MiB",
+            "drain=1s",
+            "http.write_timeout=2s",
+            "outgoing.connect_timeout=3s",
+            "compile.cpu=4s",
+        ] {
             config.set_limit(&Change::parse(text).expect("a limit"));
         }
         let times = [
@@ -113,5 +119,6 @@ mod tests {
             config.compile_limits.cpu,
         ];
         assert_eq!(times, [1, 2, 3, 4].map(Duration::from_secs));
+        assert_eq!(config.disk_limits.reserve_bytes, 64 << 20);
     }
 }

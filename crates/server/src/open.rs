@@ -50,7 +50,7 @@ pub fn open_folder(config: &NodeConfig) -> anyhow::Result<OpenedFolder> {
     let options = LogOptions {
         segment_bytes: config.log_segment_bytes,
         durability: config.durability,
-        reserve_bytes: config.disk_reserve_bytes,
+        reserve_bytes: config.disk_limits.reserve_bytes,
         ..LogOptions::default()
     };
     let reading = |path: &Path| format!("reading {}", path.display());
