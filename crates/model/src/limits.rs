@@ -75,6 +75,29 @@ pub const CURSORS_OPEN_MAX: usize = 1000;
 /// Bytes of rows in one answer to `cursor.next`.
 pub const ROWS_BATCH_BYTES_MAX: usize = 1024 * 1024;
 
+/// Keys or entries of one call on keys and values (KV-11).
+pub const KV_KEYS_MAX: usize = 128;
+
+/// Longest key, in bytes (KV-11).
+pub const KV_KEY_BYTES_MAX: usize = 2048;
+
+/// Largest key with its value, in bytes (KV-11).
+pub const KV_ENTRY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Entries of one list, in bytes. Stops an answer that fills the memory of guest and host.
+pub const KV_LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Entries that one call gets by their keys, in bytes. Larger than that of a list: old programs may get as many
+/// values of 128 KiB as a call may have keys.
+pub const KV_GET_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What an entry counts toward these two besides its key and value, in bytes. Stops small entries without number,
+/// which take more room than they are.
+pub const KV_ENTRY_BYTES_COUNTED: usize = 64;
+
+/// Savepoints within one another. Stops recursion that never ends.
+pub const SAVEPOINTS_NESTED_MAX: usize = 64;
+
 /// Failure texts longer than this are cut, in bytes.
 pub const FAILURE_MESSAGE_BYTES_MAX: usize = 8 * 1024;
 

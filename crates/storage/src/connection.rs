@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use durabo_model::limits::{SQL_BINDINGS_MAX, SQL_COLUMNS_MAX, SQL_STATEMENT_BYTES_MAX, SQL_VALUE_BYTES_MAX};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{OpenFlags, ToSql, ffi};
+use rusqlite::{OpenFlags, StatementStatus, ToSql, ffi};
 
 use crate::authorizer::Policy;
 use crate::functions;
@@ -28,6 +28,9 @@ const PROGRESS_OPERATIONS: c_int = 1000;
 
 /// How often a checkpoint is begun anew because an interrupt meant for a statement struck it.
 const CHECKPOINT_ATTEMPTS: u32 = 100;
+
+/// Statements of the host's own that stay compiled; there are fewer, so that none is compiled twice.
+const HOST_STATEMENTS_MAX: usize = 48;
 
 /// Stops what a connection runs, from any thread; harmless when it runs nothing or is closed.
 #[derive(Clone)]
@@ -102,6 +105,7 @@ impl Connection {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = rusqlite::Connection::open_with_flags_and_vfs(files.path(), flags, VFS_NAME)
             .map_err(converted)?;
+        db.set_prepared_statement_cache_capacity(HOST_STATEMENTS_MAX);
         let interrupts = Arc::new(db.get_interrupt_handle());
         let mut connection = Self {
             db,
@@ -269,6 +273,31 @@ impl Connection {
     /// Runs one of the host's own queries, cached, and gives the first column of its only row.
     pub(crate) fn query<T: rusqlite::types::FromSql>(&mut self, text: &str) -> Result<T, SqlError> {
         self.as_host(|db| db.prepare_cached(text)?.query_row([], |row| row.get(0)))
+    }
+
+    /// Runs `work` with one of the host's own statements, cached.
+    pub(crate) fn with_cached<T>(
+        &mut self,
+        text: &str,
+        work: impl FnOnce(&mut rusqlite::Statement<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, SqlError> {
+        self.as_host(|db| work(&mut *db.prepare_cached(text)?))
+    }
+
+    /// As [`with_cached`](Self::with_cached); also gives the operations of SQLite's machine that it took.
+    pub(crate) fn with_cached_and_cost<T>(
+        &mut self,
+        text: &str,
+        work: impl FnOnce(&mut rusqlite::Statement<'_>) -> rusqlite::Result<T>,
+    ) -> (Result<T, SqlError>, u64) {
+        let mut cost = 0;
+        let result = self.with_cached(text, |statement| {
+            statement.reset_status(StatementStatus::VmStep);
+            let result = work(statement);
+            cost = u64::from(statement.get_status(StatementStatus::VmStep).unsigned_abs());
+            result
+        });
+        (result, cost)
     }
 
     fn as_host<T>(

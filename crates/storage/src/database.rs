@@ -57,6 +57,10 @@ impl Default for DatabaseOptions {
     }
 }
 
+/// Names a savepoint of one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SavepointId(pub(crate) u64);
+
 /// A database. Fields are dropped in order: statements go before their connection.
 pub struct Database {
     pub(crate) cursors: HashMap<CursorId, Cursor>,
@@ -67,6 +71,13 @@ pub struct Database {
     pub(crate) turn_open: bool,
     /// Whether the turn began to write while it might.
     pub(crate) turn_wrote: bool,
+    /// Whether the turn has a write for which what leaves the object has to wait (OG-8).
+    pub(crate) turn_confirmed: bool,
+    /// Whether the table of keys and values is known to be there.
+    pub(crate) has_kv_table: bool,
+    /// Parts of the turn that may be undone, the innermost last.
+    pub(crate) savepoints: Vec<SavepointId>,
+    pub(crate) next_savepoint: u64,
     /// Set while the object's file cannot take what the WAL holds.
     pub(crate) is_closed: bool,
     pub(crate) poison: Option<SqlError>,
@@ -111,6 +122,10 @@ impl Database {
             cost: 0,
             turn_open: false,
             turn_wrote: false,
+            turn_confirmed: false,
+            has_kv_table: false,
+            savepoints: Vec::new(),
+            next_savepoint: 0,
             is_closed: false,
             poison: None,
             frames: WalFrames::default(),
@@ -178,6 +193,12 @@ impl Database {
     /// Whether the turn's transaction is open: something was written, or tried to be (OG-1).
     pub fn is_turn_open(&self) -> bool {
         self.turn_open
+    }
+
+    /// Whether the turn has a write, or tried one, that what leaves the object has to wait for: any of SQL,
+    /// and of keys and values those that do not say otherwise (OG-8).
+    pub fn is_turn_confirmed(&self) -> bool {
+        self.turn_open && self.turn_confirmed
     }
 
     /// Whether the end of the turn has to read rows ahead, which may take long.
@@ -370,6 +391,10 @@ impl Database {
         }
         self.turn_open = false;
         self.turn_wrote = false;
+        self.turn_confirmed = false;
+        // It may have been made in this turn.
+        self.has_kv_table = false;
+        self.savepoints.clear();
         let wal = self.connection.wal();
         wal.set_size_max(u64::MAX);
         wal.hold_from(u64::MAX);

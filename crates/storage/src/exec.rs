@@ -102,7 +102,7 @@ impl Database {
     /// Steps a reading statement to its first row and takes what was asked for.
     fn open_cursor(&mut self, mut running: Running, rows_max: u32) -> Result<ResultSet, SqlError> {
         if running.statement.seen.defer() {
-            self.begin_turn()?;
+            self.begin_confirmed_turn()?;
         }
         running.statement.clear_counters();
         let step = running.statement.step();
@@ -154,7 +154,7 @@ impl Database {
     ) -> Result<Finished, SqlError> {
         let writes = !statement.is_read_only();
         if writes || statement.seen.defer() {
-            self.begin_turn()?;
+            self.begin_confirmed_turn()?;
         }
         // Only these may have to be undone although SQLite sees no error.
         let keeps_rows = rows_bytes_max.is_some() && statement.columns() > 0;

@@ -5,6 +5,8 @@
 //! uses only those above it.
 
 pub mod sql_error;
+mod kv_error;
+mod kv_range;
 pub mod write_room;
 pub mod error;
 pub mod value;
@@ -22,9 +24,11 @@ mod connection;
 mod statement_cache;
 mod cursor;
 pub mod database;
+pub mod savepoint;
 pub mod turn;
 pub mod undo;
 pub mod exec;
+pub mod kv;
 pub mod checkpoint;
 pub mod object_index;
 pub mod recovery;

@@ -24,6 +24,8 @@ pub struct TurnCommit {
     pub name: Option<String>,
     /// Frames of the in-memory WAL up to its end. They count anew once the WAL was copied to the file.
     pub wal_frames: u32,
+    /// Whether what leaves the object after it has to wait for it (OG-8).
+    pub confirmed: bool,
 }
 
 impl Database {
@@ -43,6 +45,13 @@ impl Database {
         Ok(())
     }
 
+    /// As [`begin_turn`](Self::begin_turn), for what leaves the object later has to wait for.
+    pub(crate) fn begin_confirmed_turn(&mut self) -> Result<(), SqlError> {
+        self.begin_turn()?;
+        self.turn_confirmed = true;
+        Ok(())
+    }
+
     /// Ends the turn: settles its cursors and commits what it wrote. `None` if it changed nothing. On
     /// an error the turn is undone and the instance has to be reset (OG-10, OG-11).
     pub fn end_turn(&mut self) -> Result<Option<TurnCommit>, StorageError> {
@@ -52,6 +61,8 @@ impl Database {
         if !self.turn_open {
             return Ok(None);
         }
+        self.roll_back_savepoints();
+        self.check_poison().map_err(StorageError::Poisoned)?;
         assert!(!self.connection.is_busy(), "BUG: a statement is active at a turn's end");
         let name = self.store_name().map_err(StorageError::Poisoned)?;
         // What the cache holds comes on top of the limit: it was accepted when it was written.
@@ -61,6 +72,7 @@ impl Database {
         }
         self.turn_open = false;
         self.turn_wrote = false;
+        let confirmed = std::mem::take(&mut self.turn_confirmed);
         self.connection.wal().hold_from(u64::MAX);
         self.name_settled |= name.is_some();
         let end = self.connection.frames();
@@ -75,6 +87,7 @@ impl Database {
             pages,
             name,
             wal_frames: end,
+            confirmed,
         }))
     }
 
@@ -116,8 +129,8 @@ impl Database {
     /// Stores the object's name within the turn, if it is not stored yet.
     fn store_name(&mut self) -> Result<Option<String>, SqlError> {
         let Some(name) = self.options.name.clone().filter(|_| !self.name_settled) else { return Ok(None) };
-        if !self.turn_wrote && self.refuses_writes() {
-            // A turn that changes nothing may go on without space.
+        if !self.turn_wrote {
+            // Only a savepoint was opened, or there is no space, and nothing was changed: that needs none.
             return Ok(None);
         }
         if self.stored_name()?.is_some() {
