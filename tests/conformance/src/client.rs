@@ -4,12 +4,14 @@
 //! that a node that hangs is seen as such.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use ureq::Agent;
 use ureq::http::{Method, Request, Uri};
 
 use crate::answer::Answer;
+use crate::restarts::{InUse, Restarts};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -18,28 +20,38 @@ const ATTEMPTS_MAX: u32 = 5;
 /// Header fields of a request.
 pub type Fields<'a> = &'a [(&'a str, &'a str)];
 
+/// What the requests of a client are to a node that is restarted between events.
+#[derive(Debug, Clone)]
+pub enum Use {
+    /// Events.
+    Events(Restarts),
+    /// Looks at it, or what prepares for events.
+    Other(Restarts),
+}
+
 /// A client of one listener.
 #[derive(Debug, Clone)]
 pub struct Client {
     agent: Agent,
     base: String,
+    of_restarted: Option<Use>,
 }
 
 impl Client {
     /// A client of the listener at `address`.
-    pub fn new(address: std::net::SocketAddr) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .max_redirects(0)
-            .max_idle_connections_per_host(32)
-            .timeout_global(Some(PATIENCE))
-            .build();
-        Self { agent: config.into(), base: format!("http://{address}") }
+    pub fn new(address: SocketAddr) -> Self {
+        Self { agent: agent(32), base: format!("http://{address}"), of_restarted: None }
+    }
+
+    /// A client of the listener at `address` of a node that is restarted between events. It keeps no
+    /// connections.
+    pub fn of_restarted(address: SocketAddr, restarted: Use) -> Self {
+        Self { agent: agent(0), base: format!("http://{address}"), of_restarted: Some(restarted) }
     }
 
     /// Sends a request and reads the whole answer.
     pub fn send(&self, method: &str, path: &str, fields: Fields<'_>, body: &[u8]) -> Answer {
+        let _in_use = self.of_restarted.as_ref().map(Use::begin);
         let what = format!("{method} {}{path}", self.base);
         let uri: Uri =
             format!("{}{path}", self.base).parse().unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -74,6 +86,27 @@ impl Client {
     pub fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], &[])
     }
+}
+
+impl Use {
+    fn begin(&self) -> InUse {
+        match self {
+            Self::Events(node) => node.event(),
+            Self::Other(node) => node.hold(),
+        }
+    }
+}
+
+fn agent(connections_kept: usize) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .max_redirects(0)
+        .max_idle_connections(connections_kept)
+        .max_idle_connections_per_host(connections_kept)
+        .timeout_global(Some(PATIENCE))
+        .build();
+    config.into()
 }
 
 /// A node may refuse a request and close before it has read the body. This client finds the connection

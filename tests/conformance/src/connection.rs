@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::restarts::InUse;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One connection.
@@ -13,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Connection {
     stream: TcpStream,
     unread: Vec<u8>,
+    _in_use: Option<InUse>,
 }
 
 /// What comes next in a body in chunks.
@@ -27,14 +30,14 @@ pub enum Chunk {
 }
 
 impl Connection {
-    /// Connects.
-    pub fn open(address: SocketAddr) -> Self {
+    /// Connects. `in_use` is of the node, if it is restarted between events.
+    pub fn open(address: SocketAddr, in_use: Option<InUse>) -> Self {
         let stream =
             TcpStream::connect(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
         for set in [TcpStream::set_read_timeout, TcpStream::set_write_timeout] {
             set(&stream, Some(PATIENCE)).expect("a time limit");
         }
-        Self { stream, unread: Vec::new() }
+        Self { stream, unread: Vec::new(), _in_use: in_use }
     }
 
     /// Sends bytes as they are.

@@ -5,11 +5,13 @@
 //! Modules stand bottom-up.
 
 pub mod case;
+pub mod variant;
 pub mod guest;
 pub mod eventually;
 pub mod guest_log;
 pub mod values;
 pub mod answer;
+pub mod restarts;
 pub mod client;
 pub mod raw_request;
 pub mod connection;

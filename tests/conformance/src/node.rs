@@ -14,11 +14,12 @@ use durabo_model::limits::{HttpLimits, ObjectLimits};
 use durabo_server::{Durability, Node, NodeConfig, ObjectHooks};
 
 use crate::case::not_here;
-use crate::client::Client;
+use crate::client::{Client, Use};
 use crate::connection::Connection;
 use crate::control_plane::ControlPlane;
 use crate::guest::{self, Guest};
 use crate::object::Object;
+use crate::restarts::Restarts;
 use crate::run_folder::RunFolder;
 
 const NEEDS_OWN: &str = "it needs a node of its own";
@@ -94,9 +95,16 @@ pub struct TestNode {
     folder: Option<Arc<RunFolder>>,
 }
 
+/// Who holds the node that runs.
+enum Runs {
+    /// Somebody else: it is the given node.
+    Elsewhere,
+    Here(Node),
+    Restarted(Restarts),
+}
+
 struct Running {
-    /// `None` if it is the given node, which is not ours.
-    node: Option<Node>,
+    node: Runs,
     listen: SocketAddr,
     control_address: SocketAddr,
     client: Client,
@@ -121,7 +129,7 @@ impl GivenNode {
     }
 
     fn node(&self) -> TestNode {
-        let running = Running::at(None, self.listen, self.control, &self.token);
+        let running = Running::at(Runs::Elsewhere, self.listen, self.control, &self.token);
         TestNode { config: TestConfig::default(), running: Some(running), folder: None }
     }
 }
@@ -141,6 +149,24 @@ impl TestNode {
     pub fn with(config: TestConfig) -> Self {
         refuse_if_given();
         Self::on(RunFolder::copy_of(TEMPLATE.path()), config)
+    }
+
+    /// A node with all guests and the default limits that is restarted between events. It cannot be stopped.
+    pub fn restarted_between_events() -> Self {
+        let mut node = Self::start();
+        let Some(Running { node: Runs::Here(first), listen, control_address, .. }) = node.running.take()
+        else {
+            unreachable!("it was started here");
+        };
+        let token = first.token().to_owned();
+        let mut config = node.node_config();
+        (config.listen, config.control) = (listen, control_address);
+        let start = move || {
+            Node::start(config.clone()).unwrap_or_else(|error| panic!("restarting a node: {error:?}"))
+        };
+        let restarts = Restarts::new(first, start);
+        node.running = Some(Running::at(Runs::Restarted(restarts), listen, control_address, &token));
+        node
     }
 
     /// A node with a new folder and nothing deployed.
@@ -166,6 +192,14 @@ impl TestNode {
 
     /// Starts the stopped node on its folder.
     pub fn start_again(&mut self) {
+        let node =
+            Node::start(self.node_config()).unwrap_or_else(|error| panic!("starting a node: {error:?}"));
+        let (listen, control, token) =
+            (node.listen_address(), node.control_address(), node.token().to_owned());
+        self.running = Some(Running::at(Runs::Here(node), listen, control, &token));
+    }
+
+    fn node_config(&self) -> NodeConfig {
         let mut config = NodeConfig::new(self.folder().path());
         config.listen.set_port(0);
         config.control.set_port(0);
@@ -174,16 +208,13 @@ impl TestNode {
         config.log_segment_bytes = self.config.log_segment_bytes;
         config.durability = self.config.durability;
         config.test_hooks = self.config.test_hooks;
-        let node = Node::start(config).unwrap_or_else(|error| panic!("starting a node: {error:?}"));
-        let (listen, control, token) =
-            (node.listen_address(), node.control_address(), node.token().to_owned());
-        self.running = Some(Running::at(Some(node), listen, control, &token));
+        config
     }
 
     /// Stops it properly; the folder stays.
     pub fn stop(&mut self) {
         self.folder(); // the given node is not ours to stop
-        if let Some(Running { node: Some(node), .. }) = self.running.take() {
+        if let Some(Running { node: Runs::Here(node), .. }) = self.running.take() {
             node.stop().unwrap_or_else(|error| panic!("stopping a node: {error:?}"));
         }
     }
@@ -226,14 +257,14 @@ impl TestNode {
 
     /// Whether anything leads to [`hooks`](Self::hooks).
     pub fn has_hooks(&self) -> bool {
-        let node = self.running().node.as_ref().unwrap_or_else(|| not_here(NEEDS_OWN));
+        let Runs::Here(node) = &self.running().node else { not_here(NEEDS_OWN) };
         node.test_hooks().is_some()
     }
 
     /// What a test may do with an object of this node and its users cannot. Only if the test has asked for
     /// hooks.
     pub fn hooks(&self, object: &Object) -> ObjectHooks {
-        let node = self.running().node.as_ref().unwrap_or_else(|| not_here(NEEDS_OWN));
+        let Runs::Here(node) = &self.running().node else { not_here(NEEDS_OWN) };
         let hooks = node.test_hooks().expect("the test asks for hooks");
         let (app, class, name) = object.parts();
         hooks.object(app, class, name).unwrap_or_else(|error| panic!("{app}/{class}/{name}: {error}"))
@@ -241,7 +272,12 @@ impl TestNode {
 
     /// A connection to the data plane.
     pub fn connect(&self) -> Connection {
-        Connection::open(self.listen_address())
+        let running = self.running();
+        let in_use = match &running.node {
+            Runs::Restarted(restarts) => Some(restarts.event()),
+            Runs::Elsewhere | Runs::Here(_) => None,
+        };
+        Connection::open(running.listen, in_use)
     }
 
     /// An object of a guest's class that no other test knows.
@@ -255,9 +291,15 @@ impl TestNode {
 }
 
 impl Running {
-    fn at(node: Option<Node>, listen: SocketAddr, control_address: SocketAddr, token: &str) -> Self {
-        let control = ControlPlane::new(Client::new(control_address), token);
-        Self { node, listen, control_address, client: Client::new(listen), control }
+    fn at(node: Runs, listen: SocketAddr, control_address: SocketAddr, token: &str) -> Self {
+        let (client, control) = match &node {
+            Runs::Restarted(restarts) => (
+                Client::of_restarted(listen, Use::Events(restarts.clone())),
+                Client::of_restarted(control_address, Use::Other(restarts.clone())),
+            ),
+            Runs::Elsewhere | Runs::Here(_) => (Client::new(listen), Client::new(control_address)),
+        };
+        Self { node, listen, control_address, client, control: ControlPlane::new(control, token) }
     }
 }
 
@@ -276,7 +318,7 @@ pub fn fresh_name() -> String {
 
 impl Drop for TestNode {
     fn drop(&mut self) {
-        if let Some(Running { node: Some(node), .. }) = self.running.take() {
+        if let Some(Running { node: Runs::Here(node), .. }) = self.running.take() {
             let _ = node.stop(); // the test has failed already, or does not care
         }
     }

@@ -7,6 +7,7 @@ use durabo_changelog::segment::Durability;
 use durabo_simulation::act::Act;
 use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, seen, taken};
+use durabo_simulation::world::limits;
 
 /// How often power fails in a case that tries many accidents.
 const SEEDS: u64 = 20;
@@ -29,6 +30,19 @@ async fn lc_10_an_idle_object_drops_its_instance_first_and_leaves_later() {
     test.run_all().await;
     assert_eq!(has_instance(&test, 1), None, "it has left");
     assert_eq!(test.held(1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_with_steady_work_keeps_its_instance() {
+    let test = Stage::start();
+    for number in 1..=5 {
+        test.write(1, number).await;
+        tokio::time::advance(limits().hibernate_after * 3 / 4).await;
+        test.run_tasks().await;
+        assert_eq!(has_instance(&test, 1), Some(true), "after event {number}");
+    }
+    test.fall_idle().await;
+    assert_eq!(has_instance(&test, 1), Some(false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use crate::node::fresh_name;
 use crate::{Object, guest};
 
 use super::rpc::RESERVED_NAMES;
-use super::standing::node;
+use super::standing::{lasting_node, node};
 use super::together::together;
 
 fn caller() -> Object {
@@ -142,10 +142,12 @@ fn c_076_a_call_of_a_turn_that_traps_never_arrives() {
 }
 
 fn st_10_a_call_that_its_caller_gives_up_runs_to_its_end() {
-    let (object, name) = (caller(), fresh_name());
-    object.ok("call_and_forget", json!([name]));
+    // A stop of the node loses a call that nobody waits for.
+    let name = fresh_name();
+    lasting_node().fresh(guest::STUB, "Caller").ok("call_and_forget", json!([name]));
+    let target = lasting_node().object(guest::STUB, "Target", &name);
     eventually("the call has run to its end", || {
-        (target(&name).ok("journal", json!([])) == json!(["heard begins", "heard"])).then_some(())
+        (target.ok("journal", json!([])) == json!(["heard begins", "heard"])).then_some(())
     });
 }
 

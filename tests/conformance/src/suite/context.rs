@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::case::{Case, cases};
 use crate::{TestNode, guest};
 
-use super::standing::node;
+use super::standing::{lasting_node, node};
 use super::together::together;
 
 const CLASS: &str = "Lifecycle";
@@ -53,7 +53,7 @@ fn c_016_an_address_alone_starts_nothing_and_makes_no_file() {
 }
 
 fn c_017_of_fifty_first_calls_one_starts_the_object() {
-    let object = node().fresh(guest::LIFECYCLE, CLASS);
+    let object = lasting_node().fresh(guest::LIFECYCLE, CLASS);
     let born: HashSet<Value> = together(50, |_| object.ok("born", json!([]))).into_iter().collect();
     assert_eq!(born.len(), 1, "{born:?}");
     assert_eq!(object.ok("starts", json!([])), json!(1));
@@ -85,7 +85,7 @@ fn names_of_every_form_reach_their_object() {
 }
 
 fn c_322_the_same_object_is_found_by_its_stored_id() {
-    let by_name = node().fresh(guest::LIFECYCLE, CLASS);
+    let by_name = lasting_node().fresh(guest::LIFECYCLE, CLASS);
     by_name.ok("set", json!(["k", 5]));
     let id = by_name.ok("identity", json!([]))[1].as_str().expect("an id").to_owned();
     let by_id = by_name.sibling(&format!("~id:{id}"));

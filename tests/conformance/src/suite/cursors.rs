@@ -8,7 +8,7 @@ use crate::case::{Case, cases};
 use crate::guest;
 
 use super::database::{Database, opened, refusal, step};
-use super::standing::node;
+use super::standing::lasting_node;
 
 fn rows_of(outcomes: &Value) -> Vec<Value> {
     let outcomes = outcomes.as_array().expect("a list of outcomes");
@@ -204,7 +204,7 @@ fn a_cursor_goes_on_over_events_as_far_as_it_was_read_ahead() {
 }
 
 fn an_operators_sql_leaves_open_cursors_as_they_are() {
-    let object = node().fresh(guest::SQL, "Sql");
+    let object = lasting_node().fresh(guest::SQL, "Sql");
     let db = Database::of(object.clone());
     db.exec("CREATE TABLE things (id INTEGER PRIMARY KEY); INSERT INTO things VALUES (1), (2), (3)");
     db.call("open", json!(["c", {"query": "SELECT id FROM things", "batch": 1}])).expect("opened");

@@ -1,19 +1,11 @@
 //! The database of one object of class `Sql`, as the SQL cases use it.
-//!
-//! The variable `DURABO_SUITE_VARIANT` runs the same cases under other conditions: `evict` lets the object
-//! leave memory after each event, `hibernate` lets it drop its instance alone, `restart` stops and starts the node between events.
 
-use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
-
-use durabo_model::limits::ObjectLimits;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::node::{TestConfig, fresh_name};
-use crate::{ErrorRecord, Object, Outcome, TestNode, guest};
+use crate::{ErrorRecord, Object, Outcome, guest};
 
-use super::standing;
+use super::standing::{lasting_node, node};
 
 /// A statement with its bindings.
 pub type Step<'a> = (&'a str, Value);
@@ -38,14 +30,9 @@ impl Refusal {
     }
 }
 
-enum Host {
-    Standing(Box<Object>),
-    Restarted { node: Box<Mutex<TestNode>>, name: String },
-}
-
 /// An object's database that no other test knows.
 pub struct Database {
-    host: Host,
+    object: Object,
 }
 
 /// Statement without bindings.
@@ -60,43 +47,22 @@ fn steps_json(steps: &[Step<'_>]) -> Value {
 impl Database {
     /// An empty one.
     pub fn new() -> Self {
-        static IDLE: OnceLock<TestNode> = OnceLock::new();
-        let on_idle = |change: fn(&mut ObjectLimits, Duration)| {
-            let start = || TestNode::with(TestConfig::with_limits(|limits| change(limits, Duration::ZERO)));
-            Host::Standing(Box::new(IDLE.get_or_init(start).fresh(guest::SQL, "Sql")))
-        };
-        let host = match std::env::var("DURABO_SUITE_VARIANT").as_deref() {
-            Err(_) | Ok("plain") => Host::Standing(Box::new(standing::node().fresh(guest::SQL, "Sql"))),
-            Ok("evict") => on_idle(standing::evict_after),
-            Ok("hibernate") => on_idle(standing::hibernate_after),
-            Ok("restart") => {
-                Host::Restarted { node: Box::new(Mutex::new(TestNode::start())), name: fresh_name() }
-            }
-            Ok(other) => panic!("variant `{other}` is none of `plain`, `evict`, `hibernate`, `restart`"),
-        };
-        Self { host }
+        Self::of(node().fresh(guest::SQL, "Sql"))
     }
 
-    /// The database of a given object, whatever the variant.
+    /// The database of a given object.
     pub fn of(object: Object) -> Self {
-        Self { host: Host::Standing(Box::new(object)) }
+        Self { object }
     }
 
     /// One that keeps its instance from call to call whatever the variant, for cursors that stay open.
     pub fn in_memory() -> Self {
-        Self::of(standing::node().fresh(guest::SQL, "Sql"))
+        Self::of(lasting_node().fresh(guest::SQL, "Sql"))
     }
 
     /// Calls a method of the object.
     pub fn call(&self, method: &str, args: Value) -> Outcome {
-        match &self.host {
-            Host::Standing(object) => object.call(method, args),
-            Host::Restarted { node, name } => {
-                let mut node = node.lock().expect("no test uses a database from several threads");
-                node.restart();
-                node.object(guest::SQL, "Sql", name).call(method, args)
-            }
-        }
+        self.object.call(method, args)
     }
 
     /// Runs statements in one turn; what became of each.

@@ -14,7 +14,7 @@ use crate::eventually::holds_for;
 use crate::node::TestConfig;
 use crate::{TestNode, eventually, guest};
 
-use super::standing::{IDLE_AFTER, evict_after, node, strict_node};
+use super::standing::{IDLE_AFTER, evict_after, lasting_node, node, strict_node};
 use super::together::together;
 
 fn a_panic_carries_its_text() {
@@ -153,7 +153,7 @@ fn imports_that_are_given_up_under_way_leave_nothing_behind() {
 
 fn events_that_return_before_their_imports_end_disturb_nobody() {
     let ended = together(10, |_| {
-        let object = node().fresh(guest::GATES, "Gates");
+        let object = lasting_node().fresh(guest::GATES, "Gates");
         for count in 1..=10 {
             object.ok("leave_behind", json!([10, 50]));
             assert_eq!(object.ok("increment", json!([])), json!(count));

@@ -12,7 +12,7 @@ use crate::node::TestConfig;
 use crate::raw_request::send;
 use crate::{Chunk, Connection, Object, TestNode, eventually, guest};
 
-use super::standing::{IDLE_AFTER, forgetful_node, node};
+use super::standing::{IDLE_AFTER, forgetful_node, lasting_node, node};
 use super::streams::{assert_notes_precede_pieces, open, piece};
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -119,8 +119,8 @@ fn pieces_go_both_ways_at_once() {
 }
 
 fn b_52_an_event_reaches_the_client_when_it_is_written() {
-    let object = object();
-    let mut events = get(node(), &object, "/events", &["accept-encoding: gzip, br"]);
+    let object = lasting_node().fresh(guest::HTTP, "Http");
+    let mut events = get(lasting_node(), &object, "/events", &["accept-encoding: gzip, br"]);
     let head = events.head();
     assert!(head.contains("content-type: text/event-stream") && !head.contains("content-encoding"), "{head}");
     for text in ["a", "b"] {

@@ -12,11 +12,16 @@ use crate::eventually::holds_for;
 use crate::node::TestConfig;
 use crate::{Connection, Object, TestNode, eventually, guest};
 
-use super::standing::{IDLE_AFTER, forgetful_node, node};
+use super::standing::{IDLE_AFTER, forgetful_node, lasting_node, node};
 use super::streams::{assert_header_returns, assert_writer_stops, open, piece};
 
 fn object() -> Object {
     node().fresh(guest::HTTP, "Http")
+}
+
+/// Goes on between calls whatever the variant: a stop of the node loses what nobody waits for.
+fn in_memory() -> Object {
+    lasting_node().fresh(guest::HTTP, "Http")
 }
 
 fn impatient(change: impl FnOnce(&mut HttpLimits)) -> TestNode {
@@ -30,8 +35,8 @@ fn wait_for_ended(object: &Object, how: &str) {
 }
 
 fn b_57_the_guest_learns_that_its_client_has_gone() {
-    let object = object();
-    let mut events = open(node(), "GET", &object, "/events", &[]);
+    let object = in_memory();
+    let mut events = open(lasting_node(), "GET", &object, "/events", &[]);
     events.head();
     object.ok("emit", json!(["a"]));
     events.chunk();
@@ -42,8 +47,8 @@ fn b_57_the_guest_learns_that_its_client_has_gone() {
 }
 
 fn st_10_the_guest_learns_that_its_client_has_gone_before_it_has_answered() {
-    let object = object();
-    let client = open(node(), "GET", &object, "/note-when-gone", &[]);
+    let object = in_memory();
+    let client = open(lasting_node(), "GET", &object, "/note-when-gone", &[]);
     let notes = |expected: &[&str]| {
         eventually(&format!("{expected:?} is noted"), || {
             (object.ok("notes", json!([])) == json!(expected)).then_some(())
@@ -66,8 +71,8 @@ fn an_open_stream_keeps_its_object_in_memory_until_the_client_leaves() {
 }
 
 fn a_client_that_never_reads_stops_the_writer() {
-    let object = object();
-    assert_writer_stops(&object, open(node(), "GET", &object, "/endless", &[]));
+    let object = in_memory();
+    assert_writer_stops(&object, open(lasting_node(), "GET", &object, "/endless", &[]));
 }
 
 fn a_client_that_never_reads_is_cut_after_a_while() {
@@ -94,8 +99,8 @@ fn b_37_silence_cuts_no_stream() {
 }
 
 fn a_client_that_leaves_within_its_upload_breaks_the_body_off() {
-    let object = object();
-    let mut upload = open(node(), "POST", &object, "/note-length", &["content-length: 1000000"]);
+    let object = in_memory();
+    let mut upload = open(lasting_node(), "POST", &object, "/note-length", &["content-length: 1000000"]);
     upload.send([0; 1000]);
     drop(upload);
     eventually("the guest has noted it", || {
@@ -185,13 +190,13 @@ fn an_answer_without_reading_comes_at_once_and_without_that_word() {
 }
 
 fn b_55_a_client_that_ends_its_sending_gets_its_answer() {
-    let object = object();
-    let mut client = open(node(), "POST", &object, "/wait-then-note?ms=300", &["content-length: 0"]);
+    let object = in_memory();
+    let mut client = open(lasting_node(), "POST", &object, "/wait-then-note?ms=300", &["content-length: 0"]);
     client.end_sending();
     assert!(client.head().starts_with("HTTP/1.1 200"));
     assert_eq!(client.body(5), "noted");
     assert_eq!(object.ok("notes", json!([])), json!(["waited"]));
-    let gone = open(node(), "POST", &object, "/wait-then-note?ms=300", &["content-length: 0"]);
+    let gone = open(lasting_node(), "POST", &object, "/wait-then-note?ms=300", &["content-length: 0"]);
     drop(gone);
     eventually("the event has run to its end", || {
         (object.ok("notes", json!([])) == json!(["waited", "waited"])).then_some(())

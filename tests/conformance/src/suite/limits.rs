@@ -11,7 +11,7 @@ use crate::case::{Case, cases};
 use crate::node::TestConfig;
 use crate::{ErrorRecord, Object, TestNode, eventually, guest};
 
-use super::standing::{node, strict_node};
+use super::standing::{lasting_node, node, strict_node};
 use super::together::together;
 
 fn fresh() -> Object {
@@ -88,7 +88,7 @@ fn events_wait_while_many_imports_are_under_way() {
 }
 
 fn timers_left_behind_hold_later_events_back_and_lose_nothing() {
-    let object = node().fresh(guest::GATES, "Gates");
+    let object = lasting_node().fresh(guest::GATES, "Gates");
     together(10, |_| object.ok("leave_behind", json!([300, 400])));
     eventually("all sleeps have ended", || {
         (object.ok("ended_behind", json!([])) == json!(3000)).then_some(())

@@ -11,11 +11,16 @@ use crate::case::{Case, cases};
 use crate::node::{TestConfig, fresh_name};
 use crate::{Object, TestNode, eventually, guest};
 
-use super::standing::node;
+use super::standing::{lasting_node, node};
 use super::together::together;
 
 fn fresh() -> Object {
     node().fresh(guest::GATES, "Sections")
+}
+
+/// Keeps its instance from call to call whatever the variant.
+fn in_memory() -> Object {
+    lasting_node().fresh(guest::GATES, "Sections")
 }
 
 fn journal(object: &Object) -> Vec<String> {
@@ -70,7 +75,7 @@ fn ig_6_a_nested_section_holds_back_what_its_parent_waits_for() {
 }
 
 fn c_066_sixty_four_levels_open_and_the_next_is_refused_without_harm() {
-    let object = fresh();
+    let object = in_memory();
     object.ok("hit", json!([]));
     assert_eq!(object.ok("nest", json!([64])), json!([64, null]));
     let refused = "limit-exceeded: blockConcurrencyWhile() calls are nested too deeply.";
@@ -115,7 +120,7 @@ fn c_069_a_section_that_never_ends_resets_the_object_as_overloaded() {
 }
 
 fn c_070_a_section_begun_in_the_constructor_ends_before_the_first_event() {
-    let object = node().object(guest::GATES, "Sections", &format!("background-{}", fresh_name()));
+    let object = lasting_node().object(guest::GATES, "Sections", &format!("background-{}", fresh_name()));
     object.ok("append", json!(["request"]));
     assert_eq!(journal(&object), ["start begins", "start ends", "request"]);
 }

@@ -9,6 +9,7 @@ use durabo_model::limits::ObjectLimits;
 
 use crate::TestNode;
 use crate::node::TestConfig;
+use crate::variant::Variant;
 
 /// Idle time of [`forgetful_node`], and of [`hibernating_node`] until its objects drop their instances.
 pub const IDLE_AFTER: Duration = Duration::from_millis(150);
@@ -19,10 +20,29 @@ pub const MEMORY_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Pages of a database of [`tight_node`].
 pub const DATABASE_PAGES_MAX: u32 = 40;
 
-/// A node with the default limits: the given one, if there is one.
+/// A node with the default limits: the given one, if there is one, or one to whose objects the variant of
+/// this run happens.
 pub fn node() -> &'static TestNode {
     static NODE: OnceLock<TestNode> = OnceLock::new();
-    NODE.get_or_init(|| TestNode::given().unwrap_or_else(TestNode::start))
+    let idle = |change: fn(&mut ObjectLimits, Duration)| {
+        TestNode::with(TestConfig::with_limits(|limits| change(limits, Duration::ZERO)))
+    };
+    let start = || match Variant::chosen() {
+        Variant::Plain => TestNode::start(),
+        Variant::Hibernate => idle(hibernate_after),
+        Variant::Evict => idle(evict_after),
+        Variant::Restart => TestNode::restarted_between_events(),
+    };
+    NODE.get_or_init(|| TestNode::given().unwrap_or_else(start))
+}
+
+/// The same, but whatever the variant, objects keep what they have in memory from event to event.
+pub fn lasting_node() -> &'static TestNode {
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    match Variant::chosen() {
+        Variant::Plain => node(),
+        Variant::Hibernate | Variant::Evict | Variant::Restart => NODE.get_or_init(TestNode::start),
+    }
 }
 
 /// A node that drops idle objects soon.

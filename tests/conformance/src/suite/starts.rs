@@ -8,7 +8,7 @@ use crate::case::{Case, cases};
 use crate::node::fresh_name;
 use crate::{ErrorRecord, Object, guest};
 
-use super::standing::{forgetful_node, node};
+use super::standing::{forgetful_node, lasting_node, node};
 
 /// What `SlowStart` has noted after two lives, the second of which was begun by an event that noted `last`.
 fn two_lives(last: &str) -> Value {
@@ -38,8 +38,9 @@ fn c_299_the_first_call_of_all_finds_the_constructor_done() {
 }
 
 /// Fails to start an object of class `BrokenStart` in the way that `kind` names.
+/// It never leaves memory before it is looked at: it has written nothing.
 fn broken(kind: &str) -> (Object, ErrorRecord) {
-    let object = node().object(guest::LIFECYCLE, "BrokenStart", &format!("{kind}-{}", fresh_name()));
+    let object = lasting_node().object(guest::LIFECYCLE, "BrokenStart", &format!("{kind}-{}", fresh_name()));
     let error = object.fails("ping", json!([]));
     assert_eq!((error.remote, error.object_reset, error.status), (true, true, 500), "{error:?}");
     (object, error)
