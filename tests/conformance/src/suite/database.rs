@@ -1,4 +1,6 @@
 //! The database of one object of class `Sql`, as the SQL cases use it.
+//!
+//! Statements run in events of the object; what they give is what its guest saw.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
