@@ -2,7 +2,7 @@
 //!
 //! A client may shut down its sending side and still wait for the answer, so that is no end of the request
 //! (B-55); but it may as well have gone. So the end of what it sends is noticed at once and told to whoever
-//! answers, as a hint, and only a connection that is broken ends the request. A client that takes nothing of
+//! answers, also behind a little that the server has not read, as a hint; and only a connection that is broken ends the request. A client that takes nothing of
 //! what is written to it for too long is cut.
 
 use std::io;
@@ -55,20 +55,21 @@ impl<I: AsyncRead + Unpin> ClientLink<I> {
         Self(self.0.clone())
     }
 
-    /// Ready with a sign of the client: its end, again and again, or once that it sends on. Pending while it is there
-    /// and says nothing, or until the server has read what it sent.
+    /// Ready with a sign of the client: its end, again and again, or that it sends on, for each part of that. Pending
+    /// while it is there and says nothing, or has sent so much that its end would not be seen behind it.
     pub fn poll_sign(&self, cx: &mut Context<'_>) -> Poll<Sign> {
         let mut guard = self.lock();
         let link = &mut *guard;
         if link.has_ended {
             return Poll::Ready(Sign::Ended);
         }
-        if !link.ahead.is_empty() {
+        let room_bytes = AHEAD_BYTES_MAX - link.ahead.len();
+        if room_bytes == 0 {
             // It sends on, and the server will come for that.
             return Poll::Pending;
         }
         let mut room = [0; AHEAD_BYTES_MAX];
-        let mut read = ReadBuf::new(&mut room);
+        let mut read = ReadBuf::new(&mut room[..room_bytes]);
         if let Err(error) = ready!(Pin::new(&mut link.io).poll_read(cx, &mut read)) {
             return Poll::Ready(Sign::Broken(error));
         }
@@ -176,15 +177,33 @@ mod tests {
         assert!(sign().is_none());
         client.write_all(b"abc").await.expect("written");
         assert!(matches!(sign(), Some(Sign::Sends)));
+        assert!(sign().is_none());
         client.write_all(b"de").await.expect("written");
-        drop(client);
-        assert!(sign().is_none(), "there is something to read");
         let mut first = [0; 2];
         link.read_exact(&mut first).await.expect("read");
+        drop(client);
+        assert!(matches!(sign(), Some(Sign::Sends)));
+        assert!(matches!(sign(), Some(Sign::Ended)), "noticed though the server has not read all");
         let mut rest = Vec::new();
         link.read_to_end(&mut rest).await.expect("read");
         assert_eq!((&first, &rest[..]), (b"ab", &b"cde"[..]));
         assert!(matches!(sign(), Some(Sign::Ended)));
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_ahead_than_is_needed_to_notice_an_end() {
+        let (mut client, io) = duplex(4 * AHEAD_BYTES_MAX);
+        let mut link = ClientLink::new(io, WRITE_TIMEOUT);
+        let watch = link.share();
+        let sign = || poll_fn(|cx| watch.poll_sign(cx)).now_or_never();
+        client.write_all(&[b'x'; 2 * AHEAD_BYTES_MAX]).await.expect("written");
+        assert!(matches!(sign(), Some(Sign::Sends)));
+        assert!(sign().is_none());
+        assert_eq!(watch.lock().ahead.len(), AHEAD_BYTES_MAX);
+        drop(client);
+        let mut all = Vec::new();
+        link.read_to_end(&mut all).await.expect("read");
+        assert_eq!(all.len(), 2 * AHEAD_BYTES_MAX);
     }
 
     #[tokio::test]
