@@ -99,7 +99,7 @@ pub struct TestNode {
 enum Runs {
     /// Somebody else: it is the given node.
     Elsewhere,
-    Here(Node),
+    Here(Box<Node>),
     Restarted(Restarts),
 }
 
@@ -164,7 +164,7 @@ impl TestNode {
         let start = move || {
             Node::start(config.clone()).unwrap_or_else(|error| panic!("restarting a node: {error:?}"))
         };
-        let restarts = Restarts::new(first, start);
+        let restarts = Restarts::new(*first, start);
         node.running = Some(Running::at(Runs::Restarted(restarts), listen, control_address, &token));
         node
     }
@@ -196,7 +196,7 @@ impl TestNode {
             Node::start(self.node_config()).unwrap_or_else(|error| panic!("starting a node: {error:?}"));
         let (listen, control, token) =
             (node.listen_address(), node.control_address(), node.token().to_owned());
-        self.running = Some(Running::at(Runs::Here(node), listen, control, &token));
+        self.running = Some(Running::at(Runs::Here(Box::new(node)), listen, control, &token));
     }
 
     fn node_config(&self) -> NodeConfig {
