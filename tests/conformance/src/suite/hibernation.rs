@@ -2,13 +2,16 @@
 //!
 //! What eviction does is in `lifecycle`. Sockets that hibernate come with sockets.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::{Object, guest};
+use crate::node::TestConfig;
+use crate::{Object, TestNode, guest};
 
 use super::database::{Database, opened};
-use super::standing::hibernating_node;
+use super::standing::{hibernate_after, hibernating_node};
 
 fn fresh(guest: guest::Guest, class: &str) -> Object {
     hibernating_node().fresh(guest, class)
@@ -66,10 +69,23 @@ fn an_operator_looks_into_an_object_that_hibernates_without_waking_it() {
     assert_eq!(object.listed().expect("it is in memory")["instance"], json!(false));
 }
 
+fn while_the_process_holds_too_much_memory_objects_without_work_leave_early() {
+    let node = TestNode::with(TestConfig::with_limits(|limits| {
+        hibernate_after(limits, Duration::from_secs(3600));
+        // Any process holds more.
+        limits.node_resident_bytes_max = Some(1);
+    }));
+    let objects: Vec<Object> = (0..2).map(|_| node.fresh(guest::GATES, "Gates")).collect();
+    objects.iter().for_each(|object| assert_eq!(object.ok("increment", json!([])), json!(1)));
+    objects.iter().for_each(Object::wait_until_evicted);
+    objects.iter().for_each(|object| assert_eq!(object.ok("increment", json!([])), json!(2)));
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     lc_10_an_idle_object_drops_its_instance_and_stays_in_memory,
     lc_2_whatever_wakes_an_object_finds_its_constructor_done,
     sq_34_switches_and_cursors_go_with_the_instance,
     an_operator_looks_into_an_object_that_hibernates_without_waking_it,
+    while_the_process_holds_too_much_memory_objects_without_work_leave_early,
 ];
