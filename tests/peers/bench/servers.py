@@ -163,9 +163,11 @@ class Durabo(Server):
     def __init__(self, data):
         self.data, self.port, self.control = data, free_port(), free_port()
 
-    def start(self):
+    def start(self, *limits):
+        """Starts it, with limits in the form NAME=VALUE."""
         return self.spawn([BINARY, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
-                           "--control", f"127.0.0.1:{self.control}"], self.data + ".log")
+                           "--control", f"127.0.0.1:{self.control}", *(f"--limit={limit}" for limit in limits)],
+                          self.data + ".log")
 
     def deploy(self, app, component):
         subprocess.run([BINARY, "deploy", f"{GUESTS}/{component}.wasm", "--app", app, "--data", self.data,
