@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::{self, ObjectLimits};
@@ -41,6 +40,7 @@ mod bodies;
 mod calls;
 mod cancelled;
 mod checkpoint;
+mod confirmed;
 mod delivery;
 mod inspect;
 mod instance;
@@ -85,6 +85,8 @@ pub struct ObjectContext {
     file: ObjectFile,
     database: Lendable<Database>,
     history: History,
+    /// The newest commit that what leaves the object has to wait for.
+    confirmed: Sequence,
     gate: Arc<OutputGate>,
     room: Arc<ObjectRoom>,
     wal: WalShare,
@@ -131,6 +133,7 @@ impl ObjectContext {
             node,
             file,
             database: Lendable::new(database),
+            confirmed: history.sequence(),
             history,
             gate,
             room,
@@ -212,15 +215,6 @@ impl ObjectContext {
         self.database.is_turn_open()
     }
 
-    /// Commit for which an output asked for now has to wait (T5).
-    pub fn position(&self) -> Sequence {
-        let newest = self.history.sequence();
-        match self.is_turn_open() && !is_planted(Mutation::IgnoreOpenTurn) {
-            true => newest.next(),
-            false => newest,
-        }
-    }
-
     /// Ends the turn: what it wrote is committed and on its way into the log (OG-1). On failure the
     /// instance has to be reset.
     pub fn end_turn(&mut self) -> Result<(), Failure> {
@@ -228,7 +222,8 @@ impl ObjectContext {
             return Err(reason.clone());
         }
         // Behind a broken gate nothing more is committed (invariant 6): the WAL would hold it without a record.
-        let durable = match self.is_turn_open() {
+        let was_open = self.is_turn_open();
+        let durable = match was_open {
             true => self.gate.durable_unless_broken()?,
             false => Sequence::default(),
         };
@@ -238,10 +233,17 @@ impl ObjectContext {
             false => self.database.end_turn(),
         };
         let Some(commit) = ended.map_err(|error| self.storage_failed(error))? else {
+            if was_open {
+                self.gate.turn_without_commit(self.history.sequence());
+            }
             return Ok(());
         };
+        let is_confirmed = commit.confirmed;
         self.count_wal();
         let record = self.history.commit(commit, self.node.clock.now(), durable);
+        if is_confirmed {
+            self.confirmed = self.history.sequence();
+        }
         self.watch_commits();
         let pushed = self.node.commits.push_commit(record, self.gate.clone(), &self.room);
         self.gate_failure(pushed)

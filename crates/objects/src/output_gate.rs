@@ -176,6 +176,21 @@ impl OutputGate {
         is_open
     }
 
+    /// Says that the turn behind the commit `newest` has ended without one: what was asked for within it waits for
+    /// no more than what was asked for before it.
+    pub fn turn_without_commit(&self, newest: Sequence) {
+        let mut state = self.lock();
+        for (position, _) in state.held.iter_mut().rev().take_while(|(position, _)| *position > newest) {
+            *position = newest;
+        }
+        if state.is_releasing || state.durable < newest {
+            return;
+        }
+        state.is_releasing = true;
+        drop(state);
+        self.release_durable();
+    }
+
     /// Says that the commits up to `through` are durable.
     fn advance(&self, through: Sequence) {
         let mut state = self.lock();

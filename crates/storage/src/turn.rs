@@ -52,6 +52,11 @@ impl Database {
         Ok(())
     }
 
+    /// Lets what leaves the object later wait for the turn, if it is open (OG-9).
+    pub fn confirm_turn(&mut self) {
+        self.turn_confirmed |= self.turn_open;
+    }
+
     /// Ends the turn: settles its cursors and commits what it wrote. `None` if it changed nothing. On
     /// an error the turn is undone and the instance has to be reset (OG-10, OG-11).
     pub fn end_turn(&mut self) -> Result<Option<TurnCommit>, StorageError> {

@@ -83,7 +83,7 @@ impl ObjectContext {
         let outcome = self.run_sql(request).map(Reply::Sql);
         let ended = self.end_turn();
         let outcome = ended.clone().and(outcome).map_err(|failure| failure.of_object(self.identity.key.id));
-        self.gate.release_after(self.history.sequence(), Effect::Reply(reply, outcome));
+        self.gate.release_after(self.position(), Effect::Reply(reply, outcome));
         ended
     }
 

@@ -192,7 +192,7 @@ impl ObjectContext {
                 // The event has not begun, and has another reason to fail than those that had.
                 return delivery.refuse(failure);
             }
-            self.gate.release_after(self.history.sequence(), Effect::Reply(delivery.reply, Err(failure)));
+            self.gate.release_after(self.position(), Effect::Reply(delivery.reply, Err(failure)));
         }
     }
 
@@ -210,14 +210,14 @@ impl ObjectContext {
         // Before anyone is told: whoever was must find the stub broken.
         self.end_life(failure.clone());
         let discarded = self.database.discard_turn();
-        let position = self.history.sequence();
-        self.gate.discard_after(position, &failure);
+        self.gate.discard_after(self.history.sequence(), &failure);
         if self.is_broken_by(&failure) {
             self.fail_waiting(&failure);
         } else if of == ResetOf::Instance && !self.instance.has_delivered {
             // The instance could not even start: it would be started again for this event without end.
             self.fail_next(failure.clone());
         }
+        let position = self.position();
         for (_, event) in self.in_flight.drain() {
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
         }

@@ -102,6 +102,7 @@ impl ObjectContext {
             let database = self.database.undo_commits(frames, &self.file, &options);
             self.database = Lendable::new(database.map_err(|error| self.storage_failed(error))?);
             self.history.undo_after(durable);
+            self.confirmed = self.confirmed.min(durable);
             let (id, undone) = (self.identity.key.id, newest.0 - durable.0);
             warn!(object = %id, undone, %failure, "commits that are not in the change log were undone");
         }

@@ -242,3 +242,16 @@ fn a_log_that_fails_breaks_a_gate_for_good_that_was_broken_for_a_time() {
     assert!(gate.is_final());
     assert_eq!(gate.broken(), Some(failure()));
 }
+
+#[test]
+fn what_a_turn_without_commit_let_wait_waits_for_no_commit_that_never_comes() {
+    let gate = gate(0);
+    let (mut before, mut within) = (reply(&gate, 1), reply(&gate, 2));
+    gate.turn_without_commit(Sequence(1));
+    assert!(before.try_recv().is_err() && within.try_recv().is_err());
+    gate.advance(Sequence(1));
+    assert!(before.try_recv().is_ok() && within.try_recv().is_ok());
+    let mut later = reply(&gate, 2);
+    gate.turn_without_commit(Sequence(1));
+    assert!(later.try_recv().is_ok());
+}
