@@ -106,6 +106,8 @@ error_codes! {
     ObjectMoved = "object-moved", Reset, 503;
     /// A critical section was to open within one that had been left.
     SectionLeft = "section-left", InvalidState, 500;
+    /// A savepoint was to be ended that is not open, or not the innermost one.
+    SavepointEnded = "savepoint-ended", InvalidState, 500;
     /// The guest returned something that is no answer.
     InvalidGuestResult = "invalid-guest-result", Application, 500;
     /// The object's storage failed or refused the commit (OG-10, OG-11).

@@ -14,6 +14,7 @@ use std::convert::Infallible;
 pub use durabo_objects::input_gate::Section;
 pub use durabo_objects::outbound::Stub;
 use durabo_storage::database::CursorId;
+pub use durabo_storage::savepoint::SavepointId as Savepoint;
 
 use crate::statement_costs::TextKey;
 
@@ -46,7 +47,7 @@ wasmtime::component::bindgen!({
     with: {
         "durabo:object/sql.cursor": OpenCursor,
         "durabo:object/context.critical-section": Section,
-        "durabo:object/storage.savepoint": Unserved,
+        "durabo:object/storage.savepoint": Savepoint,
         "durabo:object/storage.transaction": Unserved,
         "durabo:object/http.upgrade": Unserved,
         "durabo:object/stub.stub": Stub,

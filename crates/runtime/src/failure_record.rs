@@ -4,6 +4,9 @@
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureFlags, FailureKind};
+use durabo_storage::kv::KvError;
+use durabo_storage::savepoint::SavepointError;
+use durabo_storage::sql_error::SqlError;
 
 use crate::bindings::object::types;
 use crate::state::GuestState;
@@ -93,6 +96,43 @@ pub fn of_abort(reason: Option<types::Failure>) -> Failure {
     failure
 }
 
+/// A call on keys and values that was refused or failed (KV-7, KV-11).
+pub fn of_kv(error: KvError) -> Failure {
+    match error {
+        KvError::TooMany { .. } | KvError::KeyTooLarge { .. } | KvError::EntryTooLarge { .. } => {
+            let failure = Failure::new(ErrorCode::LimitExceeded, error.to_string());
+            Failure { name: "RangeError".to_owned(), ..failure }
+        }
+        KvError::ListTooLarge | KvError::ValuesTooLarge => {
+            Failure::new(ErrorCode::LimitExceeded, error.to_string())
+        }
+        KvError::BothStarts | KvError::LimitNotPositive => {
+            Failure::new(ErrorCode::InvalidArgument, error.to_string())
+        }
+        KvError::Sql(error) => of_sql(&error, error.message.clone()),
+    }
+}
+
+/// A savepoint that could not be opened or ended.
+pub fn of_savepoint(error: SavepointError) -> Failure {
+    let text = error.to_string();
+    match error {
+        SavepointError::TooDeep => Failure::new(ErrorCode::LimitExceeded, text),
+        SavepointError::NotOpen | SavepointError::NotInnermost => {
+            Failure::new(ErrorCode::SavepointEnded, text)
+        }
+        SavepointError::Poisoned(cause) | SavepointError::Sql(cause) => of_sql(&cause, text),
+    }
+}
+
+fn of_sql(cause: &SqlError, text: String) -> Failure {
+    let code = match cause.is_out_of_memory() {
+        true => ErrorCode::MemoryLimitExceeded,
+        false => ErrorCode::StorageFailed,
+    };
+    Failure::new(code, text)
+}
+
 /// What a function that this node does not serve answers.
 pub fn unsupported(function: &str) -> Failure {
     Failure::new(ErrorCode::Unsupported, format!("`{function}` is not served by this node"))
@@ -147,6 +187,14 @@ mod tests {
             let failure = Failure::new(*code, "x");
             assert_eq!(of_guest(to_guest(failure.clone())).kind, failure.kind);
         }
+    }
+
+    #[test]
+    fn a_limit_of_keys_is_a_range_error_and_a_list_that_cannot_be_a_type_error() {
+        let failure = of_kv(KvError::TooMany { count: 129 });
+        assert_eq!((failure.code.as_str(), failure.name.as_str()), ("limit-exceeded", "RangeError"));
+        let failure = of_kv(KvError::BothStarts);
+        assert_eq!((failure.code.as_str(), failure.name.as_str()), ("invalid-argument", "TypeError"));
     }
 
     #[test]

@@ -15,6 +15,8 @@ wit_bindgen::generate!({
             import durabo:object/log@0.1.0;
             import durabo:object/timer@0.1.0;
             import durabo:object/sql@0.1.0;
+            import durabo:object/kv@0.1.0;
+            import durabo:object/storage@0.1.0;
             import durabo:object/http@0.1.0;
             import durabo:object/stub@0.1.0;
             export durabo:object/lifecycle@0.1.0;

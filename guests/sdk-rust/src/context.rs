@@ -5,9 +5,12 @@
 use std::rc::Rc;
 
 use crate::bindings::durabo::object::context as wit;
+use crate::bindings::durabo::object::types::WriteFlags;
 use crate::bindings::exports::durabo::object::lifecycle::StartInfo;
 use crate::failure::Failure;
+use crate::kv::Kv;
 use crate::sql::Sql;
+use crate::storage::Storage;
 
 /// What an object may reach. Valid for the life of the instance.
 #[derive(Debug, Clone)]
@@ -38,6 +41,16 @@ impl Context {
     /// The object's database.
     pub fn sql(&self) -> Sql {
         Sql { _by_context: () }
+    }
+
+    /// The object's keys and values.
+    pub fn kv(&self) -> Kv {
+        Kv { flags: WriteFlags::empty() }
+    }
+
+    /// The object's database as a whole: savepoints, and waiting for the disk.
+    pub fn storage(&self) -> Storage {
+        Storage { _by_context: () }
     }
 
     /// Runs `work` as a critical section: while it runs, no other event of the object is delivered, and what

@@ -4,7 +4,7 @@
 //! One module per capability, named as in the contract (`wit/`). Modules stand bottom-up: each uses only
 //! those above it.
 //!
-//! What the node does not serve yet (keys and values, alarms, sockets, transactions) is not here.
+//! What the node does not serve yet (alarms, sockets, transactions over waits) is not here.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -23,6 +23,8 @@ pub mod sql_value;
 pub mod sql_params;
 mod sql_row;
 pub mod sql;
+pub mod kv;
+pub mod storage;
 pub mod context;
 mod argument;
 pub mod rpc;
@@ -34,6 +36,8 @@ pub use context::{Context, Section};
 pub use durabo_macros::object;
 pub use failure::Failure;
 pub use http::{Body, BodyWriter, Request, Response};
+pub use kv::Kv;
 pub use sql::{Cursor, Sql, SqlError};
 pub use state::State;
+pub use storage::Storage;
 pub use stub::{Namespace, Stub};

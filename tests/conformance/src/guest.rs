@@ -23,6 +23,8 @@ pub const SQL: Guest = Guest { app: "sql", path: env!("GUEST_CONFORMANCE_SQL"), 
 /// Start, memory, errors, traps, `abort`.
 pub const LIFECYCLE: Guest =
     Guest { app: "lifecycle", path: env!("GUEST_CONFORMANCE_LIFECYCLE"), description: "" };
+/// Keys, values and savepoints as data.
+pub const KV: Guest = Guest { app: "kv", path: env!("GUEST_CONFORMANCE_KV"), description: "" };
 /// Every way of going wrong.
 pub const FAULTS: Guest = Guest { app: "faults", path: env!("GUEST_CONFORMANCE_FAULTS"), description: "" };
 /// Writes and waits at chosen places.
@@ -45,7 +47,7 @@ pub const TODO: Guest = Guest { app: "todo", path: env!("GUEST_EXAMPLE_TODO"), d
 pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK"), description: "" };
 
 /// What a prepared node has deployed.
-pub const ALL: [Guest; 10] = [SQL, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, COUNTER, TODO, BANK];
+pub const ALL: [Guest; 11] = [SQL, KV, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, COUNTER, TODO, BANK];
 
 impl Guest {
     /// The id that a class has for a name: the key of its namespace is `{app}-{Class}`.

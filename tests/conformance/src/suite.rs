@@ -8,6 +8,7 @@ mod standing;
 mod database;
 mod together;
 mod streams;
+mod outcomes;
 
 mod access;
 mod blocking;
@@ -24,11 +25,11 @@ mod http_between;
 mod http_bodies;
 mod http_clients;
 mod http_outgoing;
+mod kv;
 mod lifecycle;
 mod limits;
 mod log_counts;
 mod neighbours;
-mod outcomes;
 mod restart;
 mod rpc;
 mod sections;
@@ -38,6 +39,7 @@ mod sql_growth;
 mod sql_limits;
 mod sql_statements;
 mod starts;
+mod storage;
 mod stubs;
 mod uploads;
 
@@ -61,6 +63,7 @@ pub fn cases() -> Vec<Case> {
         http_bodies::CASES,
         http_clients::CASES,
         http_outgoing::CASES,
+        kv::CASES,
         lifecycle::CASES,
         limits::CASES,
         log_counts::CASES,
@@ -75,6 +78,7 @@ pub fn cases() -> Vec<Case> {
         sql_limits::CASES,
         sql_statements::CASES,
         starts::CASES,
+        storage::CASES,
         stubs::CASES,
         uploads::CASES,
     ]

@@ -1,16 +1,20 @@
-//! `storage`: transactions, durability, wiping. Not served yet.
+//! `storage`: savepoints, transactions, durability, wiping.
 //!
-//! Every function answers that it is not served, so that no guest takes a write for durable or
-//! undone that is not.
+//! A handle of a savepoint is its number; dropping it rolls back what is still open. Transactions over waits and
+//! wiping answer that they are not served, so that no guest takes a write for undone that is not.
+
+use std::future::poll_fn;
 
 use durabo_objects::input_gate::Section;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::unserved;
-use crate::bindings::Unserved;
 use crate::bindings::object::storage::{Host, HostSavepoint, HostTransaction, HostWithStore};
 use crate::bindings::object::types::Failure;
-use crate::state::GuestState;
+use crate::bindings::{Savepoint, Unserved};
+use crate::ending::InstanceEnd;
+use crate::failure_record;
+use crate::state::{GuestState, begin_import};
 
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
@@ -21,26 +25,40 @@ impl Host for GuestState {
 }
 
 impl HostWithStore<GuestState> for HasSelf<GuestState> {
-    async fn sync(_accessor: &Accessor<GuestState, Self>) -> Answer<()> {
-        unserved::failure("storage.sync")
+    async fn sync(accessor: &Accessor<GuestState, Self>) -> Answer<()> {
+        let (import, durable) = accessor.with(|mut host| -> wasmtime::Result<_> {
+            let import = begin_import(&mut host)?;
+            Ok((import, host.get().context.sync()))
+        })?;
+        Ok(import.wait_for(durable).await.map_err(failure_record::to_guest))
     }
 }
 
 impl HostSavepoint for GuestState {
-    async fn begin(&mut self) -> Answer<Resource<Unserved>> {
-        unserved::failure("storage.savepoint.begin")
+    async fn begin(&mut self) -> Answer<Resource<Savepoint>> {
+        // What is written within it is no first write of its turn any more.
+        poll_fn(|cx| self.context.poll_room(cx)).await.map_err(InstanceEnd)?;
+        match self.context.database().savepoint_begin() {
+            Ok(savepoint) => Ok(Ok(self.table.push(savepoint)?)),
+            Err(error) => Ok(Err(failure_record::to_guest(failure_record::of_savepoint(error)))),
+        }
     }
 
-    async fn release(&mut self, _savepoint: Resource<Unserved>) -> Answer<()> {
-        unserved::failure("storage.savepoint.release")
+    async fn release(&mut self, savepoint: Resource<Savepoint>) -> Answer<()> {
+        let savepoint = *self.table.get(&savepoint)?;
+        let released = self.context.database().savepoint_release(savepoint);
+        Ok(released.map_err(|error| failure_record::to_guest(failure_record::of_savepoint(error))))
     }
 
-    async fn rollback(&mut self, _savepoint: Resource<Unserved>) -> Answer<()> {
-        unserved::failure("storage.savepoint.rollback")
+    async fn rollback(&mut self, savepoint: Resource<Savepoint>) -> Answer<()> {
+        let savepoint = *self.table.get(&savepoint)?;
+        let undone = self.context.database().savepoint_rollback(savepoint);
+        Ok(undone.map_err(|error| failure_record::to_guest(failure_record::of_savepoint(error))))
     }
 
-    async fn drop(&mut self, savepoint: Resource<Unserved>) -> wasmtime::Result<()> {
-        self.table.delete(savepoint)?;
+    async fn drop(&mut self, savepoint: Resource<Savepoint>) -> wasmtime::Result<()> {
+        let savepoint = self.table.delete(savepoint)?;
+        self.context.database().savepoint_drop(savepoint);
         Ok(())
     }
 }

@@ -32,6 +32,7 @@ impl Workloads {
                 self.schema()?;
                 self.count()?.to_string()
             }
+            "kv" => self.kv()?.to_string(),
             "rows" => self.rows(request.query("n"))?.to_string(),
             _ => return Ok(Response::text("no such workload").with_status(404)),
         };
@@ -51,6 +52,14 @@ impl Workloads {
             "INSERT INTO counter (id, n) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET n = excluded.n",
             (n,),
         )?;
+        Ok(n)
+    }
+
+    /// One get, one put; the reply waits for the commit.
+    fn kv(&self) -> Result<i64, Failure> {
+        let kv = self.ctx.kv();
+        let n = kv.get::<i64>("n")?.unwrap_or(0) + 1;
+        kv.put("n", &n)?;
         Ok(n)
     }
 

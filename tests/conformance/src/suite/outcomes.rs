@@ -23,9 +23,9 @@ use super::standing::hooked_node;
 
 /// Long enough for a commit that nothing holds.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
-const REFUSED: &str = "the log refused the commit";
+pub(super) const REFUSED: &str = "the log refused the commit";
 
-fn refused() -> AppendOutcome {
+pub(super) fn refused() -> AppendOutcome {
     Failed(Failure::new(ErrorCode::StorageFailed, REFUSED))
 }
 
@@ -37,13 +37,13 @@ fn counting(node: &TestNode) -> (Object, ObjectHooks) {
     (object, hooks)
 }
 
-fn wait_until_held(hooks: &ObjectHooks) {
+pub(super) fn wait_until_held(hooks: &ObjectHooks) {
     eventually("the commit is held", || (hooks.held_commits() > 0).then_some(()));
 }
 
 /// Runs `ask` while its commit is held, and `meanwhile` before the commit is let go; the answer must come after
 /// that.
-fn answered_after_the_commit<T: Send>(
+pub(super) fn answered_after_the_commit<T: Send>(
     hooks: &ObjectHooks,
     ask: impl FnOnce() -> T + Send,
     meanwhile: impl FnOnce(),

@@ -1,0 +1,11 @@
+//! Subject of the cases on keys and values, on savepoints and on waiting for the disk.
+//!
+//! Driven over RPC by the suite, which sends the calls as data and sees what each gave.
+
+mod step;
+mod transaction;
+mod subject;
+
+use subject::Kv;
+
+durabo::export!(Kv);

@@ -1,0 +1,116 @@
+//! The wire forms of the subject: calls in, answers and errors out.
+//!
+//! Values are byte strings; a text becomes its bytes.
+
+use durabo::kv::Value;
+use durabo::{Bytes, Context, Failure};
+use serde::{Deserialize, Serialize};
+
+/// One call.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Step {
+    Get(String),
+    GetMany(Vec<String>),
+    Put(String, Bytes),
+    PutUnconfirmed(String, Bytes),
+    PutMany(Vec<(String, Bytes)>),
+    Delete(String),
+    DeleteMany(Vec<String>),
+    List(Options),
+    /// As `List`, without the values.
+    Keys(Options),
+    Sql(String),
+}
+
+/// Options of a list.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Options {
+    prefix: Option<String>,
+    start: Option<String>,
+    start_after: Option<String>,
+    end: Option<String>,
+    reverse: bool,
+    limit: Option<u32>,
+}
+
+/// What a call gave.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Outcome {
+    Nothing(()),
+    Value(Option<Bytes>),
+    Entries(Vec<(String, Bytes)>),
+    Keys(Vec<String>),
+    Existed(bool),
+    Count(u32),
+    Integers(Vec<i64>),
+    Failed { error: Refusal },
+}
+
+/// An error of a call.
+#[derive(Serialize)]
+pub(crate) struct Refusal {
+    code: String,
+    name: String,
+    message: String,
+}
+
+impl From<Failure> for Outcome {
+    fn from(failure: Failure) -> Self {
+        let (code, name) = (failure.code().to_owned(), failure.name().to_owned());
+        Self::Failed { error: Refusal { code, name, message: failure.message().to_owned() } }
+    }
+}
+
+impl Step {
+    /// Makes the call.
+    pub(crate) fn run(self, ctx: &Context) -> Result<Outcome, Failure> {
+        let kv = ctx.kv();
+        Ok(match self {
+            Self::Get(key) => Outcome::Value(kv.get(&key)?),
+            Self::GetMany(keys) => Outcome::Entries(kv.get_many(&keys)?),
+            Self::Put(key, data) => Outcome::Nothing(kv.put_raw(&key, Value::bytes(data.0))?),
+            Self::PutUnconfirmed(key, data) => {
+                Outcome::Nothing(kv.unconfirmed().put_raw(&key, Value::bytes(data.0))?)
+            }
+            Self::PutMany(entries) => {
+                let entries = entries.into_iter().map(|(key, data)| (key, Value::bytes(data.0)));
+                Outcome::Nothing(kv.put_many_raw(entries)?)
+            }
+            Self::Delete(key) => Outcome::Existed(kv.delete(&key)?),
+            Self::DeleteMany(keys) => Outcome::Count(kv.delete_many(&keys)?),
+            Self::List(options) => Outcome::Entries(options.list(ctx).entries()?),
+            Self::Keys(options) => {
+                Outcome::Keys(options.list(ctx).raw()?.into_iter().map(|(key, _)| key).collect())
+            }
+            Self::Sql(query) => Outcome::Integers(ctx.sql().exec(&query, ())?.all()?),
+        })
+    }
+}
+
+impl Options {
+    fn list(self, ctx: &Context) -> durabo::kv::List {
+        let mut list = ctx.kv().list();
+        if let Some(prefix) = self.prefix {
+            list = list.prefix(prefix);
+        }
+        if let Some(start) = self.start {
+            list = list.start(start);
+        }
+        if let Some(key) = self.start_after {
+            list = list.start_after(key);
+        }
+        if let Some(end) = self.end {
+            list = list.end(end);
+        }
+        if self.reverse {
+            list = list.reverse();
+        }
+        match self.limit {
+            Some(limit) => list.limit(limit),
+            None => list,
+        }
+    }
+}
