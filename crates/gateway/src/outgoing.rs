@@ -5,6 +5,7 @@
 mod target;
 mod deadline;
 mod lookup;
+mod trust;
 mod connect;
 mod progress;
 pub mod client;

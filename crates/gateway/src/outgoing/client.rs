@@ -26,13 +26,12 @@ use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::connect::{Connection, Connector};
 use super::lookup::{FindAddresses, Lookups, SystemNames};
 use super::progress::WatchedRequest;
 use super::target::Target;
+use super::trust::{self, ReadRoots, Trust};
 use crate::hop_by_hop::is_hop_by_hop;
 use crate::received_body::{ReceiveLimit, receive};
 use crate::sent_body::SentBody;
@@ -60,38 +59,24 @@ impl<T> Drop for OwnedTask<T> {
 }
 
 impl OutgoingClient {
-    /// A client that works in `tasks` and trusts the certificates that the system trusts.
+    /// A client that works in `tasks` and trusts the certificates that the system trusts, read when
+    /// the first request needs them.
     pub fn new(tasks: Handle, limits: OutgoingLimits) -> Self {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a list of trusted certificates cannot be read");
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            tracing::warn!("no trusted certificates were found; requests of objects by `https` will fail");
-        }
-        Self::with(tasks, limits, Box::new(SystemNames), roots)
+        Self::with(tasks, limits, Box::new(SystemNames), Arc::new(trust::of_system))
     }
 
-    /// A client that finds addresses by `names` and trusts what `roots` say.
+    /// A client that finds addresses by `names` and trusts what `read_roots` gives.
     pub(super) fn with(
         tasks: Handle,
         limits: OutgoingLimits,
         names: Box<dyn FindAddresses>,
-        roots: RootCertStore,
+        read_roots: ReadRoots,
     ) -> Self {
         let lookups = Lookups::new(tasks.clone(), names, limits.lookups_max);
-        let connector = Connector::new(lookups, (!roots.is_empty()).then(|| trusting(roots)), &limits);
+        let connector = Connector::new(lookups, Trust::new(read_roots), &limits);
         let places = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner { tasks, connector, limits, places }))
     }
-}
-
-fn trusting(roots: RootCertStore) -> TlsConnector {
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(config))
 }
 
 impl Outside for OutgoingClient {

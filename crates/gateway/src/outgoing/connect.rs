@@ -16,12 +16,12 @@ use durabo_model::limits::OutgoingLimits;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::deadline::Deadline;
 use super::lookup::Lookups;
 use super::target::Target;
+use super::trust::Trust;
 use crate::sockets;
 
 /// What an address gets at least of the time to connect, while there is any: a host with very many addresses is
@@ -36,15 +36,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
 /// Makes connections.
 pub struct Connector {
     lookups: Lookups,
-    /// None if nothing is trusted.
-    tls: Option<TlsConnector>,
+    trust: Trust,
     timeout: Duration,
 }
 
 impl Connector {
     /// Connections within `limits`.
-    pub fn new(lookups: Lookups, tls: Option<TlsConnector>, limits: &OutgoingLimits) -> Self {
-        Self { lookups, tls, timeout: limits.connect_timeout }
+    pub fn new(lookups: Lookups, trust: Trust, limits: &OutgoingLimits) -> Self {
+        Self { lookups, trust, timeout: limits.connect_timeout }
     }
 
     /// Connects to where `target` leads, if `rules` allow it.
@@ -58,11 +57,9 @@ impl Connector {
         if !target.is_https {
             return Ok(Box::new(stream));
         }
-        let Some(tls) = &self.tls else {
-            let text = "this system has no list of trusted certificates, so nothing encrypted can be asked; see \
-                        the node's log";
-            return Err(Failure::new(ErrorCode::OutgoingFailed, text));
-        };
+        let tls = timeout_at(deadline.at, self.trust.connector()).await;
+        let tls =
+            tls.map_err(|_| deadline.missed(target, "the list of trusted certificates was not read"))??;
         let name = ServerName::try_from(target.host.clone());
         let name = name.map_err(|error| target.failed(&format!("no certificate can be for it: {error}")))?;
         let encrypted = timeout_at(deadline.at, tls.connect(name, stream)).await;

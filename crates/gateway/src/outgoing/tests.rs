@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ fn names(answers: impl IntoIterator<Item = Vec<SocketAddr>>) -> Names {
 }
 
 fn client_with(names: Names, roots: RootCertStore, limits: OutgoingLimits) -> OutgoingClient {
-    OutgoingClient::with(Handle::current(), limits, Box::new(names), roots)
+    OutgoingClient::with(Handle::current(), limits, Box::new(names), Arc::new(move || roots.clone()))
 }
 
 fn client() -> OutgoingClient {
@@ -276,6 +277,27 @@ async fn an_encrypted_request_goes_to_a_server_that_is_trusted_for_that_name_onl
 }
 
 #[tokio::test]
+async fn trusted_certificates_are_read_at_the_first_request_that_needs_them_and_once() {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = reads.clone();
+    let read_roots = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        trusted()
+    };
+    let ((first, first_address), (second, second_address)) = (listen().await, listen().await);
+    let names = Box::new(names([vec![first_address], vec![second_address]]));
+    let limits = OutgoingLimits::default();
+    let client = OutgoingClient::with(Handle::current(), limits, names, Arc::new(read_roots));
+    assert_eq!(reads.load(Ordering::SeqCst), 0);
+    for (listener, address) in [(first, first_address), (second, second_address)] {
+        tokio::spawn(serve_encrypted(listener));
+        let url = format!("https://secure.test:{}/", address.port());
+        client.send(rules(&["*", "127.0.0.1"]), request("GET", &url)).await.expect("trusted");
+        assert_eq!(reads.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
     let (listener, address) = listen().await;
     let limits = OutgoingLimits { head_timeout: Duration::from_millis(50), ..OutgoingLimits::default() };
@@ -366,8 +388,12 @@ impl FindAddresses for SilentNames {
 #[tokio::test]
 async fn a_host_that_is_not_found_in_time_is_given_up() {
     let limits = OutgoingLimits { connect_timeout: Duration::from_millis(50), ..OutgoingLimits::default() };
-    let client =
-        OutgoingClient::with(Handle::current(), limits, Box::new(SilentNames), RootCertStore::empty());
+    let client = OutgoingClient::with(
+        Handle::current(),
+        limits,
+        Box::new(SilentNames),
+        Arc::new(RootCertStore::empty),
+    );
     let failure =
         client.send(rules(&["*"]), request("GET", "http://a.example/")).await.expect_err("given up");
     assert!(failure.code == "outgoing-failed" && failure.message.contains("0.05 s"), "{failure}");
