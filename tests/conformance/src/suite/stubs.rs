@@ -11,7 +11,7 @@ use crate::case::{Case, cases};
 use crate::node::fresh_name;
 use crate::{Object, eventually, guest};
 
-use super::standing::node;
+use super::standing::{lasting_node, node};
 
 fn caller() -> Object {
     node().fresh(guest::STUB, "Caller")
@@ -155,8 +155,9 @@ fn c_028_a_stub_is_broken_by_a_reset_and_a_new_one_is_not() {
 }
 
 fn st_3_a_reset_by_others_breaks_a_stub_that_had_reached_the_object() {
-    let (caller, name) = (caller(), fresh_name());
-    let target = target(&name);
+    // An object that leaves memory is reached anew, and its reset breaks nothing that reached it before.
+    let (caller, name) = (lasting_node().fresh(guest::STUB, "Caller"), fresh_name());
+    let target = lasting_node().object(guest::STUB, "Target", &name);
     let seen = thread::scope(|scope| {
         let waiting = scope.spawn(|| caller.ok("call_when_told", json!([name])));
         eventually("the target was reached", || {
