@@ -1,9 +1,9 @@
 //! A client's connection, watched while its request is answered.
 //!
 //! A client may shut down its sending side and still wait for the answer, so that is no end of the request
-//! (B-55); but it may as well have gone. So the end of what it sends is noticed at once and told to whoever
-//! answers, also behind a little that the server has not read, as a hint; and only a connection that is broken ends the request. A client that takes nothing of
-//! what is written to it for too long is cut.
+//! (B-55); but it may as well have gone. So the end of what it sends is noticed at once, also behind a little
+//! that the server has not read, and told to whoever answers, as a hint; only a connection that is broken
+//! ends the request. A client that takes nothing of what is written to it for too long is cut.
 
 use std::io;
 use std::pin::Pin;
