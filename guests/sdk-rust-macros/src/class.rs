@@ -1,4 +1,4 @@
-//! What an `impl` block says about a class: constructor, `fetch`, methods, and every reason to refuse it.
+//! What an `impl` block says about a class: constructor, `fetch`, `alarm`, methods, and every reason to refuse it.
 //!
 //! All mistakes of a block are collected, so that an author sees them at once.
 
@@ -11,7 +11,6 @@ use crate::schema;
 
 /// Names that no RPC method may have (RP-3), in the forms of JavaScript and of Rust.
 const RESERVED: &[&str] = &[
-    "alarm",
     "connect",
     "constructor",
     "dup",
@@ -29,6 +28,7 @@ pub(crate) struct Class {
     pub(crate) doc: String,
     pub(crate) constructor: Function,
     pub(crate) fetch: Option<Function>,
+    pub(crate) alarm: Option<Function>,
     pub(crate) methods: Vec<Function>,
     /// Some handler is `async`: all take `&self`.
     pub(crate) suspends: bool,
@@ -61,6 +61,7 @@ impl Class {
         let name = class_name(block, &mut errors);
         let mut constructor = None;
         let mut fetch = None;
+        let mut alarm = None;
         let mut methods = Vec::new();
         for item in &block.items {
             let ImplItem::Fn(function) = item else { continue };
@@ -70,6 +71,7 @@ impl Class {
             match name.as_str() {
                 "new" => constructor = read_constructor(function, &mut errors),
                 "fetch" if is_public && takes_self => fetch = read_fetch(function, &mut errors),
+                "alarm" if takes_self => alarm = read_alarm(function, &mut errors),
                 _ if is_public && takes_self => methods.extend(read_method(function, &mut errors)),
                 _ => {}
             }
@@ -82,13 +84,14 @@ impl Class {
                 format!("class{class} has no constructor; add `pub fn new(ctx: durabo::Context) -> Self`"),
             ));
         }
-        let suspends = fetch.iter().chain(&methods).any(|function| function.is_async);
+        let handlers = || fetch.iter().chain(&alarm).chain(&methods);
+        let suspends = handlers().any(|function| function.is_async);
         if suspends {
-            fetch.iter().chain(&methods).for_each(|function| refuse_exclusive(function, &mut errors));
+            handlers().for_each(|function| refuse_exclusive(function, &mut errors));
         }
         match (name, constructor) {
             (Some(name), Some(constructor)) if errors.is_empty() => {
-                Ok(Self { name, doc: doc_of(&block.attrs), constructor, fetch, methods, suspends })
+                Ok(Self { name, doc: doc_of(&block.attrs), constructor, fetch, alarm, methods, suspends })
             }
             _ => Err(errors),
         }
@@ -144,6 +147,29 @@ fn read_fetch(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function
             function.sig.span(),
             "`fetch` is the HTTP handler: `pub async fn fetch(&self, request: durabo::Request) -> \
              Result<durabo::Response, durabo::Failure>`; give a method another name",
+        ));
+        return None;
+    }
+    Some(read)
+}
+
+/// The handler of the alarm. One that is not public is refused: an author who forgot `pub` would find out
+/// only when an alarm is set.
+fn read_alarm(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function> {
+    let read = read_function(function, errors)?;
+    let is_public = matches!(function.vis, Visibility::Public(_));
+    let gives_nothing = match &read.output {
+        ReturnType::Default => true,
+        ReturnType::Type(_, ty) => {
+            matches!(schema::success_of(ty).unwrap_or(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
+                || schema::success_of(ty).is_some_and(|success| std::ptr::eq(success, &**ty))
+        }
+    };
+    if !is_public || read.params.len() > 1 || !gives_nothing {
+        errors.push(Error::new(
+            function.sig.span(),
+            "`alarm` is the handler of the object's alarm: `pub async fn alarm(&self, info: durabo::AlarmInfo) \
+             -> Result<(), durabo::Failure>`, with or without `info`; give another function another name",
         ));
         return None;
     }

@@ -13,9 +13,12 @@ pub(crate) fn line(class: &Class) -> String {
     if class.fetch.is_some() {
         handlers.push("http");
     }
-    // A class has some handler; one that has only `fetch` is not for calls.
-    if !class.methods.is_empty() || handlers.is_empty() {
+    // A class has some handler; one that has only others is not for calls.
+    if !class.methods.is_empty() || (class.fetch.is_none() && class.alarm.is_none()) {
         handlers.push("rpc");
+    }
+    if class.alarm.is_some() {
+        handlers.push("alarm");
     }
     let mut object = Map::new();
     object.insert("durabo".into(), json!(1));
@@ -53,9 +56,42 @@ fn insert_doc(object: &mut Map<String, Value>, doc: &str) {
 
 #[cfg(test)]
 mod tests {
-    use syn::parse_quote;
+    use syn::{ItemImpl, parse_quote};
 
     use super::*;
+
+    fn handlers_of(block: ItemImpl) -> Value {
+        let class = Class::read(&block).map_err(|errors| errors.len()).expect("good class");
+        let value: Value = serde_json::from_str(&line(&class)).expect("json");
+        value["handlers"].clone()
+    }
+
+    #[test]
+    fn a_class_lists_the_handlers_that_it_has() {
+        let handlers = handlers_of(parse_quote! {
+            impl Clock {
+                pub fn new(ctx: Context) -> Self { Self }
+                pub fn start(&self) {}
+                pub async fn alarm(&self, info: AlarmInfo) -> Result<(), Failure> { Ok(()) }
+            }
+        });
+        assert_eq!(handlers, json!(["rpc", "alarm"]));
+        let handlers = handlers_of(parse_quote! {
+            impl Clock {
+                pub fn new(ctx: Context) -> Self { Self }
+                pub fn alarm(&self) {}
+                fn start(&self) {}
+            }
+        });
+        assert_eq!(handlers, json!(["alarm"]));
+        let handlers = handlers_of(parse_quote! {
+            impl Clock {
+                pub fn new(ctx: Context) -> Self { Self }
+                pub fn alarm() {}
+            }
+        });
+        assert_eq!(handlers, json!(["rpc"]));
+    }
 
     #[test]
     fn a_class_is_one_line_with_handlers_methods_and_schemas() {

@@ -44,6 +44,7 @@ pub(crate) fn expand(block: &ItemImpl, class: &Class) -> TokenStream {
     let start = start(class);
     let arms = class.methods.iter().map(|method| arm(class, method));
     let fetch = class.fetch.as_ref().map(|function| fetch(class, function));
+    let alarm = class.alarm.as_ref().map(|function| alarm(class, function));
     let description = description(class);
     quote! {
         #block
@@ -67,6 +68,8 @@ pub(crate) fn expand(block: &ItemImpl, class: &Class) -> TokenStream {
             }
 
             #fetch
+
+            #alarm
         }
 
         const _: fn() = || {
@@ -123,6 +126,21 @@ fn fetch(class: &Class, function: &Function) -> TokenStream {
         ) -> ::core::result::Result<::durabo::Response, ::durabo::Failure> {
             let response = #response;
             ::core::result::Result::Ok(response)
+        }
+    }
+}
+
+fn alarm(class: &Class, function: &Function) -> TokenStream {
+    let call = call(class, function, &if function.params.is_empty() { quote!() } else { quote!(info) });
+    let ended = outcome(function, call);
+    quote! {
+        #[allow(unused_variables, clippy::let_unit_value)]
+        async fn alarm(
+            held: &Self::Held,
+            info: ::durabo::AlarmInfo,
+        ) -> ::core::result::Result<(), ::durabo::Failure> {
+            let ended: () = #ended;
+            ::core::result::Result::Ok(ended)
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use crate::alarm::Alarm;
 use crate::bindings::durabo::object::context as wit;
 use crate::bindings::durabo::object::types::WriteFlags;
 use crate::bindings::exports::durabo::object::lifecycle::StartInfo;
@@ -53,6 +54,11 @@ impl Context {
         Storage { _by_context: () }
     }
 
+    /// The object's alarm.
+    pub fn alarm(&self) -> Alarm {
+        Alarm { flags: WriteFlags::empty() }
+    }
+
     /// Runs `work` as a critical section: while it runs, no other event of the object is delivered, and what
     /// others wait for does not come back to them (IG-5). Sections run one after the other (IG-6).
     ///
@@ -97,11 +103,16 @@ impl Context {
 
     /// Resets this object at once and does not return (LC-7): writes not yet committed are lost, every
     /// event of the instance fails with `reason` (without one, with a text that says so), committed data
-    /// stays, the next event starts a fresh instance. Give a [`Failure`] or `None`.
+    /// stays, the next event starts a fresh instance. Give a [`Failure`] or `None`. An alarm whose handler
+    /// calls this is run again, as after any failure.
     pub fn abort(&self, reason: impl Into<Option<Failure>>) -> ! {
-        let reason = reason.into().map(Into::into);
-        wit::abort(reason.as_ref(), wit::RunningAlarm::Retry);
-        unreachable!("the host returned from `abort`")
+        end(reason.into(), wit::RunningAlarm::Retry)
+    }
+
+    /// As [`abort`](Self::abort), and gives the alarm up whose handler calls it (AL-19). Anywhere else the two
+    /// are the same.
+    pub fn abort_and_abandon_alarm(&self, reason: impl Into<Option<Failure>>) -> ! {
+        end(reason.into(), wit::RunningAlarm::Abandon)
     }
 
     /// The context of the object that is being started; `None` if the instance is to serve the entry.
@@ -115,6 +126,12 @@ impl Context {
         };
         Some(Self { identity: Rc::new(identity) })
     }
+}
+
+fn end(reason: Option<Failure>, alarm: wit::RunningAlarm) -> ! {
+    let reason = reason.map(Into::into);
+    wit::abort(reason.as_ref(), alarm);
+    unreachable!("the host returned from `abort`")
 }
 
 /// An open critical section; dropping it leaves it.

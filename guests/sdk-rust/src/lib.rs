@@ -4,7 +4,7 @@
 //! One module per capability, named as in the contract (`wit/`). Modules stand bottom-up: each uses only
 //! those above it.
 //!
-//! What the node does not serve yet (alarms, sockets, transactions over waits) is not here.
+//! What the node does not serve yet (sockets, transactions over waits) is not here.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -15,6 +15,7 @@ pub mod event;
 pub mod env;
 pub mod log;
 pub mod timer;
+pub mod timestamp;
 pub mod state;
 mod url;
 mod body;
@@ -25,12 +26,14 @@ mod sql_row;
 pub mod sql;
 pub mod kv;
 pub mod storage;
+pub mod alarm;
 pub mod context;
 mod argument;
 pub mod rpc;
 pub mod stub;
 pub mod lifecycle;
 
+pub use alarm::{Alarm, AlarmInfo};
 pub use bytes::Bytes;
 pub use context::{Context, Section};
 pub use durabo_macros::object;
@@ -41,3 +44,4 @@ pub use sql::{Cursor, Sql, SqlError};
 pub use state::State;
 pub use storage::Storage;
 pub use stub::{Namespace, Stub};
+pub use timestamp::Timestamp;

@@ -1,4 +1,4 @@
-//! From the contract's exports to the author's class: start, calls, requests.
+//! From the contract's exports to the author's class: start, calls, requests, alarms.
 //!
 //! `#[durabo::object]` implements [`Class`], [`export!`](crate::export) names the classes of the component.
 //! One instance is one object: `start` makes it, and it lives as long as the instance. Authors do not use
@@ -8,8 +8,9 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use crate::alarm::AlarmInfo;
 use crate::bindings::durabo::object::{http as wit_http, types as wit};
-use crate::bindings::exports::durabo::object::lifecycle::StartInfo;
+use crate::bindings::exports::durabo::object::{alarm_handler as wit_alarm, lifecycle::StartInfo};
 use crate::context::Context;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{Request, Response};
@@ -31,13 +32,21 @@ pub trait Class: Sized + 'static {
     /// An HTTP request; a class without `fetch` refuses it (LC-18).
     fn fetch(held: &Self::Held, request: Request) -> impl Future<Output = Result<Response, Failure>> {
         let _ = (held, request);
-        async {
-            Err(Failure::new("Handler does not export a fetch() function.")
-                .with_kind(FailureKind::NotFound)
-                .with_name("TypeError")
-                .with_code("handler-missing"))
-        }
+        async { Err(handler_missing("fetch")) }
     }
+
+    /// A run of the alarm; a class without `alarm` refuses it (AL-13).
+    fn alarm(held: &Self::Held, info: AlarmInfo) -> impl Future<Output = Result<(), Failure>> {
+        let _ = (held, info);
+        async { Err(handler_missing("alarm")) }
+    }
+}
+
+fn handler_missing(name: &str) -> Failure {
+    Failure::new(format!("Handler does not export a {name}() function."))
+        .with_kind(FailureKind::NotFound)
+        .with_name("TypeError")
+        .with_code("handler-missing")
 }
 
 /// A class that a component exports.
@@ -77,6 +86,9 @@ pub trait Object {
 
     /// See [`Class::fetch`].
     fn fetch(&self, request: Request) -> Local<'_, Response>;
+
+    /// See [`Class::alarm`].
+    fn alarm(&self, info: AlarmInfo) -> Local<'_, ()>;
 }
 
 struct Live<C: Class>(C::Held);
@@ -88,6 +100,10 @@ impl<C: Class> Object for Live<C> {
 
     fn fetch(&self, request: Request) -> Local<'_, Response> {
         Box::pin(C::fetch(&self.0, request))
+    }
+
+    fn alarm(&self, info: AlarmInfo) -> Local<'_, ()> {
+        Box::pin(C::alarm(&self.0, info))
     }
 }
 
@@ -140,6 +156,11 @@ pub async fn fetch(request: wit_http::Request) -> Result<wit_http::Response, wit
     Ok(live()?.fetch(Request::from_host(request)).await?.into_host())
 }
 
+/// Export `alarm-handler.alarm`.
+pub async fn alarm(info: wit_alarm::AlarmInfo) -> Result<(), wit::Failure> {
+    Ok(live()?.alarm(AlarmInfo::from_host(info)).await?)
+}
+
 fn live() -> Result<Rc<dyn Object>, Failure> {
     LIVE.with_borrow(Clone::clone).ok_or_else(|| {
         Failure::new("an event arrived before the object was started")
@@ -189,6 +210,12 @@ macro_rules! export {
             impl exports::http_handler::Guest for Component {
                 async fn fetch(request: http::Request) -> Result<http::Response, types::Failure> {
                     $crate::lifecycle::fetch(request).await
+                }
+            }
+
+            impl exports::alarm_handler::Guest for Component {
+                async fn alarm(info: exports::alarm_handler::AlarmInfo) -> Result<(), types::Failure> {
+                    $crate::lifecycle::alarm(info).await
                 }
             }
 

@@ -4,7 +4,7 @@
 //! Written by hand over the bindings, since the SDK lets no guest answer garbage.
 
 use durabo::bindings::durabo::object::{http, types};
-use durabo::bindings::exports::durabo::object::{http_handler, lifecycle, rpc_handler};
+use durabo::bindings::exports::durabo::object::{alarm_handler, http_handler, lifecycle, rpc_handler};
 
 use crate::faults::Faults;
 
@@ -49,6 +49,12 @@ fn returned() -> types::Failure {
 impl http_handler::Guest for Component {
     async fn fetch(request: http::Request) -> Result<http::Response, types::Failure> {
         durabo::lifecycle::fetch(request).await
+    }
+}
+
+impl alarm_handler::Guest for Component {
+    async fn alarm(info: alarm_handler::AlarmInfo) -> Result<(), types::Failure> {
+        durabo::lifecycle::alarm(info).await
     }
 }
 

@@ -8,7 +8,7 @@ impl Clock {
     pub fn new(_ctx: Context) -> Self {
         Self
     }
-    pub fn alarm(&self) {}
+    pub fn connect(&self) {}
 }
 
 durabo::export!(Clock);

@@ -1,5 +1,5 @@
 //! Every form that a class may have: constructors, plain and `async` methods, with and without results.
-use durabo::{Bytes, Context, Failure, Request, Response, State};
+use durabo::{AlarmInfo, Bytes, Context, Failure, Request, Response, State};
 
 pub struct Plain(u32);
 
@@ -24,6 +24,9 @@ impl Plain {
         (held, method, args, arguments)
     }
     pub fn start(&self) {}
+    pub fn alarm(&mut self) {
+        self.0 += 1;
+    }
     fn generic<T>(&self, _: &T) {}
     pub fn free() -> u8 {
         7
@@ -54,6 +57,15 @@ impl Suspending {
     pub async fn fetch(&self, request: Request) -> Result<Response, Failure> {
         Ok(Response::text(request.text().await?))
     }
+    pub async fn alarm(&self, info: AlarmInfo) -> Result<(), Failure> {
+        match info.retry_count {
+            0 => self.ctx.alarm().set_in(std::time::Duration::from_secs(1)).map(drop),
+            1 => self.ctx.alarm().unconfirmed().set(info.scheduled_time),
+            2 => self.ctx.alarm().delete(),
+            3 => Ok(self.slow(u64::from(info.is_retry)).await.map(drop)?),
+            _ => self.ctx.abort_and_abandon_alarm(Failure::new("enough")),
+        }
+    }
 }
 
 pub struct Called;
@@ -69,6 +81,10 @@ impl Called {
     }
     pub async fn list(&self, (from, to): (u8, u8)) -> Vec<u8> {
         (from..to).collect()
+    }
+    pub fn alarm(&self, AlarmInfo { scheduled_time, .. }: AlarmInfo) -> std::fmt::Result {
+        let _ = scheduled_time;
+        Ok(())
     }
     /// Calls others, in sections too.
     pub async fn sum(&self, ctx: bool) -> Result<i64, Failure> {
