@@ -1,4 +1,4 @@
-//! Syncs of many files at once: those of objects that leave memory together.
+//! Syncs of many files at once: those of objects that leave memory together, and those that recovery has written.
 //!
 //! A file system brings many waiting syncs to the disk with one write of its journal, so that many at a time
 //! take hardly longer than one. Threads are made for a batch and end with it.

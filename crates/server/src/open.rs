@@ -13,12 +13,15 @@ use durabo_changelog::scan::{LogScan, StartedLog};
 use durabo_changelog::segment::LogOptions;
 use durabo_changelog::segment_log::SegmentLog;
 use durabo_changelog::segment_pool::SegmentPool;
+use durabo_model::object::ObjectKey;
+use durabo_storage::error::StorageError;
 use durabo_storage::folder::DataFolder;
 use durabo_storage::object_index::ObjectIndex;
-use durabo_storage::recovery;
+use durabo_storage::recovery::{self, Job};
 use tracing::info;
 
 use crate::config::{LOG_SEGMENT_BYTES_MIN, NodeConfig};
+use crate::file_syncs::sync_at_once;
 
 /// An opened data folder.
 pub struct OpenedFolder {
@@ -59,10 +62,16 @@ pub fn open_folder(config: &NodeConfig) -> anyhow::Result<OpenedFolder> {
     let index_path = folder.index_path();
     let mut index = ObjectIndex::open(disk.clone(), &index_path).with_context(|| reading(&index_path))?;
     scan.secure_tail()?;
-    let report = recovery::recover(&disk, &|key| folder.object_path(key), &scan, &mut index)
+    let path_of = |key: &ObjectKey| folder.object_path(key);
+    let report = recovery::recover(&disk, &path_of, &at_once, &scan, &mut index)
         .context("applying the change log to the objects' files")?;
     info!(objects = report.objects, commits = report.commits, "recovered");
     let StartedLog { log, pool, control, start_number } = scan.finish()?;
     let index = Arc::new(Mutex::new(index));
     Ok(OpenedFolder { folder: Arc::new(folder), disk, log, pool, control, start_number, index })
+}
+
+fn at_once(count: usize, job: Job<'_>) -> Result<(), StorageError> {
+    let numbers: Vec<usize> = (0..count).collect();
+    sync_at_once(&numbers, |number| job(*number))
 }

@@ -31,6 +31,7 @@ pub mod exec;
 pub mod kv;
 pub mod checkpoint;
 pub mod object_index;
+mod redo;
 pub mod recovery;
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_objects::wal_memory::WalMemory;
 use durabo_storage::object_file::ObjectFile;
 use durabo_storage::object_index::{ObjectIndex, ObjectRow};
-use durabo_storage::recovery;
+use durabo_storage::recovery::{self, Job};
 use tokio::runtime::Handle;
 
 use crate::clock::SimulatedClock;
@@ -115,7 +115,8 @@ impl World {
         let mut index =
             ObjectIndex::open(disk.clone(), Path::new("/data/index.sqlite")).map_err(|e| text(&e))?;
         scan.secure_tail().map_err(|e| text(&e))?;
-        recovery::recover(&disk, &object_path, &scan, &mut index).map_err(|e| text(&e))?;
+        let one_by_one = |count, job: Job<'_>| (0..count).try_for_each(job);
+        recovery::recover(&disk, &object_path, &one_by_one, &scan, &mut index).map_err(|e| text(&e))?;
         let started = scan.finish().map_err(|e| text(&e))?;
         let StartedLog { log, pool, control, start_number } = started;
         let jobs = UpkeepQueue::default();

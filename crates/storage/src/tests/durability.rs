@@ -19,7 +19,7 @@ use durabo_model::time::Timestamp;
 
 use super::*;
 use crate::object_index::{ObjectIndex, ObjectRow};
-use crate::recovery::{self, RecoveryReport};
+use crate::recovery::{self, Job, RecoveryReport};
 
 /// A database file made of commits alone.
 #[derive(Default)]
@@ -199,9 +199,11 @@ fn start(disk: &Arc<dyn Disk>) -> (StartedLog, ObjectIndex, RecoveryReport) {
     let mut index =
         ObjectIndex::open(disk.clone(), &PathBuf::from(DATA).join("index.sqlite")).expect("index");
     scan.secure_tail().expect("tail");
-    let report = recovery::recover(disk, &path_of, &scan, &mut index).expect("recovery");
-    let again = recovery::recover(disk, &path_of, &scan, &mut index).expect("recovery again");
-    assert_eq!(report, again);
+    let one_by_one = |count, job: Job<'_>| (0..count).try_for_each(job);
+    let report = recovery::recover(disk, &path_of, &one_by_one, &scan, &mut index).expect("recovery");
+    // Again, and with so little room that files are written after nearly each commit.
+    let again = recovery::recover_within(2, disk, &path_of, &one_by_one, &scan, &mut index);
+    assert_eq!(report, again.expect("recovery again"));
     (scan.finish().expect("log"), index, report)
 }
 
