@@ -289,6 +289,12 @@ mod tests {
         }
     }
 
+    fn wipe(pages: Vec<PageContent>) -> RecordBody {
+        let page = |(number, content)| PageEntry { number, content };
+        let pages = (1..).zip(pages).map(page).collect();
+        RecordBody::Wipe { database_pages: 2, alarm: AlarmChange::Cleared, pages }
+    }
+
     fn samples() -> Vec<Record> {
         let mark = FileMark { file_bytes: 8192, first_page_crc: 77 };
         let cleared =
@@ -297,7 +303,7 @@ mod tests {
             commit(5),
             cleared,
             RecordBody::Checkpoint { through: Sequence(2), mark },
-            RecordBody::Wipe,
+            wipe(vec![PageContent::Raw(vec![7; 4096]), PageContent::Lz4(vec![1, 2])]),
             RecordBody::Restore,
             RecordBody::Deleted,
             RecordBody::NamespaceDeleted,
@@ -393,7 +399,7 @@ mod tests {
             payload
         };
         for _ in 0..20_000 {
-            for sample in &samples()[..3] {
+            for sample in &samples()[..4] {
                 // Whatever comes out, it must come out without a panic or a huge allocation.
                 let kind = payload::kind_of(&sample.body);
                 let _ = payload::read(kind, sample.name.is_some(), &payload_of(sample));
@@ -401,9 +407,18 @@ mod tests {
         }
         let huge = [70, 0, 0, 0, 0, 255, 255, 255, 255];
         assert_eq!(payload::read(RecordKind::Commit, false, &huge), Err(CodecError::PageCount(0xffff_ffff)));
-        assert_eq!(payload::read(RecordKind::Wipe, false, &[0]), Err(CodecError::Trailing(1)));
+        assert_eq!(payload::read(RecordKind::Deleted, false, &[0]), Err(CodecError::Trailing(1)));
+        assert_eq!(payload::read(RecordKind::Wipe, false, &huge), Err(CodecError::PageCount(0xffff_ffff)));
         assert_eq!(payload::read(RecordKind::Seal, false, &[]), Err(CodecError::Seal));
         assert_eq!(payload::read(RecordKind::Commit, false, &[1, 0, 0, 0, 3]), Err(CodecError::Alarm(3)));
         assert_eq!(payload::read(RecordKind::Wipe, true, &[1, 0, 0xff]), Err(CodecError::Name));
+    }
+
+    #[test]
+    fn a_wipe_with_a_difference_to_what_it_wiped_is_refused() {
+        let difference = PageContent::Difference(vec![0, 0, 1, 0, 9]);
+        let bytes =
+            encode(&record(1, wipe(vec![PageContent::Raw(vec![7; 4096]), difference])), 0).placed(HERE);
+        assert_eq!(decode(&bytes, HERE, 0), Err(CodecError::WipeDifference(2)));
     }
 }

@@ -52,6 +52,9 @@ pub enum CodecError {
     /// Unknown encoding of a page.
     #[error("unknown page encoding `{0}`")]
     PageEncoding(u8),
+    /// A difference in a record before which no page counts.
+    #[error("page {0} is written as a difference to what was wiped")]
+    WipeDifference(u32),
     /// The chain value is not that of the previous one and this payload.
     #[error("chain value of the record is wrong")]
     Chain,

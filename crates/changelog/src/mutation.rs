@@ -60,6 +60,18 @@ mutations! {
         SkipRecoverySync,
     }
 
+    /// Every fault that shows only when `delete-all` is called.
+    OF_WIPES {
+        /// The object's file is emptied when the guest asks for it, and not when the record is durable (invariant 12).
+        WipeFileAtOnce,
+        /// A wipe stays although its turn is undone (invariant 12).
+        KeepUndoneWipe,
+        /// Recovery passes over the record of a wipe.
+        SkipWipeInRecovery,
+        /// Differences go on over a wipe as if pages from before it counted.
+        KeepImagesOverWipe,
+    }
+
     /// Every fault that shows only while the disk is full.
     OF_FULL_DISK {
         /// Commits go into the log although no segment is prepared for them.

@@ -16,7 +16,7 @@ pub(crate) const fn kind_of(body: &RecordBody) -> RecordKind {
     match body {
         RecordBody::Commit { .. } => RecordKind::Commit,
         RecordBody::Checkpoint { .. } => RecordKind::Checkpoint,
-        RecordBody::Wipe => RecordKind::Wipe,
+        RecordBody::Wipe { .. } => RecordKind::Wipe,
         RecordBody::Restore => RecordKind::Restore,
         RecordBody::Deleted => RecordKind::Deleted,
         RecordBody::NamespaceDeleted => RecordKind::NamespaceDeleted,
@@ -31,7 +31,8 @@ pub(crate) fn write(out: &mut Vec<u8>, record: &Record) {
         out.extend_from_slice(name.as_bytes());
     }
     match &record.body {
-        RecordBody::Commit { database_pages, alarm, pages } => {
+        RecordBody::Commit { database_pages, alarm, pages }
+        | RecordBody::Wipe { database_pages, alarm, pages } => {
             out.extend_from_slice(&database_pages.to_le_bytes());
             match alarm {
                 AlarmChange::Unchanged => out.push(0),
@@ -50,7 +51,7 @@ pub(crate) fn write(out: &mut Vec<u8>, record: &Record) {
             out.extend_from_slice(&mark.file_bytes.to_le_bytes());
             out.extend_from_slice(&mark.first_page_crc.to_le_bytes());
         }
-        RecordBody::Wipe | RecordBody::Restore | RecordBody::Deleted | RecordBody::NamespaceDeleted => {}
+        RecordBody::Restore | RecordBody::Deleted | RecordBody::NamespaceDeleted => {}
     }
 }
 
@@ -82,12 +83,21 @@ pub(crate) fn read(
         None
     };
     let body = match kind {
-        RecordKind::Commit => read_commit(&mut input)?,
+        RecordKind::Commit => {
+            let (database_pages, alarm, pages) = read_pages(&mut input)?;
+            RecordBody::Commit { database_pages, alarm, pages }
+        }
+        RecordKind::Wipe => {
+            let (database_pages, alarm, pages) = read_pages(&mut input)?;
+            if let Some(page) = pages.iter().find(|page| matches!(page.content, PageContent::Difference(_))) {
+                return Err(CodecError::WipeDifference(page.number));
+            }
+            RecordBody::Wipe { database_pages, alarm, pages }
+        }
         RecordKind::Checkpoint => RecordBody::Checkpoint {
             through: Sequence(input.u64()?),
             mark: FileMark { file_bytes: input.u64()?, first_page_crc: input.u32()? },
         },
-        RecordKind::Wipe => RecordBody::Wipe,
         RecordKind::Restore => RecordBody::Restore,
         RecordKind::Deleted => RecordBody::Deleted,
         RecordKind::NamespaceDeleted => RecordBody::NamespaceDeleted,
@@ -96,7 +106,7 @@ pub(crate) fn read(
     if input.0.is_empty() { Ok((name, body)) } else { Err(CodecError::Trailing(input.0.len())) }
 }
 
-fn read_commit(input: &mut Input<'_>) -> Result<RecordBody, CodecError> {
+fn read_pages(input: &mut Input<'_>) -> Result<(u32, AlarmChange, Vec<PageEntry>), CodecError> {
     let database_pages = input.u32()?;
     let alarm = match input.u8()? {
         0 => AlarmChange::Unchanged,
@@ -112,7 +122,7 @@ fn read_commit(input: &mut Input<'_>) -> Result<RecordBody, CodecError> {
     for _ in 0..count {
         pages.push(read_page(input)?);
     }
-    Ok(RecordBody::Commit { database_pages, alarm, pages })
+    Ok((database_pages, alarm, pages))
 }
 
 fn read_page(input: &mut Input<'_>) -> Result<PageEntry, CodecError> {

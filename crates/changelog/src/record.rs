@@ -71,8 +71,16 @@ pub enum RecordBody {
         /// How the file looked.
         mark: FileMark,
     },
-    /// `delete-all` emptied the database. Reserved: written from a later step on.
-    Wipe,
+    /// `delete-all` emptied the database, and this is what the same transaction wrote into it afterwards. No page
+    /// from before it counts, so none is written as a difference to one.
+    Wipe {
+        /// Pages of the database after it.
+        database_pages: u32,
+        /// What became of the alarm.
+        alarm: AlarmChange,
+        /// The pages, each whole.
+        pages: Vec<PageEntry>,
+    },
     /// The database was set back to an earlier state. Reserved: written from a later step on.
     Restore,
     /// The object ceased to exist. Reserved: written from a later step on.

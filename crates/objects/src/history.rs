@@ -103,6 +103,7 @@ impl History {
             self.before.pop_front();
         }
         let (sequence, time) = (last.sequence.next(), last.time.max(now));
+        let TurnCommit { database_pages, alarm, pages, .. } = commit;
         let record = Record {
             key: self.key,
             epoch: self.epoch,
@@ -111,10 +112,9 @@ impl History {
             raw_time: now,
             time,
             name: commit.name,
-            body: RecordBody::Commit {
-                database_pages: commit.database_pages,
-                alarm: commit.alarm,
-                pages: commit.pages,
+            body: match commit.has_wiped {
+                true => RecordBody::Wipe { database_pages, alarm, pages },
+                false => RecordBody::Commit { database_pages, alarm, pages },
             },
         };
         let encoded = codec::encode(&record, last.chain);

@@ -22,6 +22,8 @@ impl Database {
         );
         assert!(!self.turn_open, "BUG: a checkpoint within a turn");
         assert!(!self.connection.is_busy(), "BUG: a checkpoint while a statement is active");
+        self.replace_outdated()
+            .map_err(sql_failed("opening an object's database after a wipe was undone"))?;
         if self.connection.frames() == 0 {
             return Ok(());
         }

@@ -9,6 +9,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use durabo_changelog::record::PAGE_BYTES;
 use durabo_model::limits::{SQL_BINDINGS_MAX, SQL_COLUMNS_MAX, SQL_STATEMENT_BYTES_MAX, SQL_VALUE_BYTES_MAX};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -59,6 +60,7 @@ pub(crate) struct Connection {
     /// Frames in the WAL after the last commit; SQLite's hook writes it.
     frames: Box<AtomicU32>,
     policy: Arc<Policy>,
+    file: ObjectFile,
     wal: Arc<MemoryFile>,
     stop: Arc<AtomicBool>,
     /// A guest has set a switch.
@@ -91,6 +93,11 @@ impl Connection {
         Ok(next)
     }
 
+    /// As [`successor`](Self::successor), over the file that this one has.
+    pub(crate) fn reopened(&self, cache_bytes: usize, pages_max: u32) -> Result<Self, SqlError> {
+        self.successor(&self.file, cache_bytes, pages_max)
+    }
+
     fn open_over(
         file: &ObjectFile,
         wal: Arc<MemoryFile>,
@@ -111,6 +118,7 @@ impl Connection {
             db,
             frames: Box::default(),
             policy: Arc::default(),
+            file: file.clone(),
             wal,
             stop: Arc::default(),
             has_switched: false,
@@ -308,6 +316,32 @@ impl Connection {
         let result = run(&self.db);
         self.policy.set_host(false);
         result.map_err(converted)
+    }
+
+    /// Makes the database an empty one, by a transaction of its own that is one frame of the WAL whatever the
+    /// database held. No transaction may be open. SQLite tells of the frame at the next commit.
+    pub(crate) fn wipe(&mut self) -> Result<(), SqlError> {
+        let empty = rusqlite::Connection::open_in_memory().map_err(converted)?;
+        // SAFETY: both connections are open and ours, and outlive the backup, which ends here.
+        let code = unsafe {
+            let db = self.db.handle();
+            let backup = ffi::sqlite3_backup_init(db, c"main".as_ptr(), empty.handle(), c"main".as_ptr());
+            if backup.is_null() {
+                return Err(last_error(db, 0));
+            }
+            let code = ffi::sqlite3_backup_step(backup, -1);
+            ffi::sqlite3_backup_finish(backup);
+            code
+        };
+        match code {
+            ffi::SQLITE_DONE => Ok(()),
+            code => Err(SqlError::sqlite(code, "the database cannot be emptied", None)),
+        }
+    }
+
+    /// Empties the file ahead of everything; only while a fault is planted.
+    pub(crate) fn empty_file(&self) {
+        drop(self.file.set_size(PAGE_BYTES as u64));
     }
 
     /// Copies the WAL to the file and empties it.

@@ -73,6 +73,10 @@ pub struct Database {
     pub(crate) turn_wrote: bool,
     /// Whether the turn has a write for which what leaves the object has to wait (OG-8).
     pub(crate) turn_confirmed: bool,
+    /// Frames of the WAL before the wipe of the turn, if it had one.
+    pub(crate) wiped_after: Option<u32>,
+    /// A wipe was undone, of which the connection does not know.
+    pub(crate) is_outdated: bool,
     /// Whether the table of keys and values is known to be there.
     pub(crate) has_kv_table: bool,
     /// Parts of the turn that may be undone, the innermost last.
@@ -123,6 +127,8 @@ impl Database {
             turn_open: false,
             turn_wrote: false,
             turn_confirmed: false,
+            wiped_after: None,
+            is_outdated: false,
             has_kv_table: false,
             savepoints: Vec::new(),
             next_savepoint: 0,
@@ -376,13 +382,18 @@ impl Database {
         error
     }
 
-    /// Closes all cursors and rolls the turn back, if SQLite has not.
-    pub(crate) fn abandon(&mut self) {
+    /// Gives the rest of all cursors up: reading on fails.
+    pub(crate) fn close_cursors(&mut self) {
         let mut ended = Vec::new();
         for cursor in self.cursors.values_mut() {
             ended.push(cursor.close().ended);
         }
         ended.into_iter().for_each(|running| self.put_back(running));
+    }
+
+    /// Closes all cursors and rolls the turn back, if SQLite has not.
+    pub(crate) fn abandon(&mut self) {
+        self.close_cursors();
         if !self.connection.is_autocommit() {
             // A roll-back that fails leaves SQLite in its error state, which ends with the connection.
             if let Err(error) = self.connection.run("ROLLBACK", &[]) {
@@ -395,6 +406,7 @@ impl Database {
         // It may have been made in this turn.
         self.has_kv_table = false;
         self.savepoints.clear();
+        self.undo_wipe();
         let wal = self.connection.wal();
         wal.set_size_max(u64::MAX);
         wal.hold_from(u64::MAX);

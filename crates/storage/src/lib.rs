@@ -29,6 +29,7 @@ pub mod turn;
 pub mod undo;
 pub mod exec;
 pub mod kv;
+pub mod wipe;
 pub mod checkpoint;
 pub mod object_index;
 mod redo;

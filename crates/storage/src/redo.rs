@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use durabo_changelog::disk::{Disk, DiskFile, OpenMode};
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::page;
 use durabo_changelog::record::{PAGE_BYTES, PageContent, PageEntry, Record, RecordBody};
 use durabo_model::object::ObjectKey;
@@ -56,9 +57,12 @@ impl<'a> Redo<'a> {
     /// missing one must not be made anew.
     pub(crate) fn apply(&mut self, record: Record, must_exist: bool) -> Result<(), StorageError> {
         let key = record.key;
+        let has_wiped = matches!(record.body, RecordBody::Wipe { .. });
         let (database_pages, entries) = match record.body {
             RecordBody::Checkpoint { .. } => return Ok(()),
-            RecordBody::Commit { database_pages, pages, .. } => (database_pages, pages),
+            RecordBody::Wipe { .. } if is_planted(Mutation::SkipWipeInRecovery) => return Ok(()),
+            RecordBody::Commit { database_pages, pages, .. }
+            | RecordBody::Wipe { database_pages, pages, .. } => (database_pages, pages),
             other => {
                 let reason = format!("a record of kind `{other:?}` needs a newer durabo");
                 return Err(self.refused(&key, reason));
@@ -70,6 +74,10 @@ impl<'a> Redo<'a> {
             ..ChangedFile::default()
         });
         let before = file.pages.len();
+        if has_wiped {
+            // No page from before it counts.
+            file.resize(0);
+        }
         file.resize(database_pages);
         let (mut kept, pages_least) = (std::mem::take(&mut file.pages), file.pages_least);
         for entry in &entries {
@@ -272,6 +280,25 @@ mod tests {
         for pages_kept_max in [0, 2, 3, 100] {
             let (file, _) = redone(pages_kept_max, &records);
             assert_eq!(ends(&file), [(9, 1), (2, 2), (0, 0), (5, 5)], "room for {pages_kept_max}");
+        }
+    }
+
+    #[test]
+    fn after_a_wipe_no_page_from_before_it_is_left() {
+        let wipe = |record: Record| match record.body {
+            RecordBody::Commit { database_pages, alarm, pages } => {
+                Record { body: RecordBody::Wipe { database_pages, alarm, pages }, ..record }
+            }
+            other => panic!("{other:?} is no commit"),
+        };
+        let records = [
+            commit(1, 4, &[(1, 1), (2, 2), (3, 3), (4, 4)], true),
+            wipe(commit(1, 4, &[(1, 9), (4, 8)], true)),
+            commit(1, 4, &[(4, 5)], false),
+        ];
+        for pages_kept_max in [0, 2, 3, 100] {
+            let (file, _) = redone(pages_kept_max, &records);
+            assert_eq!(ends(&file), [(9, 9), (0, 0), (0, 0), (5, 8)], "room for {pages_kept_max}");
         }
     }
 

@@ -28,6 +28,7 @@ mod savepoints;
 mod statements;
 mod turns;
 mod undo;
+mod wipe;
 
 /// A database over a folder of its own.
 struct Fixture {

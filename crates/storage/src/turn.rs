@@ -24,6 +24,8 @@ pub struct TurnCommit {
     pub name: Option<String>,
     /// Frames of the in-memory WAL up to its end. They count anew once the WAL was copied to the file.
     pub wal_frames: u32,
+    /// Whether the database was emptied: nothing from before it counts.
+    pub has_wiped: bool,
     /// Whether what leaves the object after it has to wait for it (OG-8).
     pub confirmed: bool,
 }
@@ -35,14 +37,19 @@ impl Database {
         if self.turn_open {
             return Ok(());
         }
+        self.bound_turn();
+        self.host_run("BEGIN")?;
+        self.turn_open = true;
+        Ok(())
+    }
+
+    /// Bounds what the turn that begins writes into the WAL, and lets it ask for room.
+    pub(crate) fn bound_turn(&mut self) {
         let spill_max = self.options.transaction_bytes_max.saturating_sub(cache_bytes(&self.options));
         let wal = self.connection.wal();
         wal.set_size_max(wal.size() + spill_max as u64);
         // Frames of turns that were undone may stand behind; they are written over.
         wal.hold_from(end_of(self.connection.frames()));
-        self.host_run("BEGIN")?;
-        self.turn_open = true;
-        Ok(())
     }
 
     /// As [`begin_turn`](Self::begin_turn), for what leaves the object later has to wait for.
@@ -81,6 +88,10 @@ impl Database {
         self.connection.wal().hold_from(u64::MAX);
         self.name_settled |= name.is_some();
         let end = self.connection.frames();
+        let has_wiped = self.wiped_after.take().is_some();
+        if has_wiped {
+            self.frames.wipe();
+        }
         let captured = self.frames.capture(&self.connection.wal().bytes(), end);
         if captured.is_none() {
             // Nothing comes into the log, so nobody else gives back what spilled pages were held for.
@@ -88,10 +99,11 @@ impl Database {
         }
         Ok(captured.map(|(database_pages, pages)| TurnCommit {
             database_pages,
-            alarm: AlarmChange::Unchanged,
+            alarm: if has_wiped { AlarmChange::Cleared } else { AlarmChange::Unchanged },
             pages,
             name,
             wal_frames: end,
+            has_wiped,
             confirmed,
         }))
     }

@@ -74,6 +74,14 @@ impl WalFrames {
         self.database_pages = if end == 0 { 0 } else { header_field(wal, end, 4) };
     }
 
+    /// The database was emptied: what comes next is logged whole, since no page from before it counts.
+    pub(crate) fn wipe(&mut self) {
+        if !is_planted(Mutation::KeepImagesOverWipe) {
+            self.newest.clear();
+            self.kept.clear();
+        }
+    }
+
     /// The WAL was emptied.
     pub(crate) fn restart(&mut self) {
         self.captured = 0;

@@ -27,6 +27,9 @@ pub(super) struct Replay(pub(super) Vec<u8>);
 
 impl Replay {
     pub(super) fn apply(&mut self, commit: &TurnCommit) {
+        if commit.has_wiped {
+            self.0.clear();
+        }
         self.0.resize(commit.database_pages as usize * PAGE_BYTES, 0);
         for entry in &commit.pages {
             let start = (entry.number as usize - 1) * PAGE_BYTES;
@@ -209,6 +212,7 @@ fn start(disk: &Arc<dyn Disk>) -> (StartedLog, ObjectIndex, RecoveryReport) {
 
 fn record(key: ObjectKey, row: Option<&ObjectRow>, commit: TurnCommit) -> Record {
     let sequence = row.map_or(Sequence(0), |row| row.sequence).next();
+    let TurnCommit { database_pages, alarm, pages, .. } = commit;
     Record {
         key,
         epoch: Epoch::new(1, 1),
@@ -217,10 +221,9 @@ fn record(key: ObjectKey, row: Option<&ObjectRow>, commit: TurnCommit) -> Record
         raw_time: Timestamp(5),
         time: Timestamp(5),
         name: commit.name,
-        body: RecordBody::Commit {
-            database_pages: commit.database_pages,
-            alarm: commit.alarm,
-            pages: commit.pages,
+        body: match commit.has_wiped {
+            true => RecordBody::Wipe { database_pages, alarm, pages },
+            false => RecordBody::Commit { database_pages, alarm, pages },
         },
     }
 }
@@ -249,6 +252,10 @@ fn commits_in_the_log_survive_power_losses_and_kills() {
                 }
                 let mut last = row;
                 for _ in 0..dice.below(5) {
+                    if dice.below(4) == 0 {
+                        database.delete_all().expect("delete all");
+                        expected.remove(&byte);
+                    }
                     let query = "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, n, pad); INSERT INTO t \
                         VALUES(1, 1, randomblob(9000)) ON CONFLICT DO UPDATE SET n = n + 1, pad = randomblob(500 * n)";
                     database.exec(query, &[], 0).expect("write");
