@@ -108,6 +108,8 @@ error_codes! {
     SectionLeft = "section-left", InvalidState, 500;
     /// A savepoint was to be ended that is not open, or not the innermost one.
     SavepointEnded = "savepoint-ended", InvalidState, 500;
+    /// Everything was to be removed within a savepoint or a transaction (TX-9).
+    WipeInTransaction = "wipe-in-transaction", InvalidState, 500;
     /// The guest returned something that is no answer.
     InvalidGuestResult = "invalid-guest-result", Application, 500;
     /// The object's storage failed or refused the commit (OG-10, OG-11).

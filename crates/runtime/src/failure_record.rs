@@ -7,6 +7,7 @@ use durabo_model::failure::{Failure, FailureFlags, FailureKind};
 use durabo_storage::kv::KvError;
 use durabo_storage::savepoint::SavepointError;
 use durabo_storage::sql_error::SqlError;
+use durabo_storage::wipe::WipeError;
 
 use crate::bindings::object::types;
 use crate::state::GuestState;
@@ -122,6 +123,15 @@ pub fn of_savepoint(error: SavepointError) -> Failure {
             Failure::new(ErrorCode::SavepointEnded, text)
         }
         SavepointError::Poisoned(cause) | SavepointError::Sql(cause) => of_sql(&cause, text),
+    }
+}
+
+/// A `delete-all` that was refused or failed (TX-9).
+pub fn of_wipe(error: WipeError) -> Failure {
+    let text = error.to_string();
+    match error {
+        WipeError::WithinTransaction => Failure::new(ErrorCode::WipeInTransaction, text),
+        WipeError::Sql(cause) => of_sql(&cause, text),
     }
 }
 

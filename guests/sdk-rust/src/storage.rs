@@ -1,4 +1,4 @@
-//! The database as a whole: parts of a turn that can be undone, and waiting until writes are durable.
+//! The database as a whole: parts of a turn that can be undone, waiting until writes are durable, removing all.
 //!
 //! SQL, keys and values belong to both alike.
 
@@ -38,6 +38,12 @@ impl Storage {
     /// Waits until everything that was written before is durable (OG-9). Ends the turn.
     pub async fn sync(&self) -> Result<(), Failure> {
         wit::sync().await.map_err(Failure::from_host)
+    }
+
+    /// Removes everything, at once: tables, keys, the alarm (KV-15, KV-16). What the turn wrote before goes with it,
+    /// and open cursors end; what it writes afterwards stays. Fails within a savepoint or a transaction (TX-9).
+    pub fn delete_all(&self) -> Result<(), Failure> {
+        wit::delete_all().map_err(Failure::from_host)
     }
 }
 

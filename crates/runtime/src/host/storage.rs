@@ -1,7 +1,7 @@
 //! `storage`: savepoints, transactions, durability, wiping.
 //!
-//! A handle of a savepoint is its number; dropping it rolls back what is still open. Transactions over waits and
-//! wiping answer that they are not served, so that no guest takes a write for undone that is not.
+//! A handle of a savepoint is its number; dropping it rolls back what is still open. Transactions over waits answer
+//! that they are not served, so that no guest takes a write for undone that is not.
 
 use std::future::poll_fn;
 
@@ -20,7 +20,9 @@ type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
 impl Host for GuestState {
     async fn delete_all(&mut self) -> Answer<()> {
-        unserved::failure("storage.delete-all")
+        poll_fn(|cx| self.context.poll_room(cx)).await.map_err(InstanceEnd)?;
+        let wiped = self.context.database().delete_all();
+        Ok(wiped.map_err(|error| failure_record::to_guest(failure_record::of_wipe(error))))
     }
 }
 

@@ -21,6 +21,10 @@ pub(crate) enum Step {
     /// As `List`, without the values.
     Keys(Options),
     Sql(String),
+    /// Rows of one column of texts.
+    SqlTexts(String),
+    DatabaseSize,
+    DeleteAll,
 }
 
 /// Options of a list.
@@ -45,6 +49,7 @@ pub(crate) enum Outcome {
     Keys(Vec<String>),
     Existed(bool),
     Count(u32),
+    Size(u64),
     Integers(Vec<i64>),
     Failed { error: Refusal },
 }
@@ -86,6 +91,9 @@ impl Step {
                 Outcome::Keys(options.list(ctx).raw()?.into_iter().map(|(key, _)| key).collect())
             }
             Self::Sql(query) => Outcome::Integers(ctx.sql().exec(&query, ())?.all()?),
+            Self::SqlTexts(query) => Outcome::Keys(ctx.sql().exec(&query, ())?.all()?),
+            Self::DatabaseSize => Outcome::Size(ctx.sql().database_size()),
+            Self::DeleteAll => Outcome::Nothing(ctx.storage().delete_all()?),
         })
     }
 }

@@ -1,4 +1,5 @@
-//! Savepoints, waiting for the disk, and writes that nothing waits for (TX-1 to TX-4, TX-12, KV-18, OG-8 to OG-10).
+//! Savepoints, waiting for the disk, writes that nothing waits for, and removing everything (TX-1 to TX-4, TX-9,
+//! TX-12, KV-15, KV-18, OG-6, OG-8 to OG-10).
 //!
 //! What is undone with what is tested where the logic is (`storage`); the cases here cross the contract.
 
@@ -140,7 +141,8 @@ fn c_082_an_answer_does_not_wait_for_a_write_that_is_not_confirmed() {
 }
 
 fn c_083_one_confirmed_write_lets_the_answer_wait_for_all_of_its_turn() {
-    for write in [put("other"), json!({"delete": "first"}), json!({"sql": "INSERT INTO t VALUES (1)"})] {
+    let insert = json!({"sql": "INSERT INTO t VALUES (1)"});
+    for write in [put("other"), json!({"delete": "first"}), insert, json!("delete-all")] {
         let (object, hooks) = hooked();
         let run = || object.ok("run", json!([[unconfirmed("k"), write]]));
         let outcomes = answered_after_the_commit(&hooks, run, || ());
@@ -187,6 +189,68 @@ fn og_9_waiting_ends_also_after_a_statement_that_changed_nothing() {
     assert_eq!(outcomes, json!([[]]));
 }
 
+fn c_187_after_everything_was_removed_the_same_turn_finds_nothing() {
+    let store = with_table();
+    let fill =
+        json!([{"sql": "INSERT INTO t VALUES (1)"}, put("k"), {"sql": "CREATE VIEW v AS SELECT a FROM t"}]);
+    store.call("run", json!([fill])).expect("run");
+    let tables = json!({"sql-texts": "SELECT name FROM sqlite_master"});
+    let steps = json!([
+        put("l"), "delete-all", {"get": "k"}, {"keys": {}}, tables, "database-size",
+        {"sql": "CREATE TABLE t (a)"}, {"sql": "SELECT a FROM t"},
+    ]);
+    let outcomes = store.call("run", json!([steps])).expect("run");
+    assert_eq!(outcomes, json!([null, null, null, [], [], 4096, [], []]));
+    assert_eq!(stored(&store), json!([[], []]));
+}
+
+fn kv_15_a_database_that_was_emptied_is_as_small_as_one_that_is_new_and_the_object_keeps_its_name() {
+    let object = node().fresh(guest::KV, "Kv");
+    let size = || object.ok("run", json!([["database-size"]]));
+    assert_eq!(size(), json!([4096]));
+    object.ok("run", json!([[put("k"), {"sql": "CREATE TABLE t (a)"}]]));
+    assert_ne!(size(), json!([4096]));
+    assert_eq!(object.ok("run", json!([["delete-all"]])), json!([null]));
+    assert_eq!(size(), json!([4096]));
+    assert!(object.listed().is_some(), "it has lost its name");
+}
+
+fn c_188_what_a_turn_writes_after_it_removed_everything_stays() {
+    let store = with_table();
+    store.call("run", json!([[put("a"), "delete-all", put("b")]])).expect("run");
+    let outcomes =
+        store.call("run", json!([[{"keys": {}}, {"sql-texts": "SELECT name FROM t"}]])).expect("run");
+    assert_eq!(outcomes[0], json!(["b"]));
+    let message = outcomes[1]["error"]["message"].as_str().expect("an error");
+    assert!(message.contains("no such table: t"), "{message}");
+}
+
+fn c_204_within_a_transaction_everything_cannot_be_removed() {
+    let store = with_table();
+    let refused = json!({"steps": [put("k"), "delete-all"]});
+    let error = transact(&store, json!([put("before")]), refused).expect_err("refused");
+    assert!(error.contains("Cannot call deleteAll() within a transaction"), "{error}");
+    let caught = json!({"steps": ["delete-all", put("k")], "catches": true});
+    assert_eq!(transact(&store, json!([]), caught), Ok(json!("v")));
+    assert_eq!(stored(&store), json!([["before", "k"], []]));
+}
+
+fn kv_15_what_was_removed_is_back_if_the_turn_traps() {
+    let store = with_table();
+    store.call("run", json!([[put("k"), {"sql": "INSERT INTO t VALUES (1)"}]])).expect("run");
+    let steps = json!([put("l"), "delete-all", put("m"), {"sql": "CREATE TABLE u (a)"}]);
+    store.call("run_and_trap", json!([steps])).expect_err("it traps").assert_reset("guest-trapped");
+    assert_eq!(stored(&store), json!([["k"], [1]]));
+}
+
+fn og_6_what_was_removed_is_back_if_the_commit_fails() {
+    let (object, hooks) = hooked();
+    hooks.plan_fault(Answer(refused()));
+    object.fails("run", json!([["delete-all", put("later")]])).assert_says(REFUSED);
+    let outcomes = object.ok("run", json!([[{"keys": {}}, {"sql": "SELECT a FROM t"}]]));
+    assert_eq!(outcomes, json!([["first"], []]));
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_193_a_transaction_gives_its_value_and_keeps_its_writes,
@@ -205,4 +269,10 @@ pub(super) const CASES: &[Case] = cases![
     c_081_waiting_for_a_commit_that_fails_never_returns,
     og_9_waiting_holds_for_writes_that_are_not_confirmed_too,
     og_9_waiting_ends_also_after_a_statement_that_changed_nothing,
+    c_187_after_everything_was_removed_the_same_turn_finds_nothing,
+    kv_15_a_database_that_was_emptied_is_as_small_as_one_that_is_new_and_the_object_keeps_its_name,
+    c_188_what_a_turn_writes_after_it_removed_everything_stays,
+    c_204_within_a_transaction_everything_cannot_be_removed,
+    kv_15_what_was_removed_is_back_if_the_turn_traps,
+    og_6_what_was_removed_is_back_if_the_commit_fails,
 ];
