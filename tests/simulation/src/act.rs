@@ -2,6 +2,8 @@
 //!
 //! Acts between two waits belong to one turn, as in a real guest.
 
+use std::collections::BTreeMap;
+
 use durabo_objects::event::{Event, Reply};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +52,18 @@ pub enum Act {
     WaitForEver,
     /// Begins to wait until nobody waits for the event. It is waited for as a call is.
     Listen,
+    /// Stores a value under a key.
+    Put(u64, u64),
+    /// Removes a key.
+    Delete(u64),
+    /// Removes everything but the numbers: calls `delete-all` and writes them again.
+    Wipe,
+    /// Calls `delete-all` and nothing else: what must not come before [`Act::MakeTables`] is written.
+    DeleteAll,
+    /// Makes what the constructor makes.
+    MakeTables,
+    /// Lets the answer be all numbers and all keys, which [`shown`] reads.
+    ShowKeys,
 }
 
 /// Writes a number, with little beside it.
@@ -66,6 +80,21 @@ pub fn event(acts: &[Act]) -> Event {
 pub fn numbers(reply: &Reply) -> Vec<u64> {
     let Reply::Rpc(bytes) = reply else { panic!("no RPC reply: {reply:?}") };
     numbers_in(bytes)
+}
+
+/// All that an object shows that was told to show its keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The numbers in the order of their writing.
+    pub numbers: Vec<u64>,
+    /// What is under each key.
+    pub keys: BTreeMap<u64, u64>,
+}
+
+/// The numbers and keys in an answer.
+pub fn shown(reply: &Reply) -> Shown {
+    let Reply::Rpc(bytes) = reply else { panic!("no RPC reply: {reply:?}") };
+    serde_json::from_slice(bytes).expect("numbers and keys")
 }
 
 /// The numbers in an answer's bytes, or in a piece.

@@ -1,8 +1,6 @@
 //! A guest without WebAssembly: its code is a short list of acts, run against the real context.
 //!
-//! What it keeps in its database lets a test see holes and halves: `a` and `b` get the same numbers in
-//! one turn, `total` their sum, and the place in `a` grows by one with each turn that wrote. Objects from
-//! number [`BLOCKING`] on cannot suspend.
+//! What it keeps in its database is in `fake_store`. Objects from number [`BLOCKING`] on cannot suspend.
 
 use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
@@ -10,7 +8,6 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use durabo_changelog::seeded::Seeded;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
 use durabo_objects::body::{Body, PieceWriter, channel};
@@ -29,6 +26,7 @@ use tokio::task::yield_now;
 use crate::act::{Act, acts, event};
 use crate::address::address;
 use crate::fake_engine::{Asked, Engine};
+use crate::fake_store::{exec, make_tables, perform, read, show, write};
 
 /// The first of the objects whose guest cannot suspend.
 pub const BLOCKING: u64 = 1000;
@@ -79,14 +77,7 @@ impl GuestCalls for FakeCalls<'_> {
     }
 
     async fn construct(&self) -> Result<(), Failure> {
-        exec(
-            self.0,
-            "CREATE TABLE IF NOT EXISTS a(place INTEGER PRIMARY KEY, n INTEGER UNIQUE, fill BLOB);
-             CREATE TABLE IF NOT EXISTS b(place INTEGER PRIMARY KEY, n INTEGER UNIQUE);
-             CREATE TABLE IF NOT EXISTS total(id INTEGER PRIMARY KEY, sum INTEGER);
-             INSERT OR IGNORE INTO total VALUES (1, 0)",
-            &[],
-        )?;
+        make_tables(self.0)?;
         if is_told(self.0, "no_start")? {
             return Err(Failure::new(ErrorCode::Internal, "told not to start"));
         }
@@ -115,6 +106,7 @@ impl GuestCalls for FakeCalls<'_> {
             calls: Vec::new(),
             sections: Vec::new(),
             body: None,
+            shows_keys: false,
         };
         self.0.spawn(handler.perform(acts(&event)));
         match outcome.await {
@@ -138,6 +130,7 @@ struct Handler {
     calls: Vec<Asked<Outcome>>,
     sections: Vec<Section>,
     body: Option<PieceWriter>,
+    shows_keys: bool,
 }
 
 impl Handler {
@@ -150,7 +143,10 @@ impl Handler {
                 context.release(Box::new(move |leave| body.end(leave.and(end))));
             });
         }
-        let outcome = outcome.and_then(|()| read(&self.engine()));
+        let outcome = outcome.and_then(|()| match self.shows_keys {
+            true => show(&self.engine()),
+            false => read(&self.engine()),
+        });
         self.answer(outcome);
     }
 
@@ -214,6 +210,11 @@ impl Handler {
                     let body = self.body.clone().expect("a body is open");
                     self.wait(async move { poll_fn(|cx| body.poll_left(cx)).await }).await;
                 }
+                Act::Put(..) | Act::Delete(_) | Act::Wipe | Act::DeleteAll | Act::MakeTables => {
+                    self.wait_for_room().await?;
+                    perform(&engine, &act)?;
+                }
+                Act::ShowKeys => self.shows_keys = true,
                 Act::Reply => {
                     let numbers = read(&engine);
                     self.answer(numbers);
@@ -314,48 +315,6 @@ fn is_told(engine: &Engine, table: &str) -> Result<bool, Failure> {
 async fn end(engine: &Engine, failure: Failure) {
     engine.end(failure);
     pending().await
-}
-
-fn exec(engine: &Engine, query: &str, bindings: &[Value]) -> Result<Vec<Value>, Failure> {
-    engine
-        .with_context(|context| context.database().exec(query, bindings, u32::MAX))
-        .map(|result| result.rows)
-        .map_err(|error| Failure::new(ErrorCode::StorageFailed, error.message))
-}
-
-fn write(engine: &Engine, number: u64, bytes: usize) -> Result<(), Failure> {
-    let value = Value::Integer(number as i64);
-    // Bytes that cannot be packed, so that the log grows by them.
-    let mut random = Seeded::new(number);
-    let fill = Value::Blob(std::iter::repeat_with(|| random.draw() as u8).take(bytes).collect());
-    exec(engine, "INSERT INTO a(n, fill) VALUES (?, ?)", &[value.clone(), fill])?;
-    exec(engine, "INSERT INTO b(n) VALUES (?)", std::slice::from_ref(&value))?;
-    exec(engine, "UPDATE total SET sum = sum + ?", &[value])?;
-    Ok(())
-}
-
-/// Everything the object holds, checked for halves: the numbers in the order of their writing.
-fn read(engine: &Engine) -> Result<Reply, Failure> {
-    let broken =
-        |text: String| Failure { kind: FailureKind::Application, ..Failure::new(ErrorCode::Internal, text) };
-    let integers = |values: Vec<Value>| -> Vec<i64> {
-        values.iter().map(|v| if let Value::Integer(i) = v { *i } else { i64::MIN }).collect()
-    };
-    let a = integers(exec(engine, "SELECT n FROM a ORDER BY place", &[])?);
-    let places = integers(exec(engine, "SELECT place FROM a ORDER BY place", &[])?);
-    let b = integers(exec(engine, "SELECT n FROM b ORDER BY place", &[])?);
-    let sum = integers(exec(engine, "SELECT sum FROM total", &[])?);
-    let check = exec(engine, "PRAGMA quick_check", &[])?;
-    if a != b || sum != [a.iter().sum::<i64>()] {
-        return Err(broken(format!("HALF: a {a:?} b {b:?} sum {sum:?}")));
-    }
-    if places.iter().enumerate().any(|(index, place)| *place != index as i64 + 1) {
-        return Err(broken(format!("HOLE: places {places:?}")));
-    }
-    if check != [Value::Text("ok".to_owned())] {
-        return Err(broken(format!("DAMAGED: {check:?}")));
-    }
-    Ok(Reply::Rpc(a.iter().flat_map(|n| (*n as u64).to_le_bytes()).collect::<Vec<u8>>().into()))
 }
 
 /// Waits while all tasks may run so many times.

@@ -143,6 +143,10 @@ impl Play {
         let object = random.below(OBJECTS);
         match random.below(12) {
             0..=4 => self.write(object, &[random.below(6000) as usize]),
+            5 if random.chance(50) => {
+                let number = self.model.new_number(object);
+                self.send(object, &[Act::Write(number, 10), Act::Wipe]);
+            }
             5 => self.write(object, &[random.below(3000) as usize, random.below(3000) as usize]),
             6 | 7 => self.flush().await?,
             8 | 9 => self.keep_up().await?,

@@ -128,9 +128,10 @@ impl Run {
 impl Life<'_> {
     async fn step(&mut self) -> Result<(), String> {
         let object = self.run.random.below(OBJECTS);
-        match self.run.random.below(21) {
+        match self.run.random.below(22) {
             0..=3 => self.write(object),
             16 => self.write_and_trap(object),
+            21 => self.write_and_wipe(object),
             17 | 20 => self.write_slowly(object),
             18 => self.fill_or_free_the_disk(),
             19 => self.stage.world.directory.retire(&[NamespaceNumber(1)]),
@@ -195,6 +196,11 @@ impl Life<'_> {
         let number = self.run.new_number(object);
         self.run.model.forbid(number);
         self.send(object, None, &[Act::Write(number, 100), Act::Trap]);
+    }
+
+    fn write_and_wipe(&mut self, object: u64) {
+        let number = self.run.new_number(object);
+        self.send(object, Some(number), &[Act::Write(number, 100), Act::Wipe]);
     }
 
     fn free_the_disk(&mut self) {

@@ -13,13 +13,14 @@ use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
 use durabo_model::object::NamespaceNumber;
 use durabo_model::time::Timestamp;
-use durabo_objects::event::{Origin, Outcome};
+use durabo_objects::event::{Origin, Outcome, Reply};
 use futures::FutureExt;
 use tokio::task::yield_now;
 
-use crate::act::{Act, event, numbers};
+use crate::act::{Act, event, numbers, shown};
 use crate::address::address;
 use crate::clock::SimulatedClock;
+use crate::keys_model::KeysModel;
 use crate::model::Model;
 use crate::program::{OBJECTS, Programs};
 use crate::world::{LogThread, World};
@@ -57,6 +58,8 @@ pub enum Events {
     Write,
     /// Call, hold sections, and more.
     CallAndHold,
+    /// Write numbers and keys, and remove everything.
+    WriteAndWipe,
 }
 
 struct Run {
@@ -67,6 +70,7 @@ struct Run {
     /// The power failed since the last time that the objects were looked at.
     power_failed: bool,
     model: Model,
+    keys: KeysModel,
     pending: Vec<(u64, Answer)>,
     events: Events,
     happened: Happened,
@@ -90,6 +94,7 @@ pub fn run(seed: u64, events: Events, planted: Option<Mutation>) -> Result<Happe
             durability: if relaxed { Durability::Relaxed } else { Durability::Strict },
             power_failed: false,
             model: Model::default(),
+            keys: KeysModel::default(),
             pending: Vec::new(),
             events,
             happened: Happened { lives: LIVES, relaxed, ..Happened::default() },
@@ -175,7 +180,8 @@ impl Run {
             self.send(world, object, &[]);
             let (_, mut answer) = self.pending.pop().expect("just sent");
             let outcome = self.settle(world, &mut answer).await?;
-            let seen = numbers(&outcome.map_err(|failure| format!("object {object}: {failure}"))?);
+            let reply = outcome.map_err(|failure| format!("object {object}: {failure}"))?;
+            let seen = self.seen(object, &reply)?;
             if may_lose {
                 self.model.verify_after_relaxed_loss(object, &seen)?;
             } else {
@@ -336,6 +342,9 @@ impl Run {
             let bytes =
                 if self.random.chance(30) { self.random.below(4_000) } else { self.random.below(200) };
             acts.push(Act::Write(number, bytes as usize));
+            if self.events == Events::WriteAndWipe {
+                acts.extend(self.keys.turn(number, &mut self.random));
+            }
             match self.random.below(10) {
                 0..=2 => acts.push(Act::Wait),
                 3 => {
@@ -364,9 +373,23 @@ impl Run {
     }
 
     fn send(&mut self, world: &World, object: u64, acts: &[Act]) {
-        let (directory, event) = (world.directory.clone(), event(acts));
+        let event = match self.events {
+            Events::WriteAndWipe => event(&[&[Act::ShowKeys], acts].concat()),
+            _ => event(acts),
+        };
+        let directory = world.directory.clone();
         let answer = async move { directory.deliver(address(object), event, Origin::default()).await };
         self.pending.push((object, Box::pin(answer)));
+    }
+
+    /// The numbers in an answer, whose keys must be those that go with them.
+    fn seen(&self, object: u64, reply: &Reply) -> Result<Vec<u64>, String> {
+        if self.events != Events::WriteAndWipe {
+            return Ok(numbers(reply));
+        }
+        let shown = shown(reply);
+        self.keys.check(object, &shown)?;
+        Ok(shown.numbers)
     }
 
     /// Looks at the answers that have come.
@@ -375,7 +398,10 @@ impl Run {
         for (object, mut answer) in std::mem::take(&mut self.pending) {
             match (&mut answer).now_or_never() {
                 None => waiting.push((object, answer)),
-                Some(Ok(reply)) => self.model.observe(object, &numbers(&reply))?,
+                Some(Ok(reply)) => {
+                    let seen = self.seen(object, &reply)?;
+                    self.model.observe(object, &seen)?;
+                }
                 Some(Err(failure)) if is_violation(&failure.message) => return Err(failure.message),
                 Some(Err(_)) => {}
             }

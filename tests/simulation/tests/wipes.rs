@@ -1,0 +1,120 @@
+//! Keys and `delete-all` under power loss, kills and disk faults: the keys are those of a plain map, and a wipe
+//! happens wholly or not at all (KV-15, invariant 12). And each planted fault is found.
+//!
+//! `DURABO_SIMULATION_SEEDS` sets the number of seeds without a planted fault.
+
+use std::io::Write;
+
+use durabo_changelog::mutation::Mutation;
+use durabo_changelog::segment::Durability;
+use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
+use durabo_simulation::act::{Act, numbers};
+use durabo_simulation::scenario::{Events, run, seeds};
+use durabo_simulation::stage::{Stage, seen, taken};
+use futures::FutureExt;
+
+const SEEDS: u64 = 200;
+/// Seeds tried before a planted fault counts as unseen.
+const SEEDS_TO_FIND: u64 = 300;
+
+fn report(line: &str) {
+    writeln!(std::io::stderr(), "simulation: {line}").expect("a standard error");
+}
+
+#[test]
+fn keys_are_those_of_a_plain_map_whatever_happens_to_power_and_disk() {
+    for seed in 0..seeds(SEEDS) {
+        run(seed, Events::WriteAndWipe, None).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+    }
+}
+
+#[test]
+fn every_fault_planted_in_wipes_is_found_by_a_seed() {
+    let mut unseen = Vec::new();
+    for mutation in Mutation::OF_WIPES {
+        let fails = |seed| run(seed, Events::WriteAndWipe, Some(*mutation)).err().map(|why| (seed, why));
+        match (0..SEEDS_TO_FIND).find_map(fails) {
+            Some((seed, why)) => {
+                report(&format!("{mutation:?}: seed {seed}: {}", why.chars().take(160).collect::<String>()));
+            }
+            None => unseen.push(mutation),
+        }
+    }
+    assert!(unseen.is_empty(), "planted and not found: {unseen:?}");
+}
+
+/// An object with three numbers, in its file or only in memory and log, that removes everything, alone in a turn
+/// that is in the log before the next one ends; the power fails at the operation of the disk with this number. What it holds after that and whether it had
+/// answered; `None` if all was over before.
+async fn cut_at(operation: u64, in_file: bool) -> Option<(Vec<u64>, bool)> {
+    let mut test = Stage::on(SimulatedDisk::new(operation), Durability::Strict).expect("a new folder");
+    for number in 1..=3 {
+        assert!(test.answer(1, &[Act::Write(number, 3000)]).await.is_ok());
+    }
+    if in_file {
+        test.leave().await;
+    }
+    test.disk.fail_at(test.disk.operations() + operation, Fault::PowerLoss);
+    let wiped = test.send(1, &[Act::DeleteAll, Act::Pause(250), Act::MakeTables, Act::Write(4, 10)]);
+    let mut goes_on = true;
+    for _ in 0..6 {
+        test.run_tasks().await;
+        goes_on = goes_on && test.world.flush().is_ok();
+        test.run_tasks().await;
+        test.world.directory.request_checkpoint(durabo_simulation::address::address(1).key);
+        test.run_tasks().await;
+        goes_on = goes_on && test.world.keep_up().is_ok();
+    }
+    test.run_tasks().await;
+    let has_answered = wiped.now_or_never().is_some_and(|outcome| outcome.expect("no panic").is_ok());
+    if !test.disk.is_off() {
+        assert!(goes_on && has_answered);
+        return None;
+    }
+    test.disk.clear_faults();
+    test.disk.power_loss();
+    test.start_again();
+    let held = test.send(1, &[]);
+    test.run_all().await;
+    Some((numbers(&taken(held).expect("it answers")), has_answered))
+}
+
+#[tokio::test(start_paused = true)]
+async fn invariant_12_whenever_the_power_fails_a_wipe_has_happened_or_has_not() {
+    for in_file in [false, true] {
+        let mut states = Vec::new();
+        for operation in 1.. {
+            let Some((held, has_answered)) = cut_at(operation, in_file).await else { break };
+            assert!(held == [4] || !has_answered, "operation {operation}: answered, and holds {held:?}");
+            assert!([&[1, 2, 3][..], &[], &[4]].contains(&&held[..]), "operation {operation}: {held:?}");
+            states.push(held);
+        }
+        report(&format!("{} operations of a wipe were cut", states.len()));
+        for state in [&[1, 2, 3][..], &[], &[4]] {
+            assert!(states.iter().any(|held| held == state), "no cut left {state:?}: {states:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wiped_object_hibernates_leaves_and_keeps_its_name() {
+    let test = Stage::start();
+    assert_eq!(seen(test.answer(1, &[Act::Write(1, 3000)]).await), [1]);
+    let acts = [Act::DeleteAll, Act::Wait, Act::MakeTables, Act::Write(2, 10)];
+    assert_eq!(seen(test.answer(1, &acts).await), [2]);
+    test.fall_idle().await;
+    assert_eq!(test.held(1).await, [2]);
+    test.leave().await;
+    assert_eq!(test.held(1).await, [2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn kv_15_a_wipe_is_undone_with_its_turn() {
+    let test = Stage::start();
+    assert_eq!(seen(test.answer(1, &[Act::Write(1, 3000), Act::Put(1, 10)]).await), [1]);
+    for end in [Act::Trap, Act::Abort] {
+        let acts = [Act::Write(2, 10), Act::DeleteAll, Act::MakeTables, Act::Write(3, 10), end];
+        assert!(test.answer(1, &acts).await.is_err());
+        assert_eq!(test.held(1).await, [1]);
+    }
+}
