@@ -23,6 +23,8 @@ pub(crate) struct WalFrames {
     database_pages: u32,
     /// Newest captured frame of each page.
     newest: HashMap<u32, u32>,
+    /// Whether a wipe is among the frames.
+    has_wipe: bool,
     /// Images from before the last checkpoint; only while a fault is planted.
     kept: HashMap<u32, Vec<u8>>,
 }
@@ -76,6 +78,7 @@ impl WalFrames {
 
     /// The database was emptied: what comes next is logged whole, since no page from before it counts.
     pub(crate) fn wipe(&mut self) {
+        self.has_wipe = true;
         if !is_planted(Mutation::KeepImagesOverWipe) {
             self.newest.clear();
             self.kept.clear();
@@ -85,6 +88,12 @@ impl WalFrames {
     /// The WAL was emptied.
     pub(crate) fn restart(&mut self) {
         self.captured = 0;
+        self.has_wipe = false;
+    }
+
+    /// Whether a wipe was captured since the WAL was emptied, even if it was cut since.
+    pub(crate) fn has_wipe(&self) -> bool {
+        self.has_wipe
     }
 }
 

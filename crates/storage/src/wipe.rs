@@ -46,6 +46,11 @@ impl Database {
         })
     }
 
+    /// Whether the next copy of the WAL to the file cuts that, which for a large one takes a while.
+    pub fn is_file_to_be_cut(&self) -> bool {
+        self.frames.has_wipe()
+    }
+
     fn wipe(&mut self) -> Result<(), SqlError> {
         if !self.turn_wrote && self.refuses_writes() {
             return Err(self.noticed(SqlError::full()));

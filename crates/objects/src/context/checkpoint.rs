@@ -15,6 +15,7 @@ use tokio::sync::oneshot::{self, error::RecvError};
 use tracing::{info, warn};
 
 use super::ObjectContext;
+use crate::blocking::blocking;
 use crate::upkeep::CheckpointJob;
 
 impl ObjectContext {
@@ -103,7 +104,11 @@ impl ObjectContext {
             return Ok(false);
         }
         let (durable, committed) = (self.gate.durable(), self.history.sequence());
-        let copied = self.database.copy_wal_to_file(durable, committed);
+        let copied = match self.database.is_file_to_be_cut() {
+            // Half a second for a gigabyte.
+            true => blocking(|| self.database.copy_wal_to_file(durable, committed)),
+            false => self.database.copy_wal_to_file(durable, committed),
+        };
         self.count_wal();
         match copied {
             Ok(()) => {

@@ -250,8 +250,10 @@ fn a_wipe_is_one_page_of_the_log_whatever_the_database_held_and_the_file_shrinks
     let commit = f.end_turn().expect("a commit");
     assert_eq!((commit.database_pages, commit.pages.len(), commit.wal_frames), (1, 1, 1));
     f.assert_empty();
+    assert!(f.database.is_file_to_be_cut());
     f.checkpoint();
     assert_eq!(f.file.mark().expect("mark").file_bytes, 4096);
+    assert!(!f.database.is_file_to_be_cut());
     f.reset();
     f.assert_empty();
 }
