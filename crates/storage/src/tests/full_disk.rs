@@ -171,3 +171,40 @@ fn a_wal_that_found_no_space_is_kept_for_the_next_instance_and_copied_later() {
     }
     panic!("the copy was never whole");
 }
+
+#[test]
+fn a_wipe_for_which_there_is_no_space_is_refused_and_one_without_room_is_undone() {
+    for is_open in [false, true] {
+        let (mut f, room) = with_room();
+        f.checkpoint();
+        room.is_open.store(is_open, Ordering::Relaxed);
+        room.left.store(if is_open { 4000 } else { 1 << 20 }, Ordering::Relaxed);
+        let before = room.left.load(Ordering::Relaxed);
+        let error = f.database.delete_all().expect_err("no space").to_string();
+        assert!(error.contains("SQLITE_FULL"), "{error}");
+        assert!(matches!(f.database.end_turn(), Err(StorageError::Poisoned(_))));
+        assert_eq!(room.left.load(Ordering::Relaxed), before);
+        f.reset();
+        assert_eq!(f.rows("SELECT id FROM t"), integers(&[1]), "{is_open}");
+    }
+}
+
+#[test]
+fn a_wipe_gives_back_what_it_held_if_its_turn_is_undone() {
+    let (mut f, room) = with_room();
+    let before = room.left.load(Ordering::Relaxed);
+    f.database.delete_all().expect("delete all");
+    f.exec("CREATE TABLE u(a)");
+    f.database.discard_turn().expect("discard");
+    assert_eq!(room.left.load(Ordering::Relaxed), before);
+    // As when the file has no space for the WAL: the next connection opens over it.
+    f.database = f.database.successor(&f.file, &f.options).expect("over the WAL");
+    assert_eq!(f.rows("SELECT id FROM t"), integers(&[1]));
+    f.database.delete_all().expect("delete all");
+    f.exec("CREATE TABLE u(a)");
+    let commit = f.end_turn().expect("commit");
+    assert!(room.held.load(Ordering::Relaxed) >= commit.pages.len() as u64 * (4096 + 24));
+    f.database = f.database.successor(&f.file, &f.options).expect("over the WAL");
+    assert_eq!(f.rows("SELECT name FROM sqlite_schema"), [text("u")]);
+    assert!(f.database.is_file_to_be_cut());
+}

@@ -85,7 +85,7 @@ fn listed(model: &Model, options: &ListOptions) -> Vec<KvEntry> {
 
 #[test]
 fn b_15_random_keys_and_options_give_what_a_map_ordered_by_bytes_gives() {
-    let (mut f, mut draw, mut compared) = (fixture(), Draw(Seeded::new(15)), 0);
+    let (mut f, mut draw, mut compared, mut wipes) = (fixture(), Draw(Seeded::new(15)), 0, 0);
     let (mut model, mut committed) = (Model::new(), Model::new());
     for round in 0..10_000 {
         match draw.0.below(20) {
@@ -114,7 +114,16 @@ fn b_15_random_keys_and_options_give_what_a_map_ordered_by_bytes_gives() {
             }
             8 if draw.0.chance(30) => {
                 f.database.discard_turn().expect("discard");
+                // A wipe was undone: it takes a new connection.
+                if !f.database.renew().expect("looked at") {
+                    f.reset();
+                }
                 model = committed.clone();
+            }
+            9 if draw.0.chance(2) => {
+                f.database.delete_all().expect("delete all");
+                model.clear();
+                wipes += 1;
             }
             9 if draw.0.chance(10) => {
                 f.end_turn();
@@ -130,4 +139,5 @@ fn b_15_random_keys_and_options_give_what_a_map_ordered_by_bytes_gives() {
         }
     }
     assert!(compared > 1000 && model.len() > 50, "{compared} lists of {} keys", model.len());
+    assert!(wipes > 4, "only {wipes} wipes");
 }
