@@ -67,6 +67,13 @@ impl Pins {
         self.by_position.first().map(|(position, key)| (*key, *position))
     }
 
+    /// Objects that need a part of the log before `position`, and from where, those that need the oldest part
+    /// first; `count` at most.
+    pub fn holders_before(&self, position: LogPosition, count: usize) -> Vec<(ObjectKey, LogPosition)> {
+        let held = self.by_position.iter().take_while(|(held, _)| *held < position);
+        held.take(count).map(|(held, key)| (*key, *held)).collect()
+    }
+
     /// Position from which the log is needed; `head`, the end of the log, if no object needs it.
     pub fn least_needed(&self, head: LogPosition) -> LogPosition {
         match self.oldest() {
@@ -103,6 +110,10 @@ mod tests {
             (pins.oldest(), pins.least_needed(HEAD)),
             (Some((key(1), LogPosition(100))), LogPosition(100))
         );
+        assert!(pins.holders_before(LogPosition(100), 9).is_empty());
+        let holders = [(key(1), LogPosition(100)), (key(2), LogPosition(200))];
+        assert_eq!(pins.holders_before(LogPosition(201), 9), holders);
+        assert_eq!(pins.holders_before(LogPosition(201), 1), holders[..1]);
         pins.checkpoint_durable(key(1), Sequence(8));
         assert_eq!(pins.oldest(), Some((key(2), LogPosition(200))));
     }

@@ -194,6 +194,9 @@ pub struct ObjectLimits {
     /// In-memory WALs of all objects together; beyond it the objects with the largest are checkpointed. Stops
     /// many objects from multiplying the bound of one.
     pub node_wal_bytes_max: usize,
+    /// An object whose oldest commit that is not in its file is older than this is checkpointed, within an eighth
+    /// of it. Bounds what a start after a crash has to read and apply, also while nothing else happens.
+    pub checkpoint_after: Duration,
     /// Pages of one turn's transaction, in bytes; beyond it the statement fails with SQLITE_FULL.
     pub transaction_bytes_max: usize,
     /// Memory that SQLite may take for the statements of one object, in bytes; beyond it the statement
@@ -247,6 +250,7 @@ impl Default for ObjectLimits {
             memory_bytes_max: 128 * 1024 * 1024,
             wal_bytes_max: 4 * 1024 * 1024,
             node_wal_bytes_max: 256 * 1024 * 1024,
+            checkpoint_after: Duration::from_secs(60),
             transaction_bytes_max: 64 * 1024 * 1024,
             sql_memory_bytes_max: 64 * 1024 * 1024,
             database_pages_max: 2_621_440, // 10 GiB, as the hosted service
@@ -362,10 +366,13 @@ pub struct DiskLimits {
     /// write while less is free. Checkpoints grow into it when the disk is full: without it nothing of the log
     /// could be given up then.
     pub reserve_bytes: u64,
+    /// Bytes of the change log; beyond it the objects that hold it back are checkpointed. Bounds what the log takes
+    /// of the disk, however long objects do nothing, and what a start after a crash has to read.
+    pub log_bytes_max: u64,
 }
 
 impl Default for DiskLimits {
     fn default() -> Self {
-        Self { reserve_bytes: 128 * 1024 * 1024 }
+        Self { reserve_bytes: 128 * 1024 * 1024, log_bytes_max: 64 * 1024 * 1024 }
     }
 }

@@ -104,6 +104,7 @@ settings! {
         memory_bytes_max: Bytes from MIB,
         wal_bytes_max: Bytes from 64 * 1024,
         node_wal_bytes_max: Bytes from MIB,
+        checkpoint_after: Time from 1,
         transaction_bytes_max: Bytes from 64 * 1024,
         sql_memory_bytes_max: Bytes from MIB,
         database_pages_max: Count from 16,
@@ -138,6 +139,7 @@ settings! {
     }
     disk: DiskLimits, "disk." {
         reserve_bytes: Bytes from 16 * MIB,
+        log_bytes_max: Bytes from MIB,
     }
 }
 

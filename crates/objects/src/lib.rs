@@ -28,6 +28,7 @@ pub mod life;
 pub mod control;
 pub mod outbound;
 pub mod committer;
+pub mod log_holders;
 pub mod upkeep;
 pub mod node;
 mod history;

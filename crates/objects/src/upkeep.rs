@@ -2,7 +2,7 @@
 //!
 //! One thread has the files of checkpointed objects synced, writes their rows into the object index and
 //! only then their checkpoint records (invariant 4); keeps segments ready; moves the control position
-//! on and recycles what no object needs; and asks for a checkpoint of whoever holds the log back or has most
+//! on and recycles what no object needs; and asks for checkpoints of those who hold the log back or have most
 //! of it in memory.
 //!
 //! Without space on the disk it goes on as far as it can and tries the rest again at the next step; a
@@ -22,6 +22,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::object::ObjectKey;
 use durabo_model::sequence::LogPosition;
+use durabo_model::time::Clock;
 use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
 use durabo_storage::object_index::{ObjectIndex, ObjectRow};
@@ -29,6 +30,7 @@ use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::committer::{CommitQueue, LogPins};
+use crate::log_holders::LogHolders;
 use crate::wal_memory::WalMemory;
 
 /// How often the thread looks at the log although nobody woke it.
@@ -156,9 +158,11 @@ pub struct Upkeep {
     pub control: ControlFile,
     /// Rows of checkpointed objects.
     pub index: SharedIndex,
-    /// Log bytes beyond which the oldest object is asked for a checkpoint.
-    pub log_bytes_target: u64,
-    /// How it is asked.
+    /// Who is asked for a checkpoint, since it holds the log back.
+    pub holders: LogHolders,
+    /// Tells how old the log is.
+    pub clock: Arc<dyn Clock>,
+    /// How an object is asked.
     pub request_checkpoint: RequestCheckpoint,
     /// How files are synced.
     pub sync_files: SyncFiles,
@@ -255,20 +259,17 @@ impl Upkeep {
     }
 
     fn recycle(&mut self) -> Result<(), Failure> {
-        let (least, head, oldest) =
-            self.pins.with(|pins, head| (pins.least_needed(*head), *head, pins.oldest()));
+        let now = self.clock.now();
+        // On a full disk each segment counts that can be used again.
+        let is_wanted = |position: LogPosition| self.pool.is_short() && self.pool.holds_back(position);
+        let (least, asked) = self
+            .pins
+            .with(|pins, head| (pins.least_needed(*head), self.holders.to_ask(now, pins, *head, is_wanted)));
         if let Err(error) = self.control.release(least, &self.pool) {
             // Nothing is given up that is not durably so: the log only stays longer than it need be.
             warn!(%error, "segments of the change log could not be recycled");
         }
-        // On a full disk each segment counts that can be used again.
-        let is_wanted = |position: LogPosition| {
-            head.0 - position.0 > self.log_bytes_target
-                || self.pool.is_short() && self.pool.holds_back(position)
-        };
-        if let Some((key, _)) = oldest.filter(|(_, position)| is_wanted(*position)) {
-            (self.request_checkpoint)(key);
-        }
+        asked.into_iter().for_each(&self.request_checkpoint);
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use durabo_model::random::Random;
 use durabo_model::time::Clock;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
 use durabo_objects::directory::Directory;
+use durabo_objects::log_holders::LogHolders;
 use durabo_objects::node::{Counters, Node as ObjectsNode};
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
@@ -50,9 +51,6 @@ use crate::system_limits;
 use crate::test_hooks::TestHooks;
 use crate::token::read_or_make_token;
 use crate::upload::Uploads;
-
-/// Segments of log that may be held back by one object before it is asked for a checkpoint.
-const LOG_SEGMENTS_TARGET: u64 = 8;
 
 /// A node that serves. Dropping it without [`Node::stop`] is like killing it: nothing durable is lost.
 pub struct Node {
@@ -233,7 +231,7 @@ fn start_objects(
     let node = ObjectsNode {
         limits: config.limits.clone(),
         durability: config.durability,
-        clock,
+        clock: clock.clone(),
         random,
         disk,
         object_path: Box::new({
@@ -259,7 +257,8 @@ fn start_objects(
         pool,
         control,
         index,
-        log_bytes_target: LOG_SEGMENTS_TARGET * config.log_segment_bytes,
+        holders: LogHolders::new(config.disk_limits.log_bytes_max, config.limits.checkpoint_after),
+        clock: clock.clone(),
         request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
         sync_files: Box::new(|files| sync_at_once(files, ObjectFile::sync)),
         wal_memory: (wal_memory, config.limits.node_wal_bytes_max),

@@ -28,6 +28,8 @@ pub struct Stage {
     pub world: World,
     /// The disk.
     pub disk: SimulatedDisk,
+    /// The time of day.
+    pub clock: Arc<SimulatedClock>,
     durability: Durability,
     limits: ObjectLimits,
 }
@@ -54,7 +56,9 @@ impl Stage {
     }
 
     fn new(disk: SimulatedDisk, durability: Durability, limits: ObjectLimits) -> Result<Self, String> {
-        Ok(Self { world: open(&disk, durability, &limits)?, disk, durability, limits })
+        let clock = Arc::new(SimulatedClock::new(Timestamp(1_700_000_000_000)));
+        let world = open(&disk, clock.clone(), durability, &limits)?;
+        Ok(Self { world, disk, clock, durability, limits })
     }
 
     /// Opens the folder again. What the old node had in memory is forgotten.
@@ -64,7 +68,7 @@ impl Stage {
 
     /// As [`start_again`](Self::start_again), if the folder lets it.
     pub fn try_start_again(&mut self) -> Result<(), String> {
-        self.world = open(&self.disk, self.durability, &self.limits)?;
+        self.world = open(&self.disk, self.clock.clone(), self.durability, &self.limits)?;
         Ok(())
     }
 
@@ -175,8 +179,12 @@ impl Stage {
     }
 }
 
-fn open(disk: &SimulatedDisk, durability: Durability, limits: &ObjectLimits) -> Result<World, String> {
-    let clock = Arc::new(SimulatedClock::new(Timestamp(1_700_000_000_000)));
+fn open(
+    disk: &SimulatedDisk,
+    clock: Arc<SimulatedClock>,
+    durability: Durability,
+    limits: &ObjectLimits,
+) -> Result<World, String> {
     World::open_with(disk, clock, durability, (CommitQueue::with_faults(), limits.clone()))
 }
 

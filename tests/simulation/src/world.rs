@@ -15,6 +15,7 @@ use durabo_model::object::ObjectKey;
 use durabo_model::random::Random;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
 use durabo_objects::directory::Directory;
+use durabo_objects::log_holders::LogHolders;
 use durabo_objects::node::{Counters, Node};
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
@@ -122,10 +123,11 @@ impl World {
         let jobs = UpkeepQueue::default();
         let pins = LogPins::new(log.durable());
         let (wal_memory, wal_memory_max) = (WalMemory::default(), limits.node_wal_bytes_max);
+        let checkpoint_after = limits.checkpoint_after;
         let node = Arc::new(Node {
             limits,
             durability,
-            clock,
+            clock: clock.clone(),
             random: Arc::new(NoIds),
             disk,
             object_path: Box::new(object_path),
@@ -148,7 +150,8 @@ impl World {
             pool,
             control,
             index,
-            log_bytes_target: 2 * SEGMENT_BYTES,
+            holders: LogHolders::new(2 * SEGMENT_BYTES, checkpoint_after),
+            clock,
             request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
             sync_files: Box::new(|files| files.iter().try_for_each(ObjectFile::sync)),
             wal_memory: (wal_memory, wal_memory_max),
@@ -173,6 +176,12 @@ impl World {
     pub fn row(&self, key: &ObjectKey) -> Option<ObjectRow> {
         let index = self.upkeep.lock().expect("unpoisoned").upkeep.index.clone();
         index.lock().expect("unpoisoned").get(key).expect("a sound index")
+    }
+
+    /// Bytes of the log that objects still need.
+    pub fn log_held_bytes(&self) -> u64 {
+        let thread = self.upkeep.lock().expect("unpoisoned");
+        thread.upkeep.pins.with(|pins, head| head.0 - pins.least_needed(*head).0)
     }
 
     /// A step of each log thread.

@@ -1,0 +1,185 @@
+//! Who holds the change log back, and is asked for a checkpoint because of that.
+//!
+//! An object needs the log from its first commit that its file does not hold. Where that lies too far behind
+//! the end of the log, or is too old, the object is asked, whether or not it has an instance; many at a time,
+//! so that the syncs of their files are made at once. So the log on the disk stays small, and so does what a
+//! start reads, however long an object does nothing or however steadily it goes on.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use durabo_changelog::pins::Pins;
+use durabo_model::object::ObjectKey;
+use durabo_model::sequence::LogPosition;
+use durabo_model::time::Timestamp;
+
+/// Objects that are asked at once. Stops checkpoints from taking the disk from commits for long.
+const ASKED_MAX: usize = 256;
+
+/// Whoever has not done it after this long is asked again, in milliseconds.
+const ASK_AGAIN_MS: u64 = 5000;
+
+/// Into so many parts the age is divided; an object is asked so much later at most.
+const AGE_PARTS: u64 = 8;
+
+/// Decides who is asked.
+#[derive(Debug)]
+pub struct LogHolders {
+    log_bytes_target: u64,
+    checkpoint_after_ms: u64,
+    /// Where the log ended at past moments, the oldest first.
+    marks: VecDeque<(Timestamp, LogPosition)>,
+    /// Who was asked, and from where on it held the log back then.
+    asked: HashMap<ObjectKey, LogPosition>,
+    asked_at: Timestamp,
+}
+
+impl LogHolders {
+    /// Asks those who need more than `log_bytes_target` bytes of the log, or what is older than
+    /// `checkpoint_after`.
+    pub fn new(log_bytes_target: u64, checkpoint_after: Duration) -> Self {
+        Self {
+            log_bytes_target,
+            checkpoint_after_ms: u64::try_from(checkpoint_after.as_millis()).unwrap_or(u64::MAX),
+            marks: VecDeque::new(),
+            asked: HashMap::new(),
+            asked_at: Timestamp(0),
+        }
+    }
+
+    /// Who is to be asked now, those who need the oldest part of the log first. `head`: where the log ends.
+    /// `is_wanted`: whether a part of the log is needed for other reasons; then its holder is asked too.
+    pub fn to_ask(
+        &mut self,
+        now: Timestamp,
+        pins: &Pins,
+        head: LogPosition,
+        is_wanted: impl Fn(LogPosition) -> bool,
+    ) -> Vec<ObjectKey> {
+        let too_far = LogPosition(head.0.saturating_sub(self.log_bytes_target));
+        let needed_from = too_far.max(self.too_old(now, head));
+        let mut holders = pins.holders_before(needed_from, ASKED_MAX);
+        holders.extend(pins.oldest().filter(|(_, position)| holders.is_empty() && is_wanted(*position)));
+        if now.0.abs_diff(self.asked_at.0) >= ASK_AGAIN_MS {
+            self.asked.clear();
+            self.asked_at = now;
+        }
+        holders.retain(|(key, position)| self.asked.insert(*key, *position) != Some(*position));
+        holders.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Where the part of the log ends that is older than it should be.
+    fn too_old(&mut self, now: Timestamp, head: LogPosition) -> LogPosition {
+        // The clock may step back: what is there then ages from now on.
+        for (time, _) in &mut self.marks {
+            *time = now.min(*time);
+        }
+        let part = self.checkpoint_after_ms / AGE_PARTS;
+        if self.marks.back().is_none_or(|(time, _)| now.0 - time.0 >= part) {
+            self.marks.push_back((now, head));
+        }
+        let is_old = |(time, _): &(Timestamp, LogPosition)| now.0 - time.0 >= self.checkpoint_after_ms;
+        while self.marks.len() > 1 && is_old(&self.marks[1]) {
+            self.marks.pop_front();
+        }
+        self.marks.front().filter(|mark| is_old(mark)).map_or(LogPosition(0), |(_, position)| *position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use durabo_model::object::NamespaceNumber;
+    use durabo_model::object_id::ObjectId;
+    use durabo_model::sequence::Sequence;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn key(number: u32) -> ObjectKey {
+        ObjectKey { namespace: NamespaceNumber(number), id: ObjectId::from_bytes([0; 32]) }
+    }
+
+    /// One commit of each of the objects `1..=count`, one byte long, in order.
+    fn pins(count: u32) -> Pins {
+        let mut pins = Pins::default();
+        for number in 1..=count {
+            pins.appended(key(number), Sequence(1), LogPosition(u64::from(number)));
+        }
+        pins
+    }
+
+    fn ask(holders: &mut LogHolders, seconds: u64, pins: &Pins, head: u64) -> Vec<u32> {
+        let now = Timestamp(1_000_000 + seconds * 1000);
+        let asked = holders.to_ask(now, pins, LogPosition(head), |_| false);
+        asked.into_iter().map(|key| key.namespace.0).collect()
+    }
+
+    #[test]
+    fn all_are_asked_who_need_more_of_the_log_than_may_be() {
+        let mut holders = LogHolders::new(100, MINUTE);
+        let pins = pins(5);
+        assert!(ask(&mut holders, 0, &pins, 101).is_empty());
+        assert_eq!(ask(&mut holders, 0, &pins, 104), [1, 2, 3]);
+    }
+
+    #[test]
+    fn who_was_asked_is_asked_again_for_a_later_part_or_after_a_while() {
+        let mut holders = LogHolders::new(100, MINUTE);
+        let mut pins = pins(2);
+        pins.appended(key(1), Sequence(2), LogPosition(50));
+        assert_eq!(ask(&mut holders, 0, &pins, 1000), [1, 2]);
+        assert!(ask(&mut holders, 1, &pins, 1000).is_empty());
+        pins.checkpoint_durable(key(1), Sequence(1));
+        assert_eq!(ask(&mut holders, 2, &pins, 1000), [1]);
+        assert_eq!(ask(&mut holders, 10, &pins, 1000), [2, 1]);
+    }
+
+    #[test]
+    fn a_bounded_number_is_asked_at_once() {
+        let mut holders = LogHolders::new(0, MINUTE);
+        assert_eq!(ask(&mut holders, 0, &pins(10_000), 100_000).len(), ASKED_MAX);
+    }
+
+    #[test]
+    fn who_needs_an_old_part_of_the_log_is_asked_however_short_it_is() {
+        let mut holders = LogHolders::new(1000, MINUTE);
+        let mut pins = pins(2);
+        // Looked at every half second, as upkeep does.
+        for step in 0..120 {
+            assert!(holders.to_ask(Timestamp(step * 500), &pins, LogPosition(3), |_| false).is_empty());
+        }
+        pins.appended(key(3), Sequence(1), LogPosition(3));
+        let asked = holders.to_ask(Timestamp(60_000), &pins, LogPosition(4), |_| false);
+        assert_eq!(asked, [key(1), key(2)], "the third is new");
+        pins.checkpoint_durable(key(1), Sequence(1));
+        pins.checkpoint_durable(key(2), Sequence(1));
+        let mut asked_at = None;
+        for step in 121..300 {
+            let asked = holders.to_ask(Timestamp(step * 500), &pins, LogPosition(4), |_| false);
+            if asked == [key(3)] {
+                asked_at.get_or_insert(step * 500);
+            }
+        }
+        let late = asked_at.expect("asked") - 120_000;
+        assert!(late <= 60_000 / AGE_PARTS + 500, "{late} ms late");
+        assert!(holders.marks.len() as u64 <= AGE_PARTS + 2, "{}", holders.marks.len());
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_makes_it_later_and_not_never() {
+        let mut holders = LogHolders::new(1000, MINUTE);
+        let pins = pins(1);
+        assert!(ask(&mut holders, 50, &pins, 2).is_empty());
+        assert!(ask(&mut holders, 0, &pins, 2).is_empty());
+        assert!(ask(&mut holders, 59, &pins, 2).is_empty());
+        assert_eq!(ask(&mut holders, 60, &pins, 2), [1]);
+    }
+
+    #[test]
+    fn whoever_holds_back_what_is_wanted_is_asked_although_it_is_neither_old_nor_far() {
+        let mut holders = LogHolders::new(1000, MINUTE);
+        let asked = holders.to_ask(Timestamp(0), &pins(3), LogPosition(4), |position| position.0 == 1);
+        assert_eq!(asked, [key(1)]);
+    }
+}
