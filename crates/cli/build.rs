@@ -1,6 +1,7 @@
-//! Builds the example component that `durabo demo` carries inside the binary.
+//! Builds the example component that `durabo demo` carries inside the binary, and a guest for the tests.
 //!
-//! `DURABO_DEMO_COMPONENT` names the file for `include_bytes!`; `guests/build.rs` is the shared part.
+//! `DURABO_DEMO_COMPONENT` names the file for `include_bytes!`, `DURABO_KV_COMPONENT` the guest that does with keys
+//! and SQL what it is told; `guests/build.rs` is the shared part.
 
 use std::path::PathBuf;
 
@@ -9,7 +10,8 @@ mod guests;
 
 fn main() {
     let out_dir = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR for build scripts"));
-    let components = guests::build_guests(&["example-demo"], &out_dir);
+    let components = guests::build_guests(&["example-demo", "conformance-kv"], &out_dir);
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-env=DURABO_DEMO_COMPONENT={}", components[0].display());
+    println!("cargo:rustc-env=DURABO_KV_COMPONENT={}", components[1].display());
 }

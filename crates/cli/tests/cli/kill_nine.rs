@@ -17,19 +17,24 @@ use crate::node_process::{NodeProcess, folder};
 const WRITERS: usize = 16;
 const ROUNDS_DEFAULT: u64 = 8;
 /// Far more than the slowest round takes.
-const ROUND_DEADLINE: Duration = Duration::from_secs(120);
+pub const ROUND_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A generator of small numbers (xorshift); the seed is printed.
-struct Seeded(u64);
+pub struct Seeded(u64);
 
 impl Seeded {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let seed = number_of("DURABO_KILL_SEED").unwrap_or_else(|| u64::from(process::id()));
         println!("DURABO_KILL_SEED={seed}");
         Self(seed | 1 << 63)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    /// A generator for another thread.
+    pub fn fork(&mut self) -> Self {
+        Self(self.below(u64::MAX) | 1 << 63)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -41,7 +46,7 @@ fn number_of(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is not a number")))
 }
 
-fn rounds() -> u64 {
+pub fn rounds() -> u64 {
     number_of("DURABO_KILL_ROUNDS").unwrap_or(ROUNDS_DEFAULT)
 }
 

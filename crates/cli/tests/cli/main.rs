@@ -14,4 +14,5 @@ mod compile;
 mod faults;
 mod guide;
 mod kill_nine;
+mod kill_nine_mixed;
 mod full_disk;
