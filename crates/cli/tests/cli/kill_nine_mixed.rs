@@ -1,4 +1,5 @@
-//! `kill -9` while objects do all they can with their storage: keys, SQL, both in one turn, turns that trap.
+//! `kill -9` while objects do all they can with their storage: keys, SQL, both in one turn, everything removed, turns
+//! that trap.
 //!
 //! Limits are small, so that objects are checkpointed, leave memory and come back all the time, and segments of
 //! the log are recycled. After each restart an object holds what was acknowledged, or that and the whole of the
@@ -70,6 +71,10 @@ impl Turn {
         let (key, id) = (format!("k{}", dice.below(KEYS)), dice.below(50));
         let number = dice.below(1_000_000);
         match dice.below(6) {
+            0 if dice.below(3) == 0 => {
+                self.after = Stored::default();
+                self.steps.extend([json!("delete-all"), json!({ "sql": CREATE })]);
+            }
             0 => {
                 self.after.keys.remove(&key);
                 self.steps.push(json!({ "delete": key }));
