@@ -15,7 +15,8 @@ use durabo_model::time::Timestamp;
 
 use crate::codec::chain_of;
 use crate::frame::FrameHeader;
-use crate::record::{FileMark, Record, RecordBody};
+use crate::mutation::{Mutation, is_planted};
+use crate::record::{AlarmChange, FileMark, Record, RecordBody};
 
 /// What the log says of one object, at the end of what was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct ObjectTail {
     pub time: Timestamp,
     /// Name, if a record that carries it was read.
     pub name: Option<String>,
+    /// The last change of its alarm that was read.
+    pub alarm: AlarmChange,
     /// Where its last record begins.
     pub position: LogPosition,
 }
@@ -79,6 +82,7 @@ impl History {
                 epoch: record.epoch,
                 time: record.time,
                 name: None,
+                alarm: AlarmChange::Unchanged,
                 position,
             }),
         };
@@ -90,6 +94,12 @@ impl History {
             }
         } else {
             tail.first = tail.first.or(Some(record.sequence));
+        }
+        if let RecordBody::Commit { alarm, .. } | RecordBody::Wipe { alarm, .. } = record.body
+            && alarm != AlarmChange::Unchanged
+            && !is_planted(Mutation::ForgetAlarmInRecovery)
+        {
+            tail.alarm = alarm;
         }
         tail.sequence = record.sequence;
         tail.chain = record.chain;

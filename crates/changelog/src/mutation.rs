@@ -96,6 +96,20 @@ mutations! {
         StartBeforeKnown,
     }
 
+    /// Every fault by which an alarm is forgotten, or runs after it was deleted.
+    OF_ALARMS {
+        /// A commit's record says that the alarm is as before.
+        OmitAlarmChange,
+        /// A checkpoint leaves the alarm in the object index as it was.
+        KeepIndexedAlarm,
+        /// Recovery does not look at what records say of alarms.
+        ForgetAlarmInRecovery,
+        /// A commit that changes the alarm is not told to the schedule.
+        ScheduleUntold,
+        /// An alarm that is stored runs whatever its time is.
+        RunEarly,
+    }
+
     /// Every fault of an object's gates.
     OF_GATES {
         /// The mailbox's branch looks at the input gate before the turn end and not when it is polled (T7).

@@ -173,6 +173,7 @@ mod tests {
                     "Durable Object is overloaded. Too many requests queued.",
                 )),
                 Event::Rpc { args, .. } => Ok(Reply::Rpc(args)),
+                Event::Alarm(_) => unreachable!("no client runs an alarm"),
             }
         }
     }

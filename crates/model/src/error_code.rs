@@ -102,6 +102,8 @@ error_codes! {
     PendingWorkTimeout = "pending-work-timeout", Reset, 500;
     /// A commit was not durable in time (OG-7).
     CommitTimeout = "commit-timeout", Reset, 500;
+    /// A run of the alarm took too long (AL-18).
+    AlarmTimeout = "alarm-timeout", Reset, 500;
     /// Another place owns the object by now.
     ObjectMoved = "object-moved", Reset, 503;
     /// A critical section was to open within one that had been left.

@@ -95,6 +95,23 @@ pub const KV_GET_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// which take more room than they are.
 pub const KV_ENTRY_BYTES_COUNTED: usize = 64;
 
+/// Latest time of an alarm, in ms since 1970: the end of 2189 (AL-1).
+pub const ALARM_TIME_MS_MAX: u64 = 6_942_585_600_000 - 1;
+
+/// Counted retries of an alarm; then it is given up (AL-11). Stops a handler that always fails from taking the
+/// node's time for ever.
+pub const ALARM_RETRIES_MAX: u32 = 6;
+
+/// How often the wait before a retry that is not counted doubles (AL-12).
+pub const ALARM_DOUBLINGS_MAX: u32 = 9;
+
+/// Past runs of an object's alarm that the node keeps.
+pub const ALARM_RUNS_KEPT_MAX: usize = 100;
+
+/// Past runs of all alarms together that the node keeps in memory; beyond it the oldest are forgotten. Stops many
+/// objects from multiplying the bound of one.
+pub const NODE_ALARM_RUNS_KEPT_MAX: usize = 100_000;
+
 /// Savepoints within one another. Stops recursion that never ends.
 pub const SAVEPOINTS_NESTED_MAX: usize = 64;
 
@@ -225,6 +242,15 @@ pub struct ObjectLimits {
     /// (LC-15): what an event left behind when it had answered, or an event whose caller has gone. Stops work
     /// that waits for what never comes from holding a place in memory for ever.
     pub pending_work_timeout: Duration,
+    /// Wait before the first retry of an alarm that has failed, without the random part; each further wait is
+    /// twice as long (AL-11).
+    pub alarm_retry_wait: Duration,
+    /// A run of an alarm that takes longer resets the object and counts as failed (AL-18). Stops a handler that
+    /// waits for what never comes from holding back the alarm for ever.
+    pub alarm_run_timeout: Duration,
+    /// Alarms of the node that run at once; those that are due beyond it wait, the oldest first. Stops a node that
+    /// was down from starting all the objects whose alarms are overdue at once.
+    pub alarm_runs_max: usize,
 }
 
 impl Default for ObjectLimits {
@@ -262,6 +288,9 @@ impl Default for ObjectLimits {
             section_timeout: Duration::from_secs(30),
             commit_timeout: Duration::from_secs(30),
             pending_work_timeout: Duration::from_secs(15 * 60),
+            alarm_retry_wait: Duration::from_secs(2),
+            alarm_run_timeout: Duration::from_secs(15 * 60),
+            alarm_runs_max: 500,
         }
     }
 }

@@ -116,6 +116,9 @@ settings! {
         section_timeout: Time from 1,
         commit_timeout: Time from 1,
         pending_work_timeout: Time from 1,
+        alarm_retry_wait: Time from 1,
+        alarm_run_timeout: Time from 1,
+        alarm_runs_max: Count from 1,
     }
     http: HttpLimits, "http." {
         connections_max: Count from 1,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use durabo_changelog::record::AlarmChange;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::{self, ObjectLimits};
@@ -36,6 +37,8 @@ use crate::room::ObjectRoom;
 use crate::unfinished::UnfinishedImports;
 use crate::wal_memory::WalShare;
 
+mod alarm;
+mod alarm_end;
 mod bodies;
 mod calls;
 mod cancelled;
@@ -49,6 +52,7 @@ mod outcome;
 mod pending;
 mod sections;
 
+use alarm::RunUnderWay;
 pub use calls::Call;
 use cancelled::Listeners;
 use instance::InstanceState;
@@ -106,6 +110,8 @@ pub struct ObjectContext {
     barrier: Option<(Sequence, oneshot::Receiver<()>)>,
     /// Over when a commit that was made at its beginning has taken too long.
     commit_limit: Option<Pin<Box<Sleep>>>,
+    /// The run of the alarm that is under way.
+    alarm_run: Option<RunUnderWay>,
 }
 
 /// The parts of which a context is made; all of one object.
@@ -149,6 +155,7 @@ impl ObjectContext {
             copying: Retry::new(COPY_PAUSE_MAX),
             barrier: None,
             commit_limit: None,
+            alarm_run: None,
         }
     }
 
@@ -218,6 +225,12 @@ impl ObjectContext {
     /// Ends the turn: what it wrote is committed and on its way into the log (OG-1). On failure the
     /// instance has to be reset.
     pub fn end_turn(&mut self) -> Result<(), Failure> {
+        self.commit_turn()?;
+        self.close_alarm_run();
+        Ok(())
+    }
+
+    fn commit_turn(&mut self) -> Result<(), Failure> {
         if let Some(reason) = &self.instance.aborted {
             return Err(reason.clone());
         }
@@ -238,13 +251,17 @@ impl ObjectContext {
             }
             return Ok(());
         };
-        let is_confirmed = commit.confirmed;
+        let (is_confirmed, alarm) = (commit.confirmed, commit.alarm);
         self.count_wal();
         let record = self.history.commit(commit, self.node.clock.now(), durable);
         if is_confirmed {
             self.confirmed = self.history.sequence();
         }
         self.watch_commits();
+        if alarm != AlarmChange::Unchanged {
+            // Before the commit is on its way, so that no alarm is lost between the two (AL-5).
+            self.tell_alarm();
+        }
         let pushed = self.node.commits.push_commit(record, self.gate.clone(), &self.room);
         self.gate_failure(pushed)
     }
@@ -307,6 +324,9 @@ impl ObjectContext {
             return Poll::Ready(failure);
         }
         if let Poll::Ready(failure) = self.poll_pending_limit(cx) {
+            return Poll::Ready(failure);
+        }
+        if let Poll::Ready(failure) = self.poll_alarm_limit(cx) {
             return Poll::Ready(failure);
         }
         match self.control.ending() {

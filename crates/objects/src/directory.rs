@@ -78,7 +78,12 @@ impl Directory {
         }
     }
 
-    async fn send(&self, to: ObjectAddress, work: Work, origin: Origin) -> Outcome {
+    /// What the objects share.
+    pub(crate) fn node(&self) -> &Node {
+        &self.inner.node
+    }
+
+    pub(crate) async fn send(&self, to: ObjectAddress, work: Work, origin: Origin) -> Outcome {
         let id = to.key.id;
         let (reply, outcome) = oneshot::channel();
         let delivery = Delivery { id: self.inner.node.counters.next_event(), work, origin, reply };

@@ -7,6 +7,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::object::ObjectKey;
 use durabo_model::object_id::ObjectId;
+use durabo_model::time::Timestamp;
 use durabo_storage::statement::Counts;
 use durabo_storage::value::Value;
 use tokio::sync::oneshot;
@@ -55,6 +56,42 @@ pub enum Event {
         /// CBOR array of the arguments.
         args: Bytes,
     },
+    /// The object's alarm is due.
+    Alarm(AlarmInfo),
+}
+
+/// What a handler is told of the alarm that runs (AL-8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlarmInfo {
+    /// The time that was set; the same on every try.
+    pub scheduled_time: Timestamp,
+    /// Counted tries before this one.
+    pub retry_count: u32,
+}
+
+/// What is asked of an object about its alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmRequest {
+    /// To run it, if it is due.
+    RunIfDue {
+        /// The try before failed for a fault of the node.
+        after_fault: bool,
+    },
+    /// To run it now, whatever its time: of an operator.
+    RunNow,
+    /// To remove it: of an operator.
+    Cancel,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmAnswer {
+    /// The handler has run and returned.
+    Ran,
+    /// None is due.
+    NotDue,
+    /// It was removed.
+    Cancelled,
 }
 
 /// SQL of an operator, run in the object beside its guest.
@@ -88,13 +125,32 @@ pub enum Work {
     Event(Event),
     /// For the database alone; needs no instance.
     Sql(SqlRequest),
+    /// About the alarm; needs an instance only if it is to run.
+    Alarm(AlarmRequest),
+}
+
+/// Work that may need no instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Apart {
+    Sql,
+    Alarm(AlarmRequest),
 }
 
 impl Work {
+    /// What it is, if it may need no instance.
+    pub(crate) fn asked_apart(&self) -> Option<Apart> {
+        match self {
+            Work::Event(_) => None,
+            Work::Sql(_) => Some(Apart::Sql),
+            Work::Alarm(request) => Some(Apart::Alarm(*request)),
+        }
+    }
+
     /// Bytes that it occupies while it waits.
     pub fn bytes(&self) -> usize {
         match self {
             Work::Event(event) => event.bytes(),
+            Work::Alarm(_) => 0,
             Work::Sql(request) => {
                 request.query.len() + request.bindings.iter().map(Value::size_bytes).sum::<usize>()
             }
@@ -110,6 +166,7 @@ impl Event {
                 request.url.len() + headers_bytes(&request.headers) + request.body.held_bytes()
             }
             Event::Rpc { method, args } => method.len() + args.len(),
+            Event::Alarm(_) => 0,
         }
     }
 }
@@ -123,6 +180,8 @@ pub enum Reply {
     Rpc(Bytes),
     /// To [`Work::Sql`].
     Sql(SqlAnswer),
+    /// To [`Work::Alarm`].
+    Alarm(AlarmAnswer),
 }
 
 impl Reply {
@@ -131,6 +190,7 @@ impl Reply {
         match self {
             Reply::Fetch(response) => headers_bytes(&response.headers) + response.body.held_bytes(),
             Reply::Rpc(value) => value.len(),
+            Reply::Alarm(_) => 0,
             Reply::Sql(answer) => answer.rows.iter().map(Value::size_bytes).sum(),
         }
     }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
 
@@ -80,18 +81,46 @@ async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
     .await
 }
 
+/// The run of the alarm that is in the guest; there is one at most.
+#[derive(Default)]
+struct AlarmCall<'a>(Option<(EventId, BoxFuture<'a, Outcome>)>);
+
+impl AlarmCall<'_> {
+    fn count(&self) -> usize {
+        usize::from(self.0.is_some())
+    }
+
+    /// Looks whether the handler has returned.
+    fn poll_end<G: GuestCalls>(&mut self, guest: &G, cx: &mut Context<'_>) {
+        let Some((id, call)) = &mut self.0 else { return };
+        if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
+            let id = *id;
+            self.0 = None;
+            guest.with_context(|context| context.finish(id, outcome));
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
 async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
     let hibernate_after = guest.with_context(|context| context.limits().hibernate_after);
     let mut in_flight = FuturesUnordered::new();
+    let mut alarm = AlarmCall::default();
     let mut idle = pin!(sleep_until(Instant::now() + hibernate_after));
     poll_fn(|cx| {
+        // What the end of an alarm's run writes belongs to the last turn of its handler (AL-10).
+        alarm.poll_end(guest, cx);
         // T1: this is the turn end; nothing else ends a turn.
         if let Err(failure) = guest.with_context(ObjectContext::end_turn) {
             return Poll::Ready(GuestExit::Reset(failure));
         }
         // T7: one event per poll, taken only now, so that none slips past a gate closed meanwhile.
-        let next = guest.with_context(|context| context.poll_next(cx, in_flight.len()));
+        let next = guest.with_context(|context| context.poll_next(cx, in_flight.len() + alarm.count()));
         match next {
+            Poll::Ready(NextEvent::Deliver(id, event @ Event::Alarm(_))) => {
+                alarm.0 = Some((id, Box::pin(guest.call(id, event))));
+                cx.waker().wake_by_ref();
+            }
             Poll::Ready(NextEvent::Deliver(id, event)) => {
                 in_flight.push(async move { (id, guest.call(id, event).await) });
                 cx.waker().wake_by_ref();
@@ -106,6 +135,7 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             Poll::Ready(NextEvent::Reset(failure)) => return Poll::Ready(GuestExit::Reset(failure)),
             Poll::Pending => {}
         }
+        alarm.poll_end(guest, cx);
         while let Poll::Ready(Some((id, outcome))) = in_flight.poll_next_unpin(cx) {
             guest.with_context(|context| context.finish(id, outcome));
             // There is room for another event now, which was not looked for above.
@@ -119,6 +149,7 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
         }
         // An open body keeps the object in memory, also one that no guest code is waiting for.
         if !in_flight.is_empty()
+            || alarm.count() > 0
             || guest.poll_quiet(cx).is_pending()
             || guest.with_context(|context| context.poll_bodies_closed(cx)).is_pending()
         {

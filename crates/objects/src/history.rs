@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 
 use durabo_changelog::codec::{self, EncodedRecord};
-use durabo_changelog::record::{FileMark, Record, RecordBody};
+use durabo_changelog::mutation::{Mutation, is_planted};
+use durabo_changelog::record::{AlarmChange, FileMark, Record, RecordBody};
 use durabo_model::object::ObjectKey;
 use durabo_model::sequence::{Epoch, Sequence};
 use durabo_model::time::Timestamp;
@@ -24,6 +25,8 @@ struct Stand {
     /// Frames of the in-memory WAL up to the commit's end.
     wal_frames: u32,
     committed_at: Instant,
+    /// When the object is to be woken, if at all.
+    alarm: Option<Timestamp>,
 }
 
 /// The present end of an object's history.
@@ -35,6 +38,8 @@ pub struct History {
     /// At the newest commit that is known to be durable, and at those between it and the newest.
     before: VecDeque<Stand>,
     checkpointed: Sequence,
+    /// For a planted fault.
+    indexed_alarm: Option<Timestamp>,
 }
 
 impl History {
@@ -42,8 +47,9 @@ impl History {
     pub fn new(key: ObjectKey, epoch: Epoch, row: Option<&ObjectRow>) -> Self {
         let (sequence, chain, time) =
             row.map_or_else(Default::default, |row| (row.sequence, row.chain, row.last_commit));
-        let newest = Stand { sequence, chain, time, wal_frames: 0, committed_at: Instant::now() };
-        Self { key, epoch, newest, before: VecDeque::new(), checkpointed: sequence }
+        let alarm = row.and_then(|row| row.alarm);
+        let newest = Stand { sequence, chain, time, wal_frames: 0, committed_at: Instant::now(), alarm };
+        Self { key, epoch, newest, before: VecDeque::new(), checkpointed: sequence, indexed_alarm: alarm }
     }
 
     /// Which instance it is.
@@ -54,6 +60,11 @@ impl History {
     /// Newest commit that was handed to the log.
     pub fn sequence(&self) -> Sequence {
         self.newest.sequence
+    }
+
+    /// When the object is to be woken, as of the newest commit.
+    pub fn alarm(&self) -> Option<Timestamp> {
+        self.newest.alarm
     }
 
     /// The oldest commit that is not durable, and when it was made; `durable` is the newest that is.
@@ -104,6 +115,12 @@ impl History {
         }
         let (sequence, time) = (last.sequence.next(), last.time.max(now));
         let TurnCommit { database_pages, alarm, pages, .. } = commit;
+        let due = match alarm {
+            AlarmChange::Unchanged => last.alarm,
+            AlarmChange::Set(due) => Some(due),
+            AlarmChange::Cleared => None,
+        };
+        let alarm = if is_planted(Mutation::OmitAlarmChange) { AlarmChange::Unchanged } else { alarm };
         let record = Record {
             key: self.key,
             epoch: self.epoch,
@@ -119,14 +136,14 @@ impl History {
         };
         let encoded = codec::encode(&record, last.chain);
         let (chain, wal_frames) = (encoded.chain, commit.wal_frames);
-        self.newest = Stand { sequence, chain, time, wal_frames, committed_at: Instant::now() };
+        self.newest = Stand { sequence, chain, time, wal_frames, committed_at: Instant::now(), alarm: due };
         encoded
     }
 
     /// The record and index row of a checkpoint of everything so far. A checkpoint is no link of the
     /// chain: commits go on meanwhile.
     pub fn checkpoint(&mut self, mark: FileMark, name: Option<String>) -> (EncodedRecord, ObjectRow) {
-        let Stand { sequence, chain, time, .. } = self.newest;
+        let Stand { sequence, chain, time, alarm, .. } = self.newest;
         self.checkpointed = sequence;
         let record = Record {
             key: self.key,
@@ -138,7 +155,8 @@ impl History {
             name: None,
             body: RecordBody::Checkpoint { through: sequence, mark },
         };
-        let row = ObjectRow { key: self.key, name, mark, sequence, chain, last_commit: time };
+        let alarm = if is_planted(Mutation::KeepIndexedAlarm) { self.indexed_alarm } else { alarm };
+        let row = ObjectRow { key: self.key, name, mark, sequence, chain, last_commit: time, alarm };
         (codec::encode(&record, chain), row)
     }
 }

@@ -1,4 +1,4 @@
-//! What makes an object an object: mailbox, gates, tickets, lifecycle.
+//! What makes an object an object: mailbox, gates, tickets, lifecycle, alarms.
 //!
 //! Knows nothing of WebAssembly or HTTP: a guest is whatever implements the traits in [`guest`]. Two
 //! loops, [`committer`] and [`upkeep`], want a thread each, which the composition gives them.
@@ -29,6 +29,8 @@ pub mod control;
 pub mod outbound;
 pub mod committer;
 pub mod log_holders;
+pub mod alarm_runs;
+pub mod alarm_schedule;
 pub mod upkeep;
 pub mod node;
 mod history;
@@ -41,4 +43,5 @@ pub mod placement;
 mod registry;
 mod object;
 pub mod directory;
+pub mod alarms;
 pub mod test_hooks;

@@ -5,7 +5,8 @@
 //! Callers are served in turn, so that a flood of one does not hold up the others (IG-1).
 //!
 //! Calls that come back to the object, since it stands in their chain, have a lane of their own: the
-//! object waits for them, so others must not fill their way (ST-12).
+//! object waits for them, so others must not fill their way (ST-12). So has what concerns the alarm, which comes
+//! before all others: there is one run at a time, and it must not be lost because callers are many.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,8 +17,11 @@ use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::object::ObjectKey;
 
-use crate::event::{CallerId, Delivery};
+use crate::event::{CallerId, Delivery, Work};
 use crate::round_robin::RoundRobin;
+
+/// What may wait that concerns the alarm: one wake-up, the rest of operators.
+const ALARM_REQUESTS_MAX: usize = 16;
 
 /// What waits in one lane.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,6 +37,8 @@ struct State {
     /// In the order of their arrival.
     returning: VecDeque<Delivery>,
     returning_load: Load,
+    /// What concerns the alarm.
+    alarm: VecDeque<Delivery>,
     /// Who waits for whatever comes.
     waiting: Option<Waker>,
     /// Who waits for calls that come back.
@@ -68,6 +74,9 @@ impl Mailbox {
         if state.is_closed {
             let text = "the object left memory while the event arrived; retry";
             return Err((delivery, Failure::new(ErrorCode::Stopping, text).of_object(key.id)));
+        }
+        if matches!(delivery.work, Work::Alarm(_)) {
+            return state.put_alarm(key, delivery).map(|waiting| waiting.into_iter().for_each(Waker::wake));
         }
         let returns = delivery.origin.chain.last_of(key).is_some();
         let load = if returns { &mut state.returning_load } else { &mut state.events_load };
@@ -112,6 +121,11 @@ impl MailboxReceiver {
         state.take_returning(at)
     }
 
+    /// Takes what concerns the alarm and came first.
+    pub fn take_alarm(&self) -> Option<Delivery> {
+        self.lock().alarm.pop_front()
+    }
+
     /// Ready when an event waits.
     pub fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
@@ -125,13 +139,14 @@ impl MailboxReceiver {
     /// Takes an event if one is there.
     pub fn try_take(&self) -> Option<Delivery> {
         let mut state = self.lock();
-        state.take_event().or_else(|| state.take_returning(0))
+        let alarm = state.alarm.pop_front();
+        alarm.or_else(|| state.take_event()).or_else(|| state.take_returning(0))
     }
 
     /// Shows what [`try_take`](Self::try_take) would take, if anything.
     pub fn first<T>(&self, look: impl FnOnce(&Delivery) -> T) -> Option<T> {
         let state = self.lock();
-        state.events.front().or(state.returning.front()).map(look)
+        state.alarm.front().or(state.events.front()).or(state.returning.front()).map(look)
     }
 
     /// Whether nothing waits.
@@ -146,16 +161,34 @@ impl MailboxReceiver {
 
 impl Drop for MailboxReceiver {
     fn drop(&mut self) {
-        let mut state = self.lock();
-        state.is_closed = true;
-        let left = (std::mem::take(&mut state.events), std::mem::take(&mut state.returning));
-        drop(state);
+        let left = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            let State { events, returning, alarm, .. } = &mut *state;
+            (std::mem::take(events), std::mem::take(returning), std::mem::take(alarm))
+        };
         // Whoever waits for an answer is told by this.
         drop(left);
     }
 }
 
 impl State {
+    /// Puts in what concerns the alarm; gives who is to be woken.
+    fn put_alarm(
+        &mut self,
+        key: &ObjectKey,
+        delivery: Delivery,
+    ) -> Result<Option<Waker>, (Delivery, Failure)> {
+        if self.alarm.len() >= ALARM_REQUESTS_MAX {
+            let text = format!(
+                "Durable Object is overloaded. {ALARM_REQUESTS_MAX} requests about its alarm wait; retry later"
+            );
+            return Err((delivery, Failure::new(ErrorCode::Overloaded, text).of_object(key.id)));
+        }
+        self.alarm.push_back(delivery);
+        Ok(self.waiting.take())
+    }
+
     fn take_event(&mut self) -> Option<Delivery> {
         self.events.pop().inspect(|delivery| self.events_load.remove(delivery))
     }
@@ -165,7 +198,7 @@ impl State {
     }
 
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.returning.is_empty()
+        self.events.is_empty() && self.returning.is_empty() && self.alarm.is_empty()
     }
 }
 

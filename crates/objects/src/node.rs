@@ -15,6 +15,8 @@ use durabo_model::random::Random;
 use durabo_model::sequence::Epoch;
 use durabo_model::time::Clock;
 
+use crate::alarm_runs::AlarmRuns;
+use crate::alarm_schedule::AlarmSchedule;
 use crate::committer::{CommitQueue, LogPins};
 use crate::event::EventId;
 use crate::output_gate::HeldBytes;
@@ -51,6 +53,10 @@ pub struct Node {
     pub pins: LogPins,
     /// Rows of checkpointed objects.
     pub index: SharedIndex,
+    /// Which objects are to be woken next.
+    pub alarms: AlarmSchedule,
+    /// How past runs of alarms went.
+    pub alarm_runs: AlarmRuns,
     /// What the write-ahead logs of all objects take.
     pub wal_memory: WalMemory,
     /// What all output gates hold.

@@ -84,9 +84,9 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                     GuestExit::Reset(failure) => reset(&mut context, failure).await.map(|()| false),
                 }
             }
-            Ok(Waited::Sql) => match context.serve_sql() {
+            Ok(Waited::Apart) => match context.serve_apart() {
                 Ok(()) => Ok(false),
-                Err(failure) => context.reset(ResetOf::Sql, failure).await.map(|()| false),
+                Err(failure) => context.reset(ResetOf::Apart, failure).await.map(|()| false),
             },
             Ok(Waited::Idle) => context.settle().await,
             Ok(Waited::Broken) => context.reload().await.map(|()| false),

@@ -29,6 +29,7 @@ use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
+use crate::alarm_schedule::AlarmSchedule;
 use crate::committer::{CommitQueue, LogPins};
 use crate::log_holders::LogHolders;
 use crate::wal_memory::WalMemory;
@@ -158,6 +159,8 @@ pub struct Upkeep {
     pub control: ControlFile,
     /// Rows of checkpointed objects.
     pub index: SharedIndex,
+    /// Told what the index says of alarms.
+    pub alarms: AlarmSchedule,
     /// Who is asked for a checkpoint, since it holds the log back.
     pub holders: LogHolders,
     /// Tells how old the log is.
@@ -242,6 +245,7 @@ impl Upkeep {
             Err(error) if !error.is_full() => return Err(stop(error)),
             _ => {}
         }
+        rows.iter().for_each(|row| self.alarms.indexed(row.key, row.alarm));
         self.shortage.without_record.append(&mut self.shortage.without_row);
         Ok(())
     }

@@ -14,7 +14,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::{limits, rpc};
 use durabo_objects::context::ObjectContext;
-use durabo_objects::event::{Event, EventId, HttpRequest, Outcome, Reply};
+use durabo_objects::event::{AlarmAnswer, AlarmInfo, Event, EventId, HttpRequest, Outcome, Reply};
 use durabo_objects::event_loop::GuestCalls;
 use wasmtime::component::{Accessor, TypedFunc};
 
@@ -30,6 +30,7 @@ pub struct InstanceExports {
     pub lifecycle: Option<exports::lifecycle::Guest>,
     pub http: Option<exports::http_handler::Guest>,
     pub rpc: Option<exports::rpc_handler::Guest>,
+    pub alarm: Option<exports::alarm_handler::Guest>,
 }
 
 /// What the loop of `objects` needs to run events in one instance.
@@ -171,6 +172,22 @@ impl<'a> InstanceCalls<'a> {
         Ok(Reply::Rpc(Bytes::from(result)))
     }
 
+    async fn alarm(&self, id: EventId, info: AlarmInfo) -> Outcome {
+        let handler = self.exports.alarm.as_ref().filter(|_| self.handles(Handler::Alarm));
+        let Some(handler) = handler else {
+            let text = "Handler does not export an alarm() function.";
+            return Err(Failure::new(ErrorCode::HandlerMissing, text));
+        };
+        let info = exports::alarm_handler::AlarmInfo {
+            scheduled_time: info.scheduled_time.0,
+            retry_count: info.retry_count,
+            is_retry: info.retry_count > 0,
+        };
+        let ended: Result<(), types::Failure> = self.run(Some(id), handler.func_alarm(), (info,)).await;
+        ended.map_err(failure_record::of_guest)?;
+        Ok(Reply::Alarm(AlarmAnswer::Ran))
+    }
+
     fn handles(&self, handler: Handler) -> bool {
         self.class.component.class_handles(&self.class.class, handler)
     }
@@ -201,6 +218,7 @@ impl GuestCalls for InstanceCalls<'_> {
         match event {
             Event::Fetch(request) => self.fetch(id, request).await,
             Event::Rpc { method, args } => self.rpc(id, method, args).await,
+            Event::Alarm(info) => self.alarm(id, info).await,
         }
     }
 

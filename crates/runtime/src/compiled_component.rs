@@ -21,6 +21,7 @@ pub(crate) struct ExportIndices {
     pub lifecycle: Option<exports::lifecycle::GuestIndices>,
     pub http: Option<exports::http_handler::GuestIndices>,
     pub rpc: Option<exports::rpc_handler::GuestIndices>,
+    pub alarm: Option<exports::alarm_handler::GuestIndices>,
 }
 
 /// Compiled code of one component, shared by all its instances.
@@ -48,6 +49,7 @@ impl CompiledComponent {
             lifecycle: exports::lifecycle::GuestIndices::new(&pre).ok(),
             http: exports::http_handler::GuestIndices::new(&pre).ok(),
             rpc: exports::rpc_handler::GuestIndices::new(&pre).ok(),
+            alarm: exports::alarm_handler::GuestIndices::new(&pre).ok(),
         };
         let handlers = exported_handlers(&pre, &exports);
         let compiled = Self { digest, facts, handlers, exports, instance_pre: pre, costs: Arc::default() };
@@ -92,7 +94,7 @@ fn exported_handlers(pre: &InstancePre<GuestState>, exports: &ExportIndices) -> 
     let exported = [
         (Handler::Http, exports.http.is_some()),
         (Handler::Rpc, exports.rpc.is_some()),
-        (Handler::Alarm, exports::alarm_handler::GuestIndices::new(pre).is_ok()),
+        (Handler::Alarm, exports.alarm.is_some()),
         (Handler::Schedule, exports::schedule_handler::GuestIndices::new(pre).is_ok()),
         (Handler::Websocket, exports::websocket_handler::GuestIndices::new(pre).is_ok()),
     ];

@@ -4,6 +4,7 @@
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureFlags, FailureKind};
+use durabo_storage::alarm::AlarmError;
 use durabo_storage::kv::KvError;
 use durabo_storage::savepoint::SavepointError;
 use durabo_storage::sql_error::SqlError;
@@ -111,6 +112,16 @@ pub fn of_kv(error: KvError) -> Failure {
             Failure::new(ErrorCode::InvalidArgument, error.to_string())
         }
         KvError::Sql(error) => of_sql(&error, error.message.clone()),
+    }
+}
+
+/// An alarm that could not be read or set.
+pub fn of_alarm(error: AlarmError) -> Failure {
+    match error {
+        AlarmError::NotPositive | AlarmError::TooFar(_) => {
+            Failure::new(ErrorCode::InvalidArgument, error.to_string())
+        }
+        AlarmError::Sql(error) => of_sql(&error, error.message.clone()),
     }
 }
 

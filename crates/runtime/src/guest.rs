@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use durabo_model::description::Handler;
 use durabo_model::failure::Failure;
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event_loop::run_events;
@@ -56,7 +57,8 @@ impl GuestLoader for WasmLoader {
         let at_once_max = context.limits().requests_at_once_max;
         let outside = OutsideAccess::new(self.outside.clone(), class.egress.clone(), at_once_max);
         let (costs, bindings) = (class.component.costs.clone(), class.bindings.clone());
-        let state = GuestState::new(context, &self.engine, costs, bindings, outside);
+        let handles_alarm = class.component.class_handles(&class.class, Handler::Alarm);
+        let state = GuestState::new(context, &self.engine, costs, bindings, outside, handles_alarm);
         let store = new_store(&self.engine, state);
         Ok(Box::new(WasmGuest { store, class, ticker: self.engine.ticker().clone() }))
     }
@@ -111,6 +113,7 @@ impl WasmGuest {
             lifecycle: indices.lifecycle.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
             http: indices.http.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
             rpc: indices.rpc.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
+            alarm: indices.alarm.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
         };
         let class = &*class;
         store

@@ -3,12 +3,12 @@
 //! A function that this node does not serve answers as `world.wit` says: kind `unsupported`, in `sql`
 //! name `unsupported` with code 0, and where neither fits a trap that names the function.
 
-mod alarm;
 mod context;
 mod env;
 mod event;
 mod http;
 mod kv;
+mod alarm;
 mod log;
 mod recovery;
 mod schedule;

@@ -56,6 +56,8 @@ pub struct GuestState {
     pub bindings: Arc<EnvBindings>,
     /// The way to the outside, and how far it goes.
     pub outside: OutsideAccess,
+    /// Whether the class has a handler of alarms.
+    pub handles_alarm: bool,
     /// Standard error, for its tail.
     pub stderr: GuestOutput,
     /// How much may be logged.
@@ -74,6 +76,7 @@ impl GuestState {
         costs: Arc<StatementCosts>,
         bindings: Arc<EnvBindings>,
         outside: OutsideAccess,
+        handles_alarm: bool,
     ) -> Self {
         let sole = SoleEvent::default();
         let identity = Arc::new(context.identity().clone());
@@ -98,6 +101,7 @@ impl GuestState {
             tasks: EventTasks::new(sole),
             bindings,
             outside,
+            handles_alarm,
             stderr,
             log_quota,
         }

@@ -18,6 +18,9 @@ use durabo_gateway::{
 use durabo_model::failure::Failure;
 use durabo_model::random::Random;
 use durabo_model::time::Clock;
+use durabo_objects::alarm_runs::AlarmRuns;
+use durabo_objects::alarm_schedule::AlarmSchedule;
+use durabo_objects::alarms::{Alarms, ClassOf};
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
 use durabo_objects::directory::Directory;
 use durabo_objects::log_holders::LogHolders;
@@ -99,13 +102,23 @@ impl Node {
         let code = Arc::new(DeployedCode::load(catalog.clone(), cache.clone()));
         let outside = OutgoingClient::new(http.handle().clone(), config.outgoing_limits.clone());
         let loader = WasmLoader::new(engine, code, Arc::new(outside));
+        let deployed = catalog.clone();
+        let class_of: ClassOf = Arc::new(move |namespace| {
+            deployed.snapshot().target_of(namespace).map(|target| target.class.clone())
+        });
 
         let pins = LogPins::new(opened.log.durable());
         let (folder, index, start_number) =
             (opened.folder.clone(), opened.index.clone(), opened.start_number);
         let pool = opened.pool.clone();
-        let (directory, hooks, log) =
-            start_objects(&config, opened, &pins, (clock.clone(), random.clone()), loader, &objects)?;
+        let (directory, hooks, log) = start_objects(
+            &config,
+            opened,
+            &pins,
+            (clock.clone(), random.clone()),
+            (loader, class_of),
+            &objects,
+        )?;
         let test_hooks = hooks.map(|objects| TestHooks { catalog: catalog.clone(), objects });
         let memory = MemoryThread::start(directory.clone(), resident_bytes_max(&config.limits))?;
         let readiness = Readiness::default();
@@ -221,14 +234,15 @@ fn start_objects(
     opened: OpenedFolder,
     pins: &LogPins,
     (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
-    loader: WasmLoader,
+    (loader, class_of): (WasmLoader, ClassOf),
     objects: &Runtime,
 ) -> anyhow::Result<(Directory, Option<ObjectTestHooks>, LogThreads)> {
     let OpenedFolder { folder, disk, log, pool, control, start_number, index } = opened;
     let commits = if config.test_hooks { CommitQueue::with_faults() } else { CommitQueue::default() };
     let jobs = UpkeepQueue::default();
     let wal_memory = WalMemory::default();
-    let node = ObjectsNode {
+    let alarms = AlarmSchedule::default();
+    let node = Arc::new(ObjectsNode {
         limits: config.limits.clone(),
         durability: config.durability,
         clock: clock.clone(),
@@ -243,12 +257,16 @@ fn start_objects(
         upkeep: jobs.clone(),
         pins: pins.clone(),
         index: index.clone(),
+        alarms: alarms.clone(),
+        alarm_runs: AlarmRuns::default(),
         wal_memory: wal_memory.clone(),
         held_bytes: HeldBytes::default(),
         counters: Counters::new(start_number),
-    };
+    });
     let directory =
-        Directory::new(Arc::new(node), Arc::new(loader), Box::new(SingleNode), objects.handle().clone());
+        Directory::new(node.clone(), Arc::new(loader), Box::new(SingleNode), objects.handle().clone());
+    let waking = Alarms::new(node, directory.clone(), class_of, objects.handle().clone());
+    objects.spawn(waking.run());
     let asked = directory.clone();
     let upkeep = Upkeep {
         queue: jobs,
@@ -257,6 +275,7 @@ fn start_objects(
         pool,
         control,
         index,
+        alarms,
         holders: LogHolders::new(config.disk_limits.log_bytes_max, config.limits.checkpoint_after),
         clock: clock.clone(),
         request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),

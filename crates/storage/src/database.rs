@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use durabo_model::limits::{CURSORS_KEPT_BYTES_MAX, ObjectLimits, ROWS_BATCH_BYTES_MAX};
+use durabo_model::time::Timestamp;
 use rusqlite::ffi;
 
 use crate::connection::Connection;
@@ -27,8 +28,18 @@ pub use crate::cursor::CursorId;
 /// Pages that a connection caches, in bytes; dirty ones beyond it spill into the WAL.
 const CACHE_BYTES: usize = 1024 * 1024;
 
-/// Row of `_cf_METADATA` that holds the object's name; row 1 is the alarm's.
+/// Row of `_cf_METADATA` that holds the object's alarm.
+pub(crate) const ALARM_ROW: i64 = 1;
+
+/// Row of `_cf_METADATA` that holds the object's name.
 pub(crate) const NAME_ROW: i64 = 2;
+
+/// Makes the table of what the node keeps in the object's database.
+pub(crate) const CREATE_METADATA: &str =
+    "CREATE TABLE IF NOT EXISTS _cf_METADATA(key INTEGER PRIMARY KEY, value)";
+
+/// Whether that table is there.
+pub(crate) const HAS_METADATA: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = '_cf_METADATA'";
 
 /// How a database is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +90,12 @@ pub struct Database {
     pub(crate) is_outdated: bool,
     /// Whether the table of keys and values is known to be there.
     pub(crate) has_kv_table: bool,
+    /// Whether the table of metadata is known to be there.
+    pub(crate) has_metadata: bool,
+    /// When the object was to be woken at the turn's beginning, if the turn has changed the alarm.
+    pub(crate) alarm_before: Option<Option<Timestamp>>,
+    /// Serial number of the newest alarm.
+    pub(crate) newest_alarm: u64,
     /// Parts of the turn that may be undone, the innermost last.
     pub(crate) savepoints: Vec<SavepointId>,
     pub(crate) next_savepoint: u64,
@@ -130,6 +147,9 @@ impl Database {
             wiped_after: None,
             is_outdated: false,
             has_kv_table: false,
+            has_metadata: false,
+            alarm_before: None,
+            newest_alarm: 0,
             savepoints: Vec::new(),
             next_savepoint: 0,
             is_closed: false,
@@ -249,8 +269,7 @@ impl Database {
     /// The name stored in the database, if it was ever reached by name.
     pub fn stored_name(&mut self) -> Result<Option<String>, SqlError> {
         self.check_poison()?;
-        let has_table: bool =
-            self.host_query("SELECT count(*) > 0 FROM sqlite_schema WHERE name = '_cf_METADATA'")?;
+        let has_table: bool = self.host_query(HAS_METADATA)?;
         if !has_table {
             return Ok(None);
         }
@@ -405,6 +424,8 @@ impl Database {
         self.turn_confirmed = false;
         // It may have been made in this turn.
         self.has_kv_table = false;
+        self.has_metadata = false;
+        self.alarm_before = None;
         self.savepoints.clear();
         self.undo_wipe();
         let wal = self.connection.wal();

@@ -121,7 +121,7 @@ impl Database {
             return Ok(self.check_poison()?);
         }
         self.for_kv(|database| {
-            database.begin_kv_write(options)?;
+            database.begin_host_write(options)?;
             if !database.has_kv_table()? {
                 database.host_run(CREATE)?;
                 database.has_kv_table = true;
@@ -150,7 +150,7 @@ impl Database {
             if found.is_empty() {
                 return Ok(0);
             }
-            database.begin_kv_write(options)?;
+            database.begin_host_write(options)?;
             let rows: Vec<[&dyn ToSql; 1]> = found.iter().map(|key| [key as &dyn ToSql]).collect();
             database.kv_write_all(DELETE, rows.iter().map(|row| &row[..]))?;
             Ok(found.len() as u32)
@@ -215,8 +215,8 @@ impl Database {
         found.map_err(|error| self.noticed(error))
     }
 
-    /// Begins a write that will change something.
-    fn begin_kv_write(&mut self, options: KvWriteOptions) -> Result<(), SqlError> {
+    /// Begins a write into one of the host's tables that will change something.
+    pub(crate) fn begin_host_write(&mut self, options: KvWriteOptions) -> Result<(), SqlError> {
         self.begin_turn()?;
         if !self.turn_wrote && self.refuses_writes() {
             return Err(self.noticed(SqlError::full()));

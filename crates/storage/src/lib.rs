@@ -30,6 +30,7 @@ pub mod undo;
 pub mod exec;
 pub mod kv;
 pub mod wipe;
+pub mod alarm;
 pub mod checkpoint;
 pub mod object_index;
 mod redo;

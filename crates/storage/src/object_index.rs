@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use durabo_changelog::disk::Disk;
+use durabo_changelog::disk::{Disk, OpenMode};
 use durabo_changelog::record::FileMark;
 use durabo_model::object::{NamespaceNumber, ObjectKey};
 use durabo_model::object_id::ObjectId;
@@ -15,15 +15,21 @@ use durabo_model::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
 use crate::connection::converted;
-use crate::error::StorageError;
+use crate::error::{StorageError, disk_error};
 use crate::sql_error::SqlError;
 use crate::vfs::{self, VFS_NAME};
 use crate::vfs_files::{FileSet, FileSetGuard};
 
 /// Newest schema of the index that this program knows.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
-const COLUMNS: &str = "namespace, id, name, file_bytes, first_page_crc, sequence, chain, last_commit";
+/// Bytes that are copied at once.
+const COPY_BYTES: usize = 1024 * 1024;
+
+const COLUMNS: &str = "namespace, id, name, file_bytes, first_page_crc, sequence, chain, last_commit, alarm";
+
+/// What version 2 has beyond version 1.
+const ALARMS: &str = "CREATE INDEX alarms ON objects(alarm, namespace, id) WHERE alarm IS NOT NULL";
 
 /// What the index says of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +46,17 @@ pub struct ObjectRow {
     pub chain: u32,
     /// Time of that commit.
     pub last_commit: Timestamp,
+    /// When the object is to be woken, if at all.
+    pub alarm: Option<Timestamp>,
+}
+
+/// An object that is to be woken. Ordered by the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AlarmEntry {
+    /// When.
+    pub due: Timestamp,
+    /// Which object.
+    pub key: ObjectKey,
 }
 
 /// The index. Fields are dropped in order: SQLite closes before its files go.
@@ -56,7 +73,7 @@ impl ObjectIndex {
         let failed = |source| StorageError::Sql { doing: "opening the object index", source };
         vfs::register()
             .map_err(|code| failed(SqlError::sqlite(code, "the VFS cannot be registered", None)))?;
-        let files = FileSetGuard::new(FileSet::Plain { disk, path: path.to_owned() });
+        let files = FileSetGuard::new(FileSet::Plain { disk: disk.clone(), path: path.to_owned() });
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -70,6 +87,9 @@ impl ObjectIndex {
                  a newer durabo"
             );
             return Err(StorageError::Folder { path: path.to_owned(), reason });
+        }
+        if version < SCHEMA_VERSION {
+            index.migrate(&*disk, version)?;
         }
         Ok(index)
     }
@@ -87,7 +107,7 @@ impl ObjectIndex {
     /// Writes all rows in one transaction; durable when it returns.
     pub fn upsert_all(&mut self, rows: &[ObjectRow]) -> Result<(), StorageError> {
         let statement =
-            format!("INSERT OR REPLACE INTO objects({COLUMNS}) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+            format!("INSERT OR REPLACE INTO objects({COLUMNS}) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)");
         let write = |db: &mut Connection| {
             let transaction = db.transaction()?;
             {
@@ -102,6 +122,7 @@ impl ObjectIndex {
                         row.sequence.0 as i64,
                         row.chain,
                         row.last_commit.0 as i64,
+                        row.alarm.map(|due| due.0 as i64),
                     ])?;
                 }
             }
@@ -127,6 +148,31 @@ impl ObjectIndex {
         read().map_err(|error| self.failed("reading the object index", error))
     }
 
+    /// Objects that are to be woken, in order, those after `after`, `limit` at most; of one namespace or of all.
+    pub fn alarms(
+        &self,
+        namespace: Option<NamespaceNumber>,
+        after: Option<AlarmEntry>,
+        limit: u32,
+    ) -> Result<Vec<AlarmEntry>, StorageError> {
+        let query = "SELECT alarm, namespace, id FROM objects WHERE alarm IS NOT NULL \
+                     AND (?1 IS NULL OR namespace = ?1) AND (alarm, namespace, id) > (?2, ?3, ?4) \
+                     ORDER BY alarm, namespace, id LIMIT ?5";
+        let (due, number, id) = after.as_ref().map_or((-1, 0, &[][..]), |after| {
+            (after.due.0 as i64, after.key.namespace.0, &after.key.id.as_bytes()[..])
+        });
+        let entry_of = |row: &Row<'_>| {
+            let due = Timestamp(row.get::<_, i64>(0)? as u64);
+            Ok(AlarmEntry { due, key: key_of(row, 1)? })
+        };
+        let read = || -> rusqlite::Result<Vec<AlarmEntry>> {
+            let mut statement = self.db.prepare_cached(query)?;
+            let namespace = namespace.map(|namespace| namespace.0);
+            statement.query_map(params![namespace, due, number, id, limit], entry_of)?.collect()
+        };
+        read().map_err(|error| self.failed("reading the object index", error))
+    }
+
     /// Number of objects of a namespace that have a file.
     pub fn count(&self, namespace: NamespaceNumber) -> Result<u64, StorageError> {
         let query = "SELECT count(*) FROM objects WHERE namespace = ?1";
@@ -145,14 +191,28 @@ impl ObjectIndex {
             self.db.execute_batch(&format!(
                 "BEGIN; CREATE TABLE objects(namespace INTEGER, id BLOB, name TEXT, \
                  file_bytes INTEGER NOT NULL, first_page_crc INTEGER NOT NULL, sequence INTEGER NOT NULL, \
-                 chain INTEGER NOT NULL, last_commit INTEGER NOT NULL, PRIMARY KEY(namespace, id)) \
-                 WITHOUT ROWID; PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
+                 chain INTEGER NOT NULL, last_commit INTEGER NOT NULL, alarm INTEGER, \
+                 PRIMARY KEY(namespace, id)) WITHOUT ROWID; {ALARMS}; \
+                 PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
             ))?;
             return Ok(SCHEMA_VERSION);
         }
         // Touches the table, so that a damaged index is noticed before anybody is served.
         self.db.query_row("SELECT count(*) FROM (SELECT 1 FROM objects LIMIT 1)", [], |_| Ok(()))?;
         Ok(version)
+    }
+
+    /// Brings an older form up to the present one, after a copy of the file was made beside it.
+    fn migrate(&self, disk: &dyn Disk, version: i64) -> Result<(), StorageError> {
+        let copy = self.path.with_extension(format!("sqlite.v{version}"));
+        let emptied = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        emptied.map_err(|error| self.failed("bringing the object index into its file", error))?;
+        copy_file(disk, &self.path, &copy).map_err(disk_error("copying the object index to", &copy))?;
+        let change = format!(
+            "BEGIN; ALTER TABLE objects ADD COLUMN alarm INTEGER; {ALARMS}; \
+             PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
+        );
+        self.db.execute_batch(&change).map_err(|error| self.failed("migrating the object index", error))
     }
 
     fn failed(&self, doing: &'static str, error: rusqlite::Error) -> StorageError {
@@ -170,16 +230,39 @@ impl ObjectIndex {
     }
 }
 
+/// Copies a file, durably. One that a crash has left half copied is written over.
+fn copy_file(disk: &dyn Disk, from: &Path, to: &Path) -> std::io::Result<()> {
+    let (from, to_file) = (disk.open(from, OpenMode::Existing)?, disk.open(to, OpenMode::Create)?);
+    let len = from.len()?;
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut at = 0;
+    while at < len {
+        let step = from.read_at(&mut buffer, at)?;
+        if step == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        to_file.write_all_at(&buffer[..step], at)?;
+        at += step as u64;
+    }
+    to_file.set_len(len)?;
+    to_file.sync_data()?;
+    to.parent().map_or(Ok(()), |folder| disk.sync_dir(folder))
+}
+
 fn row_of(row: &Row<'_>) -> rusqlite::Result<ObjectRow> {
     Ok(ObjectRow {
-        key: ObjectKey {
-            namespace: NamespaceNumber(row.get(0)?),
-            id: ObjectId::from_bytes(row.get::<_, [u8; 32]>(1)?),
-        },
+        key: key_of(row, 0)?,
         name: row.get(2)?,
         mark: FileMark { file_bytes: row.get::<_, i64>(3)? as u64, first_page_crc: row.get(4)? },
         sequence: Sequence(row.get::<_, i64>(5)? as u64),
         chain: row.get(6)?,
         last_commit: Timestamp(row.get::<_, i64>(7)? as u64),
+        alarm: row.get::<_, Option<i64>>(8)?.map(|due| Timestamp(due as u64)),
     })
+}
+
+/// The namespace and id in the columns from `at` on.
+fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<ObjectKey> {
+    let id = row.get::<_, [u8; 32]>(at + 1)?;
+    Ok(ObjectKey { namespace: NamespaceNumber(row.get(at)?), id: ObjectId::from_bytes(id) })
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use durabo_changelog::disk::{Disk, OpenMode};
 use durabo_changelog::mutation::{Mutation, is_planted};
-use durabo_changelog::record::{FileMark, PAGE_BYTES};
+use durabo_changelog::record::{AlarmChange, FileMark, PAGE_BYTES};
 use durabo_changelog::scan::LogScan;
 use durabo_model::object::ObjectKey;
 
@@ -129,6 +129,11 @@ fn write_rows(
         let mark = marks.get(key).copied().or(checkpointed);
         rows.push(ObjectRow {
             key: *key,
+            alarm: match tail.alarm {
+                AlarmChange::Unchanged => known.as_ref().and_then(|row| row.alarm),
+                AlarmChange::Set(due) => Some(due),
+                AlarmChange::Cleared => None,
+            },
             name: tail.name.clone().or(known.and_then(|row| row.name)),
             mark: mark.expect("BUG: a file that was neither written nor checkpointed"),
             sequence: tail.sequence,

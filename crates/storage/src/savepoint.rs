@@ -102,6 +102,7 @@ impl Database {
         self.savepoints.pop();
         // It may have been made within.
         self.has_kv_table = false;
+        self.has_metadata = false;
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::sql_error::SqlError;
 use crate::turn::TurnCommit;
 use crate::value::Value;
 
+mod alarm;
 mod counts;
 mod cursors;
 mod durability;

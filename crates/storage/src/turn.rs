@@ -6,7 +6,7 @@
 use durabo_changelog::record::{AlarmChange, PageEntry};
 use rusqlite::ffi;
 
-use crate::database::{Database, NAME_ROW, cache_bytes};
+use crate::database::{CREATE_METADATA, Database, NAME_ROW, cache_bytes};
 use crate::error::StorageError;
 use crate::sql_error::SqlError;
 use crate::wal_frames::end_of;
@@ -77,6 +77,7 @@ impl Database {
         self.check_poison().map_err(StorageError::Poisoned)?;
         assert!(!self.connection.is_busy(), "BUG: a statement is active at a turn's end");
         let name = self.store_name().map_err(StorageError::Poisoned)?;
+        let alarm = self.alarm_change(self.wiped_after.is_some()).map_err(StorageError::Poisoned)?;
         // What the cache holds comes on top of the limit: it was accepted when it was written.
         self.connection.wal().set_size_max(u64::MAX);
         if let Err(error) = self.connection.run("COMMIT", &[]) {
@@ -84,6 +85,7 @@ impl Database {
         }
         self.turn_open = false;
         self.turn_wrote = false;
+        self.alarm_before = None;
         let confirmed = std::mem::take(&mut self.turn_confirmed);
         self.connection.wal().hold_from(u64::MAX);
         self.name_settled |= name.is_some();
@@ -99,7 +101,7 @@ impl Database {
         }
         Ok(captured.map(|(database_pages, pages)| TurnCommit {
             database_pages,
-            alarm: if has_wiped { AlarmChange::Cleared } else { AlarmChange::Unchanged },
+            alarm,
             pages,
             name,
             wal_frames: end,
@@ -154,7 +156,7 @@ impl Database {
             self.name_settled = true;
             return Ok(None);
         }
-        self.host_run("CREATE TABLE IF NOT EXISTS _cf_METADATA(key INTEGER PRIMARY KEY, value)")?;
+        self.host_run(CREATE_METADATA)?;
         let insert = "INSERT OR REPLACE INTO _cf_METADATA(key, value) VALUES(?1, ?2)";
         let inserted = self.connection.run(insert, &[&NAME_ROW, &name]);
         inserted.map_err(|error| self.noticed(error))?;

@@ -64,6 +64,16 @@ pub enum Act {
     MakeTables,
     /// Lets the answer be all numbers and all keys, which [`shown`] reads.
     ShowKeys,
+    /// Sets the alarm for so many milliseconds from now, or before.
+    SetAlarm(i64),
+    /// Deletes the alarm.
+    DeleteAlarm,
+    /// Reads the alarm and writes its time, or 0, as a number.
+    NoteAlarm,
+    /// Resets the object; an alarm that runs is given up.
+    GiveAlarmUp,
+    /// From now on the handler of alarms does this, until it is told something else.
+    OnAlarm(Vec<Act>),
 }
 
 /// Writes a number, with little beside it.
@@ -106,7 +116,17 @@ pub fn numbers_in(bytes: &[u8]) -> Vec<u64> {
 /// The acts in an event.
 pub(crate) fn acts(event: &Event) -> Vec<Act> {
     let Event::Rpc { args, .. } = event else { panic!("no RPC event: {event:?}") };
-    let (count, flat): (usize, Vec<(usize, Act)>) = serde_json::from_slice(args).expect("acts");
+    of_kept(args)
+}
+
+/// What a handler of alarms does, as the guest keeps it.
+pub(crate) fn kept(acts: &[Act]) -> Vec<u8> {
+    encode(acts)
+}
+
+/// The acts in what the guest kept.
+pub(crate) fn of_kept(bytes: &[u8]) -> Vec<Act> {
+    let (count, flat): (usize, Vec<(usize, Act)>) = serde_json::from_slice(bytes).expect("acts");
     nested(count, &mut flat.into_iter())
 }
 
@@ -125,6 +145,10 @@ fn flatten(acts: &[Act], flat: &mut Vec<(usize, Act)>) {
                 flat.push((inner.len(), Act::Call(*object, Vec::new())));
                 flatten(inner, flat);
             }
+            Act::OnAlarm(inner) => {
+                flat.push((inner.len(), Act::OnAlarm(Vec::new())));
+                flatten(inner, flat);
+            }
             other => flat.push((0, other.clone())),
         }
     }
@@ -133,6 +157,7 @@ fn flatten(acts: &[Act], flat: &mut Vec<(usize, Act)>) {
 fn nested(count: usize, flat: &mut impl Iterator<Item = (usize, Act)>) -> Vec<Act> {
     let mut next = || match flat.next().expect("as many acts as were counted") {
         (inner, Act::Call(object, _)) => Act::Call(object, nested(inner, &mut *flat)),
+        (inner, Act::OnAlarm(_)) => Act::OnAlarm(nested(inner, &mut *flat)),
         (_, act) => act,
     };
     (0..count).map(|_| next()).collect()

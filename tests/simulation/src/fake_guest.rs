@@ -12,7 +12,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
 use durabo_objects::body::{Body, PieceWriter, channel};
 use durabo_objects::context::ObjectContext;
-use durabo_objects::event::{Event, EventId, HttpResponse, Outcome, Reply};
+use durabo_objects::event::{AlarmAnswer, Event, EventId, HttpResponse, Outcome, Reply};
 use durabo_objects::event_loop::{GuestCalls, run_events};
 use durabo_objects::guest::{Guest, GuestExit, GuestLoader};
 use durabo_objects::import::Import;
@@ -25,6 +25,7 @@ use tokio::task::yield_now;
 
 use crate::act::{Act, acts, event};
 use crate::address::address;
+use crate::fake_alarm;
 use crate::fake_engine::{Asked, Engine};
 use crate::fake_store::{exec, make_tables, perform, read, show, write};
 
@@ -81,6 +82,9 @@ impl GuestCalls for FakeCalls<'_> {
         if is_told(self.0, "no_start")? {
             return Err(Failure::new(ErrorCode::Internal, "told not to start"));
         }
+        if is_told(self.0, "alarm_at_start")? {
+            fake_alarm::perform(self.0, &Act::SetAlarm(60_000))?;
+        }
         if is_told(self.0, "listen")? {
             let engine = Arc::downgrade(self.0);
             self.0.spawn(async move {
@@ -108,8 +112,14 @@ impl GuestCalls for FakeCalls<'_> {
             body: None,
             shows_keys: false,
         };
-        self.0.spawn(handler.perform(acts(&event)));
+        let is_alarm = matches!(event, Event::Alarm(_));
+        let acts = match &event {
+            Event::Alarm(info) => fake_alarm::begin(self.0, *info),
+            other => Ok(acts(other)),
+        };
+        self.0.spawn(handler.perform(acts?));
         match outcome.await {
+            Ok(outcome) if is_alarm => outcome.map(|_| Reply::Alarm(AlarmAnswer::Ran)),
             Ok(outcome) => outcome,
             // It trapped; the loop ends by itself.
             Err(_) => pending().await,
@@ -215,6 +225,15 @@ impl Handler {
                     perform(&engine, &act)?;
                 }
                 Act::ShowKeys => self.shows_keys = true,
+                Act::SetAlarm(_) | Act::DeleteAlarm | Act::NoteAlarm | Act::OnAlarm(_) => {
+                    self.wait_for_room().await?;
+                    fake_alarm::perform(&engine, &act)?;
+                }
+                Act::GiveAlarmUp => {
+                    let failure = Failure::new(ErrorCode::ObjectAborted, "given up as told");
+                    engine.with_context(|context| context.abort_giving_up(Some(self.event), failure.clone()));
+                    end(&engine, failure).await;
+                }
                 Act::Reply => {
                     let numbers = read(&engine);
                     self.answer(numbers);

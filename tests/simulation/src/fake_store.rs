@@ -22,6 +22,8 @@ pub(crate) fn make_tables(engine: &Engine) -> Result<(), Failure> {
     let tables = "CREATE TABLE IF NOT EXISTS a(place INTEGER PRIMARY KEY, n INTEGER UNIQUE, fill BLOB);
          CREATE TABLE IF NOT EXISTS b(place INTEGER PRIMARY KEY, n INTEGER UNIQUE);
          CREATE TABLE IF NOT EXISTS total(id INTEGER PRIMARY KEY, sum INTEGER);
+         CREATE TABLE IF NOT EXISTS on_alarm(id INTEGER PRIMARY KEY, acts BLOB);
+         CREATE TABLE IF NOT EXISTS runs(run INTEGER PRIMARY KEY, scheduled INTEGER, retries INTEGER, at INTEGER);
          INSERT OR IGNORE INTO total VALUES (1, 0)";
     exec(engine, tables, &[]).map(drop)
 }

@@ -10,6 +10,7 @@ pub mod act;
 pub mod address;
 pub mod fake_engine;
 mod fake_store;
+mod fake_alarm;
 pub mod fake_guest;
 pub mod world;
 pub mod model;

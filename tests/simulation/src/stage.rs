@@ -9,11 +9,12 @@ use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::SimulatedDisk;
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
-use durabo_model::time::Timestamp;
+use durabo_model::time::{Clock, Timestamp};
 use durabo_objects::append_outcome::AppendOutcome;
 use durabo_objects::commit_faults::CommitFault;
 use durabo_objects::committer::CommitQueue;
 use durabo_objects::event::{Origin, Outcome, SqlAnswer, SqlRequest};
+use durabo_storage::value::Value;
 use futures::FutureExt;
 use tokio::task::{JoinHandle, yield_now};
 
@@ -159,6 +160,20 @@ impl Stage {
         self.run_tasks().await;
     }
 
+    /// Lets so much time pass, by the clock and by timers, and everything run that comes of it.
+    pub async fn pass(&self, ms: u64) {
+        self.clock.set(Timestamp(self.clock.now().0 + ms));
+        tokio::time::advance(Duration::from_millis(ms)).await;
+        self.run_all().await;
+    }
+
+    /// The runs of the object's alarm that are committed: the time that was set, and the counted tries before.
+    pub async fn alarm_runs(&self, object: u64) -> Vec<(u64, u64)> {
+        let answer = self.sql(object, "SELECT scheduled, retries FROM runs ORDER BY run").await;
+        let numbers: Vec<u64> = answer.expect("a good table").rows.iter().map(integer).collect();
+        numbers.chunks_exact(2).map(|run| (run[0], run[1])).collect()
+    }
+
     /// Plans what is to become of the object's next commit for which nothing is planned.
     pub fn plan(&self, object: u64, fault: CommitFault) {
         self.world.commits.plan_fault(address(object).key, fault);
@@ -186,6 +201,13 @@ fn open(
     limits: &ObjectLimits,
 ) -> Result<World, String> {
     World::open_with(disk, clock, durability, (CommitQueue::with_faults(), limits.clone()))
+}
+
+fn integer(value: &Value) -> u64 {
+    match value {
+        Value::Integer(number) => *number as u64,
+        other => panic!("no number: {other:?}"),
+    }
 }
 
 /// The outcome of an event that must have been answered by now.

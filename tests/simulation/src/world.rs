@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use durabo_changelog::disk::Disk;
 use durabo_changelog::scan::{LogScan, StartedLog};
+use durabo_changelog::seeded::Seeded;
 use durabo_changelog::segment::{Durability, LogOptions};
 use durabo_changelog::simulated_disk::SimulatedDisk;
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::object::ObjectKey;
 use durabo_model::random::Random;
+use durabo_objects::alarm_runs::AlarmRuns;
+use durabo_objects::alarm_schedule::AlarmSchedule;
+use durabo_objects::alarms::Alarms;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
 use durabo_objects::directory::Directory;
 use durabo_objects::log_holders::LogHolders;
@@ -26,18 +30,20 @@ use durabo_storage::object_index::{ObjectIndex, ObjectRow};
 use durabo_storage::recovery::{self, Job};
 use tokio::runtime::Handle;
 
+use crate::address::address;
 use crate::clock::SimulatedClock;
 use crate::fake_guest::FakeLoader;
 
 /// Small, so that a run of a hundred events goes through many of them; the largest turn just fits.
 const SEGMENT_BYTES: u64 = 32 * 1024;
 
-/// Simulated objects are known by their names and make no unique ids.
-struct NoIds;
+/// The same bytes in each run: simulated objects make no unique ids, and what waits by chance waits alike.
+struct Seeds(Mutex<Seeded>);
 
-impl Random for NoIds {
-    fn fill(&self, _bytes: &mut [u8]) {
-        panic!("nobody makes a unique id here");
+impl Random for Seeds {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut seeded = self.0.lock().expect("unpoisoned");
+        bytes.iter_mut().for_each(|byte| *byte = seeded.draw() as u8);
     }
 }
 
@@ -124,11 +130,12 @@ impl World {
         let pins = LogPins::new(log.durable());
         let (wal_memory, wal_memory_max) = (WalMemory::default(), limits.node_wal_bytes_max);
         let checkpoint_after = limits.checkpoint_after;
+        let alarms = AlarmSchedule::default();
         let node = Arc::new(Node {
             limits,
             durability,
             clock: clock.clone(),
-            random: Arc::new(NoIds),
+            random: Arc::new(Seeds(Mutex::new(Seeded::new(1)))),
             disk,
             object_path: Box::new(object_path),
             commits: commits.clone(),
@@ -136,12 +143,18 @@ impl World {
             upkeep: jobs.clone(),
             pins: pins.clone(),
             index: Arc::new(Mutex::new(index)),
+            alarms: alarms.clone(),
+            alarm_runs: AlarmRuns::default(),
             wal_memory: wal_memory.clone(),
             held_bytes: HeldBytes::default(),
             counters: Counters::new(start_number),
         });
         let index = node.index.clone();
-        let directory = Directory::new(node, Arc::new(FakeLoader), Box::new(SingleNode), Handle::current());
+        let tasks = Handle::current();
+        let directory =
+            Directory::new(node.clone(), Arc::new(FakeLoader), Box::new(SingleNode), tasks.clone());
+        let class_of = Arc::new(|_| Some(address(0).class));
+        tasks.spawn(Alarms::new(node, directory.clone(), class_of, tasks.clone()).run());
         let asked = directory.clone();
         let upkeep = Upkeep {
             queue: jobs,
@@ -152,6 +165,7 @@ impl World {
             index,
             holders: LogHolders::new(2 * SEGMENT_BYTES, checkpoint_after),
             clock,
+            alarms,
             request_checkpoint: Box::new(move |key| asked.request_checkpoint(key)),
             sync_files: Box::new(|files| files.iter().try_for_each(ObjectFile::sync)),
             wal_memory: (wal_memory, wal_memory_max),

@@ -87,6 +87,7 @@ impl ObjectContext {
             }
             // What is given whole was checked when it was taken over; a body in pieces has no limit.
             Event::Fetch(_) => {}
+            Event::Alarm(_) => unreachable!("BUG: no object runs another's alarm"),
         }
         let chain = self.chain_of(event).then(self.caller(event, &import))?;
         let max = limits::CALLS_WAITING_BYTES_MAX;

@@ -33,6 +33,9 @@ impl ObjectContext {
         if let Poll::Ready(failure) = self.poll_section_limit(cx) {
             return Poll::Ready(NextEvent::Reset(failure));
         }
+        if let Poll::Ready(failure) = self.poll_alarm_limit(cx) {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
         self.refuse_cycles(cx);
         if let Some(ending) = self.control.ending() {
             return match self.take_returning(cx, in_flight) {
@@ -56,6 +59,9 @@ impl ObjectContext {
         if let Some(next) = self.take_orphan() {
             return Poll::Ready(next);
         }
+        if let Some(next) = self.take_alarm() {
+            return Poll::Ready(next);
+        }
         let delivery = ready!(self.mailbox.poll_take(cx));
         Poll::Ready(self.begin(delivery))
     }
@@ -71,6 +77,7 @@ impl ObjectContext {
                 NextEvent::Deliver(id, event)
             }
             Work::Sql(request) => NextEvent::Sql(request, reply),
+            Work::Alarm(_) => unreachable!("BUG: what concerns the alarm has a lane of its own"),
         }
     }
 
@@ -82,6 +89,7 @@ impl ObjectContext {
     /// Says that an event's handler has returned. The outcome leaves through the gate.
     pub fn finish(&mut self, id: EventId, outcome: Outcome) {
         self.instance.has_answered = true;
+        self.alarm_returned(id, &outcome);
         self.instance.pending.active();
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));

@@ -64,8 +64,11 @@ fn locked(handle: &Mutex<Option<InterruptHandle>>) -> MutexGuard<'_, Option<Inte
 }
 
 impl ObjectContext {
-    /// Runs the request that waits first, without an instance, and commits it.
-    pub(crate) fn serve_sql(&mut self) -> Result<(), Failure> {
+    /// Does what waits first and needs no instance, and commits it.
+    pub(crate) fn serve_apart(&mut self) -> Result<(), Failure> {
+        if let Some(delivery) = self.mailbox.take_alarm() {
+            return self.answer_alarm(delivery);
+        }
         if let Some(Delivery { work: Work::Sql(request), reply, .. }) = self.mailbox.try_take() {
             self.answer_sql(&request, reply)?;
         }

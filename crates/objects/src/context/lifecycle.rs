@@ -21,7 +21,7 @@ use super::instance::InstanceState;
 use super::{ContextParts, ObjectContext};
 use crate::blocking::blocking;
 use crate::control::{Control, Ending};
-use crate::event::Work;
+use crate::event::Apart;
 use crate::history::History;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
@@ -38,8 +38,8 @@ const SPACE_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) enum ResetOf {
     /// An instance's.
     Instance,
-    /// That of an operator's SQL, which needed none.
-    Sql,
+    /// That of work which needed none, such as an operator's SQL.
+    Apart,
 }
 
 /// What a context without an instance waited for.
@@ -47,8 +47,8 @@ pub(crate) enum ResetOf {
 pub(crate) enum Waited {
     /// An event is there.
     Event,
-    /// SQL of an operator is there, which needs no instance.
-    Sql,
+    /// Something is there that needs no instance: SQL of an operator, or what concerns an alarm that is not to run.
+    Apart,
     /// Nothing came for so long that the object leaves memory, or its place is wanted.
     Idle,
     /// A commit is not in the log, or not in time.
@@ -153,8 +153,12 @@ impl ObjectContext {
         if !self.has_output_room(cx) {
             return Poll::Pending;
         }
-        let is_sql = self.mailbox.first(|first| matches!(first.work, Work::Sql(_))).unwrap_or(false);
-        Poll::Ready(if is_sql { Waited::Sql } else { Waited::Event })
+        let is_apart = match self.mailbox.first(|first| first.work.asked_apart()).flatten() {
+            Some(Apart::Sql) => true,
+            Some(Apart::Alarm(request)) => !self.is_to_run(request),
+            None => false,
+        };
+        Poll::Ready(if is_apart { Waited::Apart } else { Waited::Event })
     }
 
     /// Whether the instance that ended wrote although there is no space at present.
@@ -209,20 +213,26 @@ impl ObjectContext {
         let failure = failure.of_object(self.identity.key.id);
         // Before anyone is told: whoever was must find the stub broken.
         self.end_life(failure.clone());
+        let is_fault = self.is_fault_of_node(&failure);
+        let mut alarm_run = self.stop_alarm_run();
         let discarded = self.database.discard_turn();
         self.gate.discard_after(self.history.sequence(), &failure);
         if self.is_broken_by(&failure) {
             self.fail_waiting(&failure);
         } else if of == ResetOf::Instance && !self.instance.has_delivered {
             // The instance could not even start: it would be started again for this event without end.
-            self.fail_next(failure.clone());
+            match self.take_waiting_alarm() {
+                Some(waiting) => alarm_run = Some(waiting),
+                None => self.fail_next(failure.clone()),
+            }
         }
         let position = self.position();
         for (_, event) in self.in_flight.drain() {
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
         }
         discarded.map_err(|error| self.storage_failed(error))?;
-        self.reload().await
+        self.reload().await?;
+        alarm_run.map_or(Ok(()), |run| self.alarm_failed(run, failure, is_fault))
     }
 
     /// Makes the context fit for the next instance: a new connection over the same file, since
@@ -302,7 +312,7 @@ impl ObjectContext {
                 return Poll::Ready(self.checkpoint_ended(done).map(|()| true));
             }
             match self.poll_waited(cx) {
-                Poll::Ready(Waited::Event | Waited::Sql) => Poll::Ready(Ok(false)),
+                Poll::Ready(Waited::Event | Waited::Apart) => Poll::Ready(Ok(false)),
                 Poll::Ready(Waited::Stopping) => {
                     while look.as_mut().poll(cx).is_ready() {
                         look.as_mut().reset(Instant::now() + SPACE_PAUSE);

@@ -103,6 +103,7 @@ impl ObjectContext {
             self.database = Lendable::new(database.map_err(|error| self.storage_failed(error))?);
             self.history.undo_after(durable);
             self.confirmed = self.confirmed.min(durable);
+            self.tell_alarm();
             let (id, undone) = (self.identity.key.id, newest.0 - durable.0);
             warn!(object = %id, undone, %failure, "commits that are not in the change log were undone");
         }

@@ -12,7 +12,7 @@ use crate::bindings::object::context::{
 use crate::bindings::object::types::Failure;
 use crate::ending::InstanceEnd;
 use crate::failure_record;
-use crate::state::{GuestState, HostAccess, begin_import};
+use crate::state::{GuestState, HostAccess, begin_import, calling_event};
 
 impl GuestState {
     /// The object as the contract describes it.
@@ -33,14 +33,14 @@ impl Host for GuestState {
 }
 
 impl HostWithStore<GuestState> for HasSelf<GuestState> {
-    fn abort(
-        mut host: HostAccess<'_>,
-        reason: Option<Failure>,
-        // Alarms are not delivered yet, so no alarm's handler can be the one that calls.
-        _alarm: RunningAlarm,
-    ) -> wasmtime::Result<()> {
+    fn abort(mut host: HostAccess<'_>, reason: Option<Failure>, alarm: RunningAlarm) -> wasmtime::Result<()> {
         let failure = failure_record::of_abort(reason);
-        host.get().context.abort(failure.clone());
+        let event = calling_event(&mut host)?;
+        let context = &mut host.get().context;
+        match alarm {
+            RunningAlarm::Retry => context.abort(failure.clone()),
+            RunningAlarm::Abandon => context.abort_giving_up(event, failure.clone()),
+        }
         Err(InstanceEnd(failure).into())
     }
 }

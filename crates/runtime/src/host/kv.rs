@@ -18,7 +18,7 @@ type Answer<T> = wasmtime::Result<Result<T, types::Failure>>;
 
 impl GuestState {
     async fn kv_put(&mut self, entries: Vec<Entry>, options: WriteFlags) -> Answer<()> {
-        self.wait_for_room().await?;
+        wait_for_room(self).await?;
         let entries: Vec<KvEntry> = entries.into_iter().map(of_guest).collect();
         let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.data.len()).sum();
         let key = of_size("kv.put", bytes);
@@ -26,15 +26,16 @@ impl GuestState {
     }
 
     async fn kv_delete(&mut self, keys: Vec<String>, options: WriteFlags) -> Answer<u32> {
-        self.wait_for_room().await?;
+        wait_for_room(self).await?;
         let key = of_size("kv.delete", keys.len());
         answer(self.on_database(key, move |database| database.kv_delete(&keys, write_options(options))).await)
     }
+}
 
-    async fn wait_for_room(&mut self) -> wasmtime::Result<()> {
-        let room = poll_fn(|cx| self.context.poll_room(cx)).await;
-        Ok(room.map_err(InstanceEnd)?)
-    }
+/// Waits, with the guest as a whole, until it may write on.
+pub(super) async fn wait_for_room(state: &mut GuestState) -> wasmtime::Result<()> {
+    let room = poll_fn(|cx| state.context.poll_room(cx)).await;
+    Ok(room.map_err(InstanceEnd)?)
 }
 
 impl Host for GuestState {
@@ -83,7 +84,7 @@ fn answer<T>(answer: wasmtime::Result<Result<T, KvError>>) -> Answer<T> {
     Ok(answer?.map_err(|error| failure_record::to_guest(failure_record::of_kv(error))))
 }
 
-fn write_options(flags: WriteFlags) -> KvWriteOptions {
+pub(super) fn write_options(flags: WriteFlags) -> KvWriteOptions {
     KvWriteOptions { allow_unconfirmed: flags.contains(WriteFlags::ALLOW_UNCONFIRMED) }
 }
 

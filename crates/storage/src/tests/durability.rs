@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use durabo_changelog::codec;
 use durabo_changelog::mutation::{self, Mutation};
 use durabo_changelog::page;
-use durabo_changelog::record::{PAGE_BYTES, PageContent, Record, RecordBody};
+use durabo_changelog::record::{FileMark, PAGE_BYTES, PageContent, Record, RecordBody};
 use durabo_changelog::scan::{LogScan, StartedLog};
 use durabo_changelog::segment::LogOptions;
 use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
@@ -271,6 +271,7 @@ fn commits_in_the_log_survive_power_losses_and_kills() {
                         sequence: new.sequence,
                         chain: encoded.chain,
                         last_commit: new.time,
+                        alarm: None,
                     });
                     started.log.append(&mut [encoded]).expect("append");
                     started.log.sync().expect("sync");
@@ -321,10 +322,11 @@ fn the_index_keeps_rows_and_pages_through_them() {
     let row = |byte: u8| ObjectRow {
         key: key(byte),
         name: byte.is_multiple_of(2).then(|| format!("n{byte}")),
-        mark: durabo_changelog::record::FileMark { file_bytes: 8192, first_page_crc: u32::MAX },
+        mark: FileMark { file_bytes: 8192, first_page_crc: u32::MAX },
         sequence: Sequence(u64::MAX),
         chain: 9,
         last_commit: Timestamp(3),
+        alarm: (byte == 2).then_some(Timestamp(7)),
     };
     let mut index = ObjectIndex::open(Arc::new(RealDisk), &path).expect("index");
     index.upsert_all(&[row(3), row(1), row(2)]).expect("rows");
@@ -344,4 +346,57 @@ fn a_damaged_index_is_said_to_be_damaged() {
     std::fs::write(&path, vec![7; 8192]).expect("write");
     let text = ObjectIndex::open(Arc::new(RealDisk), &path).expect_err("damaged").to_string();
     assert!(text.contains("is damaged") && text.contains("restore the data folder"), "{text}");
+}
+
+#[test]
+fn the_index_lists_alarms_by_their_time_and_pages_through_them() {
+    let temp = tempfile::tempdir().expect("temp");
+    let mut index = ObjectIndex::open(Arc::new(RealDisk), &temp.path().join("index.sqlite")).expect("index");
+    let row = |byte: u8, alarm: Option<u64>| ObjectRow {
+        key: key(byte),
+        name: None,
+        mark: FileMark { file_bytes: 8192, first_page_crc: 1 },
+        sequence: Sequence(1),
+        chain: 9,
+        last_commit: Timestamp(3),
+        alarm: alarm.map(Timestamp),
+    };
+    let rows = [row(1, Some(30)), row(2, Some(10)), row(3, None), row(4, Some(10)), row(5, Some(20))];
+    index.upsert_all(&rows).expect("rows");
+    let all = index.alarms(None, None, 10).expect("alarms");
+    let seen: Vec<_> = all.iter().map(|entry| (entry.due.0, entry.key)).collect();
+    assert_eq!(seen, [(10, key(2)), (10, key(4)), (20, key(5)), (30, key(1))]);
+    assert_eq!(index.alarms(None, Some(all[1]), 1).expect("alarms"), all[2..3]);
+    assert_eq!(index.alarms(Some(key(1).namespace), Some(all[0]), 10).expect("alarms"), all[1..]);
+    let other = NamespaceNumber(99);
+    assert_eq!(index.alarms(Some(other), None, 10).expect("alarms"), []);
+    index.upsert_all(&[row(2, None)]).expect("rows");
+    assert_eq!(index.alarms(None, None, 10).expect("alarms"), all[1..]);
+}
+
+#[test]
+fn an_index_of_the_first_form_is_migrated_and_a_copy_is_kept() {
+    let temp = tempfile::tempdir().expect("temp");
+    let path = temp.path().join("index.sqlite");
+    let old = rusqlite::Connection::open(&path).expect("stock");
+    old.execute_batch(
+        "PRAGMA journal_mode=WAL; CREATE TABLE objects(namespace INTEGER, id BLOB, name TEXT, \
+         file_bytes INTEGER NOT NULL, first_page_crc INTEGER NOT NULL, sequence INTEGER NOT NULL, \
+         chain INTEGER NOT NULL, last_commit INTEGER NOT NULL, PRIMARY KEY(namespace, id)) WITHOUT ROWID; \
+         INSERT INTO objects VALUES(1, zeroblob(32), 'n', 4096, 1, 2, 3, 4); PRAGMA user_version=1",
+    )
+    .expect("the first form");
+    drop(old);
+    let mut index = ObjectIndex::open(Arc::new(RealDisk), &path).expect("migrated");
+    let key = ObjectKey { namespace: NamespaceNumber(1), id: ObjectId::from_bytes([0; 32]) };
+    let row = index.get(&key).expect("readable").expect("kept");
+    assert_eq!((row.name.as_deref(), row.sequence, row.alarm), (Some("n"), Sequence(2), None));
+    index.upsert_all(&[ObjectRow { alarm: Some(Timestamp(9)), ..row }]).expect("rows");
+    drop(index);
+    let index = ObjectIndex::open(Arc::new(RealDisk), &path).expect("opened again");
+    assert_eq!(index.alarms(None, None, 9).expect("alarms").len(), 1);
+    let copy = rusqlite::Connection::open(temp.path().join("index.sqlite.v1")).expect("a copy");
+    let version: i64 = copy.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("version");
+    let names: i64 = copy.query_row("SELECT count(*) FROM objects", [], |row| row.get(0)).expect("rows");
+    assert_eq!((version, names), (1, 1));
 }

@@ -1,0 +1,168 @@
+//! The object's alarm: whether it may be set, when it begins to run, and what is asked about it from outside.
+//!
+//! The time stands in the object's database. A wake-up is a question: the object looks whether the stored alarm is
+//! due, after its constructor has run, and drops the wake-up if it is not (AL-5, AL-22). While an alarm runs it
+//! stays stored and counts as not set (AL-9), so that a crash makes it run again. How a run ends: `alarm_end`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use durabo_changelog::mutation::{Mutation, is_planted};
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::time::Timestamp;
+use durabo_storage::alarm::{NewAlarm, StoredAlarm};
+use durabo_storage::error::StorageError;
+use durabo_storage::kv::KvWriteOptions;
+use durabo_storage::sql_error::SqlError;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::alarm_end::RunEnd;
+use super::{InFlight, NextEvent, ObjectContext};
+use crate::alarm_runs::AlarmRun;
+use crate::event::{AlarmAnswer, AlarmInfo, AlarmRequest, Delivery, Event, EventId, Reply, Work};
+use crate::output_gate::Effect;
+
+/// A run of the alarm that has begun.
+pub(super) struct RunUnderWay {
+    pub event: EventId,
+    pub alarm: StoredAlarm,
+    pub started: Timestamp,
+    /// The try before failed for a fault of the node.
+    pub after_fault: bool,
+    /// The handler has asked that it be given up (AL-19).
+    pub is_given_up: bool,
+    /// The handler has returned, and its last turn is not committed yet.
+    pub end: Option<RunEnd>,
+    limit: Pin<Box<Sleep>>,
+}
+
+impl ObjectContext {
+    /// What to set for a time that the guest gives; `handles` says whether its class has a handler, which a
+    /// constructor need not know (AL-2).
+    pub fn new_alarm(&self, time_ms: u64, handles: bool) -> Result<NewAlarm, Failure> {
+        if !handles && self.instance.has_started {
+            let text = "Your Durable Object class must have an alarm() handler in order to call setAlarm()";
+            return Err(Failure::new(ErrorCode::HandlerMissing, text));
+        }
+        Ok(NewAlarm { time_ms, now: self.node.clock.now(), running: self.running_alarm() })
+    }
+
+    /// Which alarm runs at present: it counts as not set.
+    pub fn running_alarm(&self) -> Option<u64> {
+        self.alarm_run.as_ref().map(|run| run.alarm.serial)
+    }
+
+    /// The last runs of the alarm, newest first, `limit` at most.
+    pub fn alarm_runs(&self, limit: usize) -> Vec<AlarmRun> {
+        self.node.alarm_runs.of(&self.identity.key, limit)
+    }
+
+    /// Resets the object as [`abort`](Self::abort) does; if `event` is the run of the alarm, that is given up
+    /// and not tried again (AL-19).
+    pub fn abort_giving_up(&mut self, event: Option<EventId>, reason: Failure) {
+        if let Some(run) = self.alarm_run.as_mut().filter(|run| Some(run.event) == event) {
+            run.is_given_up = true;
+        }
+        self.abort(reason);
+    }
+
+    /// Tells the schedule when the object is to be woken, as of its newest commit.
+    pub(super) fn tell_alarm(&self) {
+        self.node.alarms.changed(self.identity.key, self.history.alarm());
+    }
+
+    /// Whether what is asked makes the alarm run, as it is stored now. If that cannot be read, the instance is to
+    /// find out.
+    pub(super) fn is_to_run(&mut self, request: AlarmRequest) -> bool {
+        request != AlarmRequest::Cancel && !matches!(self.alarm_to_run(request), Ok(None))
+    }
+
+    fn alarm_to_run(&mut self, request: AlarmRequest) -> Result<Option<StoredAlarm>, SqlError> {
+        let now = self.node.clock.now();
+        let is_due = |alarm: &StoredAlarm| {
+            request == AlarmRequest::RunNow || alarm.due <= now || is_planted(Mutation::RunEarly)
+        };
+        Ok(self.database.alarm()?.filter(is_due))
+    }
+
+    /// Takes what concerns the alarm, while none runs: the next event, or nothing any more.
+    pub(super) fn take_alarm(&mut self) -> Option<NextEvent> {
+        while self.alarm_run.is_none()
+            && let Some(delivery) = self.mailbox.take_alarm()
+        {
+            match self.begin_alarm(delivery) {
+                Ok(None) => {}
+                Ok(Some(next)) => return Some(next),
+                Err(failure) => return Some(NextEvent::Reset(failure)),
+            }
+        }
+        None
+    }
+
+    /// Does what is asked about the alarm and needs no instance.
+    pub(super) fn answer_alarm(&mut self, delivery: Delivery) -> Result<(), Failure> {
+        let begun = self.begin_alarm(delivery)?;
+        debug_assert!(begun.is_none(), "BUG: an alarm that is due needs an instance");
+        Ok(())
+    }
+
+    /// Begins the run, or answers. Between two turns.
+    fn begin_alarm(&mut self, delivery: Delivery) -> Result<Option<NextEvent>, Failure> {
+        let Delivery { id, work: Work::Alarm(request), origin, reply } = delivery else {
+            unreachable!("BUG: the lane of the alarm holds something else");
+        };
+        if request == AlarmRequest::Cancel {
+            let removed = self.database.delete_alarm(KvWriteOptions::default());
+            let ended = self.end_turn();
+            let outcome = match (removed, &ended) {
+                (_, Err(failure)) => Err(failure.clone()),
+                (Err(error), _) => Err(self.storage_failed(StorageError::Poisoned(error))),
+                (Ok(true), _) => Ok(Reply::Alarm(AlarmAnswer::Cancelled)),
+                (Ok(false), _) => Err(self.no_alarm()),
+            };
+            self.gate.release_after(self.position(), Effect::Reply(reply, outcome));
+            return ended.map(|()| None);
+        }
+        let found = self.alarm_to_run(request);
+        let Some(alarm) = found.map_err(|error| self.storage_failed(StorageError::Poisoned(error)))? else {
+            self.tell_alarm();
+            let answer = match request {
+                AlarmRequest::RunNow => Err(self.no_alarm()),
+                _ => Ok(Reply::Alarm(AlarmAnswer::NotDue)),
+            };
+            self.gate.release_after(self.position(), Effect::Reply(reply, answer));
+            return Ok(None);
+        };
+        self.in_flight.insert(id, InFlight { reply, origin, listeners: None });
+        self.instance.has_delivered = true;
+        self.instance.pending.active();
+        self.alarm_run = Some(RunUnderWay {
+            event: id,
+            alarm,
+            started: self.node.clock.now(),
+            after_fault: matches!(request, AlarmRequest::RunIfDue { after_fault: true }),
+            is_given_up: false,
+            end: None,
+            limit: Box::pin(sleep_until(Instant::now() + self.node.limits.alarm_run_timeout)),
+        });
+        let info = AlarmInfo { scheduled_time: alarm.time, retry_count: alarm.retries };
+        Ok(Some(NextEvent::Deliver(id, Event::Alarm(info))))
+    }
+
+    fn no_alarm(&self) -> Failure {
+        Failure::new(ErrorCode::NotFound, "the object has no alarm").of_object(self.identity.key.id)
+    }
+
+    /// Ready with the failure for which the instance must be reset once the alarm has run for too long (AL-18).
+    pub(super) fn poll_alarm_limit(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let Some(run) = &mut self.alarm_run else { return Poll::Pending };
+        ready!(run.limit.as_mut().poll(cx));
+        let text = format!(
+            "Alarm exceeded its allowed execution time, which is {} s; the object was reset",
+            self.node.limits.alarm_run_timeout.as_secs_f64()
+        );
+        Poll::Ready(Failure::new(ErrorCode::AlarmTimeout, text))
+    }
+}

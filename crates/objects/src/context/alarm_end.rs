@@ -1,0 +1,201 @@
+//! How a run of the alarm ends: it is cleared, tried again, or given up (AL-10 to AL-15).
+//!
+//! What has to be stored of that goes into the handler's last turn, or, if the instance was reset, into a turn of
+//! the node's own. An alarm that was set meanwhile is another one and stays. A fault of the node is not counted:
+//! nothing is stored, and the schedule wakes the object again.
+
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::limits::ALARM_RETRIES_MAX;
+use durabo_model::time::Timestamp;
+use durabo_storage::alarm::StoredAlarm;
+use durabo_storage::error::StorageError;
+use durabo_storage::sql_error::SqlError;
+use tokio::sync::oneshot;
+use tracing::{error, warn};
+
+use super::ObjectContext;
+use crate::alarm_runs::{AlarmRun, RunOutcome, after, retry_wait};
+use crate::event::{EventId, Outcome, Work};
+use crate::output_gate::Effect;
+
+/// How a run ended, and why if it failed.
+#[derive(Debug, Clone)]
+pub(super) struct RunEnd {
+    outcome: RunOutcome,
+    error: Option<String>,
+}
+
+/// A run whose instance was reset.
+pub(super) struct StoppedRun {
+    /// `None` if the instance could not even start for it.
+    begun: Option<Begun>,
+    is_given_up: bool,
+    after_fault: bool,
+    reply: Option<oneshot::Sender<Outcome>>,
+}
+
+struct Begun {
+    alarm: StoredAlarm,
+    started: Timestamp,
+}
+
+/// Failures that say nothing of the object's code (AL-12).
+const OF_NODE: [ErrorCode; 9] = [
+    ErrorCode::AppNotFound,
+    ErrorCode::ClassNotFound,
+    ErrorCode::CodeUpdated,
+    ErrorCode::CommitTimeout,
+    ErrorCode::FileForeign,
+    ErrorCode::Internal,
+    ErrorCode::ObjectMoved,
+    ErrorCode::Overloaded,
+    ErrorCode::Stopping,
+];
+
+impl ObjectContext {
+    /// Whether nobody but the node is to blame for a failure that reset the instance.
+    pub(super) fn is_fault_of_node(&self, failure: &Failure) -> bool {
+        self.is_broken() || self.database.lacked_space() || is_of_node(failure)
+    }
+
+    /// Says that a handler has returned. If it is the alarm's, what follows is written into its last turn.
+    pub(super) fn alarm_returned(&mut self, event: EventId, outcome: &Outcome) {
+        let Some(run) = self.alarm_run.as_ref().filter(|run| run.event == event) else { return };
+        let (alarm, after_fault) = (run.alarm, run.after_fault);
+        let written = match outcome {
+            Ok(_) => self.settle_run(alarm, None, RunOutcome::Succeeded, None),
+            Err(failure) if is_of_node(failure) => {
+                Ok(RunEnd { outcome: RunOutcome::Failed, error: Some(failure.message.clone()) })
+            }
+            Err(failure) if is_without_handler(failure) => {
+                let (class, object) = (self.identity.class.as_str(), self.identity.key.id);
+                warn!(class, %object, "the alarm was removed: the class has no handler for it any more");
+                self.settle_run(alarm, None, RunOutcome::Abandoned, Some(failure))
+            }
+            Err(failure) => self.count_failure(alarm, after_fault, failure),
+        };
+        match written {
+            Ok(end) => {
+                if let Some(run) = &mut self.alarm_run {
+                    run.end = Some(end);
+                }
+            }
+            // The database is poisoned, and so the end of the turn will fail.
+            Err(error) => {
+                warn!(object = %self.identity.key.id, %error, "the end of an alarm's run was not stored")
+            }
+        }
+    }
+
+    /// To be called when a turn has ended well: a run whose handler has returned is over.
+    pub(super) fn close_alarm_run(&mut self) {
+        let Some(run) = self.alarm_run.take_if(|run| run.end.is_some()) else { return };
+        self.remember(run.alarm, run.started, run.end);
+    }
+
+    /// Takes the run that is under way out of an instance that is reset.
+    pub(super) fn stop_alarm_run(&mut self) -> Option<StoppedRun> {
+        let run = self.alarm_run.take()?;
+        Some(StoppedRun {
+            begun: Some(Begun { alarm: run.alarm, started: run.started }),
+            is_given_up: run.is_given_up,
+            after_fault: run.after_fault,
+            reply: self.in_flight.remove(&run.event).map(|event| event.reply),
+        })
+    }
+
+    /// Takes the wake-up for which an instance was started that could not start.
+    pub(super) fn take_waiting_alarm(&mut self) -> Option<StoppedRun> {
+        self.mailbox.first(|first| matches!(first.work, Work::Alarm(_))).filter(|is_alarm| *is_alarm)?;
+        let delivery = self.mailbox.take_alarm()?;
+        Some(StoppedRun { begun: None, is_given_up: false, after_fault: false, reply: Some(delivery.reply) })
+    }
+
+    /// After a reset: writes what follows of the run that was under way, and tells who waits for it.
+    pub(super) fn alarm_failed(
+        &mut self,
+        run: StoppedRun,
+        failure: Failure,
+        is_fault: bool,
+    ) -> Result<(), Failure> {
+        let StoppedRun { begun, is_given_up, after_fault, reply } = run;
+        let stored = self.database.alarm().map_err(|error| self.alarm_not_stored(error))?;
+        let begun = begun.or_else(|| {
+            let now = self.node.clock.now();
+            stored.filter(|alarm| alarm.due <= now).map(|alarm| Begun { alarm, started: now })
+        });
+        if let Some(Begun { alarm, started }) = begun {
+            let end = if is_given_up {
+                self.settle_run(alarm, None, RunOutcome::Abandoned, Some(&failure))
+            } else if is_fault {
+                Ok(RunEnd { outcome: RunOutcome::Failed, error: Some(failure.message.clone()) })
+            } else {
+                self.count_failure(alarm, after_fault, &failure)
+            };
+            let end = end.map_err(|error| self.alarm_not_stored(error))?;
+            self.end_turn()?;
+            self.remember(alarm, started, Some(end));
+        }
+        if let Some(reply) = reply {
+            self.gate.release_after(self.position(), Effect::Reply(reply, Err(failure)));
+        }
+        Ok(())
+    }
+
+    /// Stores the next try of an alarm that has failed, or removes it if there were too many. Its error goes to the
+    /// log and to nobody else (AL-23).
+    fn count_failure(
+        &mut self,
+        alarm: StoredAlarm,
+        after_fault: bool,
+        failure: &Failure,
+    ) -> Result<RunEnd, SqlError> {
+        let (class, object, retries) = (self.identity.class.as_str(), self.identity.key.id, alarm.retries);
+        error!(class, %object, retries, %failure, "alarm failed");
+        if alarm.retries >= ALARM_RETRIES_MAX {
+            error!(class, %object, "alarm failed too often and was given up");
+            return self.settle_run(alarm, None, RunOutcome::Abandoned, Some(failure));
+        }
+        let doublings = if after_fault { 0 } else { alarm.doublings };
+        let wait = retry_wait(self.node.limits.alarm_retry_wait, doublings, &*self.node.random);
+        let due = after(self.node.clock.now(), wait);
+        let next = StoredAlarm { due, retries: alarm.retries + 1, doublings: doublings + 1, ..alarm };
+        self.settle_run(alarm, Some(next), RunOutcome::Failed, Some(failure))
+    }
+
+    fn settle_run(
+        &mut self,
+        alarm: StoredAlarm,
+        next: Option<StoredAlarm>,
+        outcome: RunOutcome,
+        failure: Option<&Failure>,
+    ) -> Result<RunEnd, SqlError> {
+        let is_still_set = self.database.settle_alarm(alarm.serial, next)?;
+        // One that was replaced or deleted by its handler is not tried again (AL-14, AL-15).
+        let outcome =
+            if outcome == RunOutcome::Failed && !is_still_set { RunOutcome::Abandoned } else { outcome };
+        Ok(RunEnd { outcome, error: failure.map(|failure| failure.message.clone()) })
+    }
+
+    fn remember(&self, alarm: StoredAlarm, started: Timestamp, end: Option<RunEnd>) {
+        let Some(RunEnd { outcome, error }) = end else { return };
+        let finished = self.node.clock.now();
+        let run =
+            AlarmRun { scheduled: alarm.time, started, finished, retry_count: alarm.retries, outcome, error };
+        self.node.alarm_runs.push(self.identity.key, run);
+    }
+
+    fn alarm_not_stored(&self, error: SqlError) -> Failure {
+        self.storage_failed(StorageError::Poisoned(error))
+    }
+}
+
+/// A failure that the object's code has returned is its own, whatever it says.
+fn is_of_node(failure: &Failure) -> bool {
+    !failure.flags.remote && failure.listed_code().is_some_and(|code| OF_NODE.contains(&code))
+}
+
+fn is_without_handler(failure: &Failure) -> bool {
+    !failure.flags.remote && failure.listed_code() == Some(ErrorCode::HandlerMissing)
+}
