@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Measures what grows with a node: objects on disk, live objects, and the change log.
 
-  scaling.py [--full] [--max OBJECTS] [--disk-free GIB] [--parts disk,live,log] [--no-build]
+  scaling.py [--full] [--minutes M] [--max OBJECTS] [--disk-free GIB] [--parts disk,live,log] [--no-build]
 
 Objects on disk: 1,000, 10,000 and 100,000 (--full: and 1,000,000, bounded by --max) are made over many
 connections, within --make-seconds; at each size the node is stopped and started, and killed and started. Live objects: memory of
 1,000 and 10,000 objects touched within the idle time, with and without an open database. Log: after 0.1
 and 1 GiB (--full: and 10) of it, and after small commits of many objects, the node is killed under load and
 started again; what was acknowledged must be there. A size that the disk has no room for is left out, with
-the reason. Prints JSON.
+the reason, and so is what does not fit into --minutes: each part has a share of them. Prints JSON.
 """
 import argparse, json, os, random, shutil, time
 
@@ -16,6 +16,13 @@ from servers import Durabo, Work, build, invoked, load, machine, memory_kb, note
 
 GIB = 2**30
 VALUE_BYTES = 500_000
+# Shares of the time.
+SHARES = {"disk": 0.5, "live": 0.2, "log": 0.3}
+# Seconds that what follows the making of objects, or of a log, takes at most on a machine that is not busy.
+REST_SECONDS = 30
+NO_TIME = "no time left; see --minutes"
+# Mappings that a node counts on for a live object.
+MAPPINGS_PER_OBJECT = 10
 
 
 class Wrong(SystemExit):
@@ -57,6 +64,11 @@ def commits_per_s(server, count, options):
             "commit_p99_us": round(part(done, 0.99))}
 
 
+def time_left(options):
+    """Seconds that the part has left for making what it measures."""
+    return options.end - time.monotonic() - REST_SECONDS
+
+
 def room(data, more, per_object, options):
     """Why the disk has no room for so many more objects; None if it has."""
     free = shutil.disk_usage(data).free
@@ -71,12 +83,14 @@ def on_disk(options):
         server.start().wait("/readyz")
         server.deploy("bench", "example_bench")
         for size in [n for n in options.sizes if n <= options.max]:
-            if reason := room(work, size - made, per_object, options):
+            seconds = min(options.make_seconds, time_left(options))
+            reason = room(work, size - made, per_object, options) or (seconds <= 0 and NO_TIME)
+            if reason:
                 yield {"part": "disk", "objects": size, "skipped": reason}
                 return
             begin, refused = time.perf_counter(), []
             names = (f"o-{n}" for n in range(made, size))
-            done = load(server.port, numbered(server, "create", names), 64, counts_at_least(1), options.make_seconds, refused)
+            done = load(server.port, numbered(server, "create", names), 64, counts_at_least(1), seconds, refused)
             wanted, size = size, made + len(done)
             row = {"part": "disk", "objects": size, "wanted": wanted, "made_per_s": round(len(done) / (time.perf_counter() - begin)),
                    "refused": len(refused),
@@ -95,13 +109,16 @@ def on_disk(options):
             row["start_after_kill_ms"] = round(server.start().wait("/readyz"), 1)
             yield row
             if size < wanted:
-                yield {"part": "disk", "objects": wanted, "skipped": f"only {size:,} were made in {options.make_seconds:g} s"}
+                yield {"part": "disk", "objects": wanted, "skipped": f"only {size:,} were made, the last of them in {seconds:.0f} s"}
                 return
 
 
 def live(options):
     for what, workload, check in (("without database", "noop", None), ("with database", "counter", counts_at_least(1))):
         for size in [n for n in options.live if n <= options.max]:
+            if time_left(options) <= 0:
+                yield {"part": "live", "what": what, "touched": size, "skipped": NO_TIME}
+                continue
             with Work() as work, Durabo(f"{work}/data") as server:
                 server.start().wait("/readyz")
                 server.deploy("bench", "example_bench")
@@ -153,8 +170,8 @@ def large_commits(server, gib, options):
 
     update = [[{"query": f"UPDATE t SET n = n + 1, b = randomblob({VALUE_BYTES})"}]]
     requests = [(name, request(f"/rpc/sql/Sql/{name}/run", "POST", update)) for name in names]
-    while (missing := gib * GIB - server.status()["log"]["durablePosition"]) > 0:
-        load(server.port, (requests[n % 8] for n in range(max(8, int(missing / VALUE_BYTES)))), 8, check)
+    while (missing := gib * GIB - server.status()["log"]["durablePosition"]) > 0 and (seconds := time_left(options)) > 0:
+        load(server.port, (requests[n % 8] for n in range(max(8, int(missing / VALUE_BYTES)))), 8, check, seconds)
     return counted, lambda name: sql(server, name, "SELECT n FROM t")[0][0]
 
 
@@ -172,18 +189,18 @@ def small_commits(server, _, options):
 
 
 def log(options):
-    plan = [("large commits", large_commits, gib) for gib in options.gibs] + [("small commits", small_commits, None)]
+    plan = [("small commits", small_commits, None)] + [("large commits", large_commits, gib) for gib in options.gibs]
     for what, fill, gib in plan:
         with Work() as work, Durabo(f"{work}/data") as server:
             server.start().wait("/readyz")
             server.deploy("bench", "example_bench").deploy("sql", "conformance_sql")
-            if reason := room(work, 0, 0, options):
+            if reason := room(work, 0, 0, options) or (time_left(options) <= 0 and NO_TIME):
                 yield {"part": "log", "what": what, "gib": gib, "skipped": reason}
                 continue
             counted, now = fill(server, gib, options)
             status = server.status()["log"]
             server.kill()
-            row = {"part": "log", "what": what, "log_bytes": status["durablePosition"], "commits": status["commits"],
+            row = {"part": "log", "what": what, "gib": gib, "log_bytes": status["durablePosition"], "commits": status["commits"],
                    "syncs": status["syncs"], "log_bytes_read": status["recoveryBytes"],
                    "start_after_kill_ms": round(server.start().wait("/readyz"), 1),
                    "rss_kb_after_start": memory_kb(server.pid)["rss_kb"]}
@@ -197,6 +214,7 @@ def log(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="1,000,000 objects and 10 GiB of log as well")
+    parser.add_argument("--minutes", type=float, default=15, help="time for all of it, building apart")
     parser.add_argument("--max", type=int, default=1_000_000, help="most objects")
     parser.add_argument("--sizes", type=lambda s: [int(x) for x in s.split(",")], help="objects on disk, growing")
     parser.add_argument("--live", type=lambda s: [int(x) for x in s.split(",")], default=[1_000, 10_000], help="live objects")
@@ -204,20 +222,28 @@ def main():
     parser.add_argument("--disk-free", type=float, default=5, help="GiB that must stay free")
     parser.add_argument("--parts", type=lambda s: s.split(","), default=["disk", "live", "log"])
     parser.add_argument("--calls", type=int, default=400, help="first calls that are measured at each size")
-    parser.add_argument("--make-seconds", type=float, help="longest time to make the objects of a size (240; --full: 3600)")
+    parser.add_argument("--make-seconds", type=float, help="longest time to make the objects of a size (240; --full: what there is)")
     parser.add_argument("--seconds", type=float, default=3, help="length of a measurement of commits")
     parser.add_argument("--no-build", action="store_true", help="use what is built")
     options = parser.parse_args()
     options.sizes = options.sizes or [1_000, 10_000, 100_000] + [1_000_000] * options.full
-    options.make_seconds = options.make_seconds or (3600 if options.full else 240)
+    options.make_seconds = options.make_seconds or (60 * options.minutes if options.full else 240)
     options.gibs = options.gibs or [0.1, 1] + [10] * options.full
     if not options.no_build:
         build(peer=False)
-    rows = []
+    mappings = machine()["max_map_count"]
+    if "live" in options.parts and mappings < (needed := MAPPINGS_PER_OBJECT * max(options.live)):
+        note(f"vm.max_map_count is {mappings}, so that {mappings // MAPPINGS_PER_OBJECT} objects can live at once; for all of "
+             f"them: sysctl -w vm.max_map_count={2 * needed}")
+    rows, spare, shares = [], [], sum(SHARES[name] for name in options.parts)
     for name in options.parts:
+        # What a part leaves of its time goes to those after it.
+        options.end = time.monotonic() + 60 * options.minutes * SHARES[name] / shares + max(0, sum(spare[-1:]))
         for row in {"disk": on_disk, "live": live, "log": log}[name](options):
             note(json.dumps(row))
             rows.append(row)
+        spare.append(options.end - time.monotonic())
+    del options.end
     print(json.dumps({"tool": "scaling", "machine": machine(), "command": invoked(), "options": vars(options), "rows": rows}, indent=1))
 
 

@@ -3,7 +3,7 @@
 
   table.py [--write FILE] RESULT.json ...
 
-RESULTS are of `run`, `starts.py`, `scaling.py` and `fairness.py`, any of them; a later one of a tool
+RESULTS are of `run`, `starts.py`, `scaling.py`, `day.py` and `fairness.py`, any of them; a later one of a tool
 replaces an earlier. Prints Markdown, or puts it between the two marks of FILE. A ratio is ours over the
 peer's where more is better (requests per second, requests per CPU-second), so that above 1 is always better
 for us; ratios below 1 come first.
@@ -134,9 +134,10 @@ def scaling(result):
     live = [row for row in result["rows"] if row["part"] == "live"]
     if live:
         lines = [(f"{row['touched']:,}", row["what"], f"{row['live']:,}", f"{row['rss_per_object'] / 1024:.0f}",
-                  mib(row["rss_kb"]), mib(row["rss_kb_after_idle"])) for row in live]
+                  mib(row["rss_kb"]), mib(row["rss_kb_after_idle"])) for row in live if "skipped" not in row]
         texts.append(markdown(("objects touched", "", "live then", "KiB resident for each further one", "resident MiB",
                                "when all have left"), lines))
+        texts += [f"{row['touched']:,} objects {row['what']} were left out: {row['skipped']}." for row in live if "skipped" in row]
     log = [row for row in result["rows"] if row["part"] == "log"]
     if log:
         lines = [(f"{row['log_bytes'] / 2**30:.2f}", row["what"], f"{row['commits']:,}", f"{row['log_bytes_read'] / 2**20:.1f}",
@@ -144,8 +145,26 @@ def scaling(result):
                  for row in log if "skipped" not in row]
         texts.append(markdown(("log written, GiB", "", "commits", "MiB to read", "start after kill -9 ms",
                                "resident MiB after start", "data folder MiB"), lines))
-        texts += [f"{row['gib']} GiB of log were left out: {row['skipped']}." for row in log if "skipped" in row]
+        texts += [f"{row['what'].capitalize()} were left out{' at ' + str(row['gib']) + ' GiB' if row['gib'] else ''}: {row['skipped']}." for row in log if "skipped" in row]
     return "\n\n".join(texts)
+
+
+def day(result):
+    row, options = result["rows"][0], result["options"]
+    size = lambda bytes: f"{bytes / 2**20:,.0f} MiB"
+    rows = [("durable writes", f"{row['writes']:,} in {options['seconds']:g} s, {row['commits_per_s']:,} a second"),
+            ("latency, p50 / p99", f"{ms(row['p50_us'])} / {ms(row['p99_us'])} ms"),
+            ("log written", f"{size(row['log_written'])}, {row['log_bytes_per_commit']:,.0f} bytes a write"),
+            ("written to the disk in all", f"{row['disk_bytes_per_commit']:,.0f} bytes a write"),
+            ("log on the disk, at most", size(row["log_on_disk_most"])),
+            ("of it to be read by a start, at most", size(row["log_to_read_most"])),
+            ("files of the objects", size(row["objects_on_disk"])),
+            ("resident memory, at most", f"{size(row['rss_most'])}, with up to {row['live_most']:,} objects in it"),
+            ("start after kill -9", f"{row['start_after_kill_ms']:,.0f} ms, every object as acknowledged")]
+    about = (f"{row['objects']:,} objects, of which {row['hot']} get nine tenths of the writes and change each hour; a day takes "
+             f"{options['seconds']:g} s, an idle object leaves memory after two, and checkpoints are {options['checkpoint_after']} old at most.")
+    plot = "\n\n![What is on the disk and in memory](images/day.svg)" if options.get("plot") else ""
+    return about + "\n\n" + markdown(("", ""), rows) + plot
 
 
 def fairness(result):
@@ -192,7 +211,10 @@ def goals(results):
         one, spread = cpu(workload), cpu(f"{workload}-spread")
         goal(f"1,000 objects at most twice the CPU of one, {workload}, 64 connections", spread / one if one and spread else None,
              times, lambda value: value <= 2)
-    live = {row["what"]: row["rss_per_object"] / 1024 for row in results.get("scaling", {"rows": []})["rows"] if row["part"] == "live"}
+    goal("under 300 bytes of log per small commit, counter, 64 connections", log["bytes"] / log["commits"] if log.get("commits") else None,
+         lambda value: f"{value:.0f}", lambda value: value < 300)
+    live = {row["what"]: row["rss_per_object"] / 1024 for row in results.get("scaling", {"rows": []})["rows"]
+            if row["part"] == "live" and "skipped" not in row}
     for what, most in (("with database", 120), ("without database", 70)):
         goal(f"under {most} KiB resident by further live object, {what}", live.get(what), lambda value: f"{value:.0f} KiB",
              lambda value, most=most: value < most)
@@ -206,6 +228,7 @@ def goals(results):
 
 SECTIONS = [("run", "Beside the peer", beside_peer), ("run", "Beside the limits of the machine", limits),
             ("run", "Syncs", syncs), ("starts", "First answers", starts), ("scaling", "What grows with a node", scaling),
+            ("day", "A day of writes", day),
             ("fairness", "Neighbours of hogs", fairness)]
 
 
