@@ -174,6 +174,11 @@ impl Client {
         self.accepted(self.exchange(Method::POST, path, body)?)
     }
 
+    /// Removes what is at `path`.
+    pub fn delete(&self, path: &str) -> anyhow::Result<Answer> {
+        self.accepted(self.send(Method::DELETE, path, SendBody::none(), None)?)
+    }
+
     /// Sends what a reader gives, whose length is known.
     pub fn upload(&self, path: &str, reader: &mut dyn Read, bytes: u64) -> anyhow::Result<Answer> {
         self.accepted(self.send(Method::POST, path, SendBody::from_reader(reader), Some(bytes))?)

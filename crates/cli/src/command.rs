@@ -5,7 +5,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::output::Output;
-use crate::{apps, call, compile, demo, deploy, objects, serve, sql, status};
+use crate::{alarms, apps, call, compile, demo, deploy, objects, serve, sql, status};
 
 /// Durable objects on your own machine: each has code, a name and a SQLite database
 #[derive(Debug, Parser)]
@@ -36,6 +36,7 @@ enum Command {
     Call(call::CallArgs),
     Apps(apps::AppsArgs),
     Objects(objects::ObjectsArgs),
+    Alarms(alarms::AlarmsArgs),
     Sql(sql::SqlArgs),
     Status(status::StatusArgs),
     #[command(hide = true)]
@@ -53,6 +54,7 @@ impl CommandLine {
             Command::Call(args) => call::run(args, output),
             Command::Apps(args) => apps::run(args, output),
             Command::Objects(args) => objects::run(args, output),
+            Command::Alarms(args) => alarms::run(args, output),
             Command::Sql(args) => sql::run(args, output),
             Command::Status(args) => status::run(args, output),
             Command::Compile(args) => compile::run(args),

@@ -15,6 +15,7 @@ mod deploy;
 mod call;
 mod apps;
 mod objects;
+mod alarms;
 mod sql;
 mod status;
 mod demo;

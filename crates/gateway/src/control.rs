@@ -3,6 +3,9 @@
 //! Reference: `docs/reference/control-plane.md`.
 
 mod sql_value;
+pub mod alarm_report;
 pub mod api;
 mod queries;
+pub mod route;
+mod alarm_routes;
 pub mod router;

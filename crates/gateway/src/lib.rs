@@ -33,7 +33,8 @@ pub mod serve;
 
 pub use access::AccessRules;
 pub use control::api::ControlPlane;
-pub use control::router::{ControlConfig, ControlGateway};
+pub use control::route::ControlConfig;
+pub use control::router::ControlGateway;
 pub use health::Readiness;
 pub use outgoing::client::OutgoingClient;
 pub use request_id::RequestIds;

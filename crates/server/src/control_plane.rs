@@ -9,20 +9,22 @@ use std::sync::{Arc, Mutex};
 use durabo_changelog::segment_pool::SegmentPool;
 use durabo_gateway::Readiness;
 use durabo_gateway::control::api::{
-    ControlPlane, DeployReport, DeploymentReport, LogReport, ObjectReport, ObjectsPage, ObjectsReport,
-    SqlReport, SqlRequest, SqlValue, StatusReport, Upload,
+    AlarmReport, AlarmRunReport, AlarmRunsReport, AlarmsPage, AlarmsReport, ControlPlane, DeployReport,
+    DeploymentReport, LogReport, ObjectReport, ObjectsPage, ObjectsReport, SqlReport, SqlRequest, SqlValue,
+    StatusReport, Upload,
 };
 use durabo_gateway::task_end::failure_of_task;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_model::object::NamespaceNumber;
+use durabo_model::object::{NamespaceNumber, ObjectKey};
 use durabo_model::time::Timestamp;
 use durabo_objects::address::ObjectAddress;
+use durabo_objects::alarm_runs::{AlarmRun, RunOutcome};
 use durabo_objects::committer::LogPins;
 use durabo_objects::directory::Directory;
 use durabo_objects::event;
 use durabo_storage::folder::DataFolder;
-use durabo_storage::object_index::{ObjectIndex, ObjectRow};
+use durabo_storage::object_index::{AlarmEntry, ObjectIndex, ObjectRow};
 use durabo_storage::value::Value;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -96,10 +98,8 @@ impl ControlPlane for NodeControl {
 
     fn sql(&self, object: ObjectAddress, request: SqlRequest) -> BoxFuture<'_, Result<SqlReport, Failure>> {
         async move {
-            let exists = self.directory.is_live(&object.key) || self.folder.object_path(&object.key).exists();
-            if !exists && !request.write {
-                let text = "the object has never written anything: it has no database";
-                return Err(Failure::new(ErrorCode::NotFound, text).of_object(object.key.id));
+            if !request.write {
+                self.expect_database(&object, "database")?;
             }
             let request = event::SqlRequest {
                 query: request.query,
@@ -107,6 +107,56 @@ impl ControlPlane for NodeControl {
                 may_write: request.write,
             };
             Ok(sql_report(self.directory.sql(object, request).await?))
+        }
+        .boxed()
+    }
+
+    fn alarms(
+        &self,
+        namespace: NamespaceNumber,
+        page: AlarmsPage,
+    ) -> BoxFuture<'_, Result<AlarmsReport, Failure>> {
+        let (index, directory) = (self.index.clone(), self.directory.clone());
+        let work = move || {
+            let after = page
+                .after
+                .map(|after| AlarmEntry { due: after.due, key: ObjectKey { namespace, id: after.id } });
+            // One more than asked for tells whether there are more.
+            let mut entries = directory.list_alarms(namespace, after, page.limit + 1).map_err(internal)?;
+            let more = entries.len() > page.limit;
+            entries.truncate(page.limit);
+            let live = directory.live_objects();
+            let name_of = |key: &ObjectKey| -> Result<Option<String>, Failure> {
+                let of_live =
+                    live.iter().find(|object| object.key == *key).and_then(|object| object.name.clone());
+                let row = || locked(&index).get(key).map_err(internal);
+                Ok(if of_live.is_some() { of_live } else { row()?.and_then(|row| row.name) })
+            };
+            let alarms = entries.into_iter().map(|AlarmEntry { due, key }| {
+                Ok(AlarmReport { id: key.id.to_string(), name: name_of(&key)?, due_ms: due.0 })
+            });
+            Ok(AlarmsReport { alarms: alarms.collect::<Result<_, Failure>>()?, more })
+        };
+        blocking(work).boxed()
+    }
+
+    fn alarm_runs(&self, object: ObjectKey, limit: usize) -> BoxFuture<'_, Result<AlarmRunsReport, Failure>> {
+        let runs = self.directory.alarm_runs(&object, limit).into_iter().map(run_report).collect();
+        async { Ok(AlarmRunsReport { runs }) }.boxed()
+    }
+
+    fn run_alarm(&self, object: ObjectAddress) -> BoxFuture<'_, Result<(), Failure>> {
+        async move {
+            self.expect_database(&object, "alarm")?;
+            self.directory.run_alarm(object).await
+        }
+        .boxed()
+    }
+
+    fn cancel_alarm(&self, object: ObjectAddress) -> BoxFuture<'_, Result<(), Failure>> {
+        async move {
+            self.expect_database(&object, "alarm")?;
+            self.directory.cancel_alarm(object).await
         }
         .boxed()
     }
@@ -138,6 +188,17 @@ impl ControlPlane for NodeControl {
             },
         };
         async move { Ok(report) }.boxed()
+    }
+}
+
+impl NodeControl {
+    /// Refuses an object that has never written anything, which a request about its `what` must not make.
+    fn expect_database(&self, object: &ObjectAddress, what: &str) -> Result<(), Failure> {
+        if self.directory.is_live(&object.key) || self.folder.object_path(&object.key).exists() {
+            return Ok(());
+        }
+        let text = format!("the object has never written anything: it has no {what}");
+        Err(Failure::new(ErrorCode::NotFound, text).of_object(object.key.id))
     }
 }
 
@@ -174,6 +235,22 @@ fn stored_report(row: ObjectRow) -> ObjectReport {
         size_bytes: Some(row.mark.file_bytes),
         last_commit_ms: Some(row.last_commit.0),
         ..new_report(row.key.id.to_string())
+    }
+}
+
+fn run_report(run: AlarmRun) -> AlarmRunReport {
+    let outcome = match run.outcome {
+        RunOutcome::Succeeded => "succeeded",
+        RunOutcome::Failed => "failed",
+        RunOutcome::Abandoned => "abandoned",
+    };
+    AlarmRunReport {
+        scheduled_ms: run.scheduled.0,
+        started_ms: run.started.0,
+        finished_ms: run.finished.0,
+        retry_count: run.retry_count,
+        outcome: outcome.to_owned(),
+        error: run.error,
     }
 }
 

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 /// Example, which gives the module its name, and its class.
-const EXAMPLES: [(&str, &str); 3] = [("counter", "Counter"), ("todo", "Todo"), ("bank", "Bank")];
+const EXAMPLES: [(&str, &str); 4] =
+    [("counter", "Counter"), ("todo", "Todo"), ("bank", "Bank"), ("reminders", "Reminders")];
 
 fn main() {
     let mut modules = String::new();

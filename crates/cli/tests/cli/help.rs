@@ -7,7 +7,20 @@ use std::{env, fs};
 
 use crate::node_process::run;
 
-const SUBCOMMANDS: [&str; 8] = ["serve", "demo", "deploy", "call", "apps", "objects", "sql", "status"];
+const SUBCOMMANDS: [&[&str]; 12] = [
+    &["serve"],
+    &["demo"],
+    &["deploy"],
+    &["call"],
+    &["apps"],
+    &["objects"],
+    &["alarms", "ls"],
+    &["alarms", "history"],
+    &["alarms", "run"],
+    &["alarms", "cancel"],
+    &["sql"],
+    &["status"],
+];
 
 /// Compares with the recorded text, or records it.
 fn compare(name: &str, actual: &str) -> Result<(), String> {
@@ -32,8 +45,9 @@ fn help_says_what_is_recorded() {
         differences.extend(compare(name, &ran.stdout).err());
     };
     check("durabo", &["--help"]);
+    check("alarms", &["alarms", "--help"]);
     for subcommand in SUBCOMMANDS {
-        check(subcommand, &[subcommand, "--help"]);
+        check(&subcommand.join("-"), &[subcommand, &["--help"]].concat());
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
@@ -43,18 +57,16 @@ fn every_subcommand_is_in_the_reference() {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
     let reference = fs::read_to_string(reference).expect("the reference can be read");
     for subcommand in SUBCOMMANDS {
-        let help = run(&[subcommand, "--help"]).stdout;
+        let help = run(&[subcommand, &["--help"]].concat()).stdout;
+        let name = subcommand.join(" ");
         let section =
-            reference.split("\n## ").find(|section| section.starts_with(&format!("`durabo {subcommand}`")));
-        let section = section.unwrap_or_else(|| panic!("`{subcommand}` has no section"));
+            reference.split("\n## ").find(|section| section.starts_with(&format!("`durabo {name}`")));
+        let section = section.unwrap_or_else(|| panic!("`{name}` has no section"));
         for flag in help.split_whitespace().filter(|word| word.starts_with("--")) {
             let flag = flag.trim_end_matches(|character: char| !character.is_ascii_alphanumeric());
             let is_everywhere =
                 ["--json", "--help", "--control", "--data", "--token", "--listen"].contains(&flag);
-            assert!(
-                is_everywhere || section.contains(flag),
-                "`{flag}` of `{subcommand}` is not in its section"
-            );
+            assert!(is_everywhere || section.contains(flag), "`{flag}` of `{name}` is not in its section");
         }
     }
 }

@@ -9,6 +9,7 @@ mod help;
 mod idle_clients;
 mod demo;
 mod session;
+mod alarms;
 mod refusals;
 mod compile;
 mod faults;

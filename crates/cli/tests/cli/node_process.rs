@@ -160,7 +160,7 @@ impl Drop for NodeProcess {
     }
 }
 
-/// The component with the classes `Counter`, `Todo` and `Bank`.
+/// The component with the classes `Counter`, `Todo`, `Bank` and `Reminders`.
 pub fn examples() -> PathBuf {
     PathBuf::from(env!("DURABO_DEMO_COMPONENT"))
 }

@@ -9,12 +9,13 @@ use durabo_model::description::{ClassDescription, Handler, MethodDescription};
 use durabo_model::egress::EgressRules;
 use durabo_model::failure::Failure;
 use durabo_model::name::{AppName, ClassName};
-use durabo_model::object::NamespaceNumber;
+use durabo_model::object::{NamespaceNumber, ObjectKey};
 use durabo_model::object_id::ObjectId;
 use durabo_objects::address::ObjectAddress;
 use futures::future::BoxFuture;
 use serde::Serialize;
 
+pub use super::alarm_report::{AlarmReport, AlarmRunReport, AlarmRunsReport, AlarmsPage, AlarmsReport};
 pub use super::sql_value::SqlValue;
 
 /// What the node does for its operator.
@@ -35,6 +36,23 @@ pub trait ControlPlane: Send + Sync + 'static {
     /// Runs statements on an object's database, in a turn of their own. Refuses statements that write
     /// unless the request says that they may, and an object that has never written anything.
     fn sql(&self, object: ObjectAddress, request: SqlRequest) -> BoxFuture<'_, Result<SqlReport, Failure>>;
+
+    /// Lists the objects of a namespace that are to be woken by their alarms, in the order of the times.
+    fn alarms(
+        &self,
+        namespace: NamespaceNumber,
+        page: AlarmsPage,
+    ) -> BoxFuture<'_, Result<AlarmsReport, Failure>>;
+
+    /// The last runs of an object's alarm, newest first, `limit` at most.
+    fn alarm_runs(&self, object: ObjectKey, limit: usize) -> BoxFuture<'_, Result<AlarmRunsReport, Failure>>;
+
+    /// Runs an object's alarm now, and is done when the handler has succeeded. Fails as the handler does, and
+    /// with `not-found` if no alarm is set.
+    fn run_alarm(&self, object: ObjectAddress) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Removes an object's alarm; `not-found` if none is set. Does not stop a run.
+    fn cancel_alarm(&self, object: ObjectAddress) -> BoxFuture<'_, Result<(), Failure>>;
 
     /// How the node is.
     fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>>;

@@ -57,18 +57,32 @@ pub fn page(uri: &Uri, from: &str) -> Result<(Option<String>, usize), Refused> {
     let (mut start, mut limit) = (None, PAGE_ENTRIES_DEFAULT);
     for (key, value) in pairs(uri)? {
         match key.as_str() {
-            "limit" => {
-                let wanted = value.parse().ok().filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit));
-                limit = wanted.ok_or_else(|| {
-                    let message = format!("`limit` must be a number from 1 to {PAGE_ENTRIES_MAX}");
-                    refuse(ErrorCode::InvalidArgument, message)
-                })?;
-            }
+            "limit" => limit = limit_of(&value)?,
             key if key == from => start = Some(value),
             key => return Err(unknown(key, &format!("`{from}`, `limit`"))),
         }
     }
     Ok((start, limit))
+}
+
+/// `?limit=…`: how long a list may be.
+pub fn limit(uri: &Uri) -> Result<usize, Refused> {
+    let mut limit = PAGE_ENTRIES_DEFAULT;
+    for (key, value) in pairs(uri)? {
+        match key.as_str() {
+            "limit" => limit = limit_of(&value)?,
+            key => return Err(unknown(key, "`limit`")),
+        }
+    }
+    Ok(limit)
+}
+
+fn limit_of(value: &str) -> Result<usize, Refused> {
+    let wanted = value.parse().ok().filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit));
+    wanted.ok_or_else(|| {
+        let message = format!("`limit` must be a number from 1 to {PAGE_ENTRIES_MAX}");
+        refuse(ErrorCode::InvalidArgument, message)
+    })
 }
 
 #[derive(Deserialize)]

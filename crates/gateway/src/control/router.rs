@@ -2,32 +2,29 @@
 //! come from no foreign page, and carry the token, before anything is looked at.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use durabo_catalog::{Catalog, ClassTarget, ComponentDigest};
+use durabo_catalog::ComponentDigest;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits;
-use durabo_model::name::AppName;
-use durabo_model::object::ObjectKey;
-use durabo_objects::address::ObjectAddress;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::ALLOW;
 use serde::Serialize;
 use tower::ServiceExt;
 
-use super::api::{AppReport, ControlPlane, DeploymentReport, ObjectsPage, Upload};
+use super::alarm_routes;
+use super::api::{AppReport, DeploymentReport, ObjectsPage, Upload};
 use super::queries;
-use crate::access::{AccessRules, check_origin, check_size, check_token};
-use crate::address::{ObjectSegment, decode, object_segment};
+use super::route::{Answer, Config, ControlConfig, RouteError, app_name, class_target, json, object_address};
+use crate::access::{check_origin, check_size, check_token};
 use crate::body::{BodyLimit, BodyName, RequestBody, read_body};
-use crate::error_response::{JSON, Refusal, Refused, refusal_response, refuse, refuse_method};
-use crate::request_id::{REQUEST_ID, RequestId, RequestIds};
+use crate::error_response::{Refusal, Refused, refusal_response, refuse, refuse_method};
+use crate::request_id::{REQUEST_ID, RequestId};
 use crate::task_end::failure_of_task;
 
 /// Header in which a client may say what it means to upload.
@@ -36,53 +33,11 @@ const DIGEST: &str = "x-durabo-digest";
 /// Largest body of requests other than uploads, in bytes: a statement with all its bindings.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// What the control plane is made of.
-pub struct ControlConfig {
-    /// What is deployed.
-    pub catalog: Arc<Catalog>,
-    /// Who does the work.
-    pub node: Arc<dyn ControlPlane>,
-    /// Names of the node.
-    pub access: AccessRules,
-    /// The secret that every request must carry. An empty one admits nobody.
-    pub token: String,
-    /// Numbers of requests, shared with the data plane.
-    pub request_ids: Arc<RequestIds>,
-    /// Longest silence while a body is awaited, as on the data plane.
-    pub body_silence_max: Duration,
-}
-
 /// Answers the requests of the control plane's listener.
 pub struct ControlGateway {
     config: Arc<ControlConfig>,
     routes: Router,
 }
-
-/// A refusal on its way out of a route; becomes an error record where the request's number is known.
-struct RouteError(Refused);
-
-impl From<Refused> for RouteError {
-    fn from(refused: Refused) -> Self {
-        Self(refused)
-    }
-}
-
-impl From<Failure> for RouteError {
-    fn from(failure: Failure) -> Self {
-        Self(failure.into())
-    }
-}
-
-impl IntoResponse for RouteError {
-    fn into_response(self) -> Response {
-        let mut response = Response::new(Body::empty());
-        response.extensions_mut().insert(*self.0);
-        response
-    }
-}
-
-type Answer = Result<Response, RouteError>;
-type Config = State<Arc<ControlConfig>>;
 
 impl ControlGateway {
     /// A control plane that is ready to answer.
@@ -94,6 +49,7 @@ impl ControlGateway {
             .route("/v1/apps/{app}/deployments", get(deployments).post(deploy))
             .route("/v1/apps/{app}/classes/{class}/objects", get(objects))
             .route("/v1/apps/{app}/classes/{class}/objects/{object}/sql", post(sql))
+            .merge(alarm_routes::routes())
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
             .with_state(Arc::clone(&config));
@@ -139,13 +95,6 @@ fn with_record(mut response: Response, id: RequestId) -> Response {
     record
 }
 
-fn json(value: &impl Serialize) -> Response {
-    let text = serde_json::to_vec(value).expect("BUG: a report has a JSON form");
-    let mut response = Response::new(Body::from(text));
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
-}
-
 async fn unknown() -> RouteError {
     refuse(
         ErrorCode::NotFound,
@@ -155,7 +104,7 @@ async fn unknown() -> RouteError {
 }
 
 async fn wrong_method(request: Request) -> RouteError {
-    refuse_method(request.method(), "GET or POST").into()
+    refuse_method(request.method(), "GET, POST or DELETE, as its page says").into()
 }
 
 async fn status(State(config): Config) -> Answer {
@@ -227,39 +176,10 @@ async fn objects(State(config): Config, request: Request) -> Answer {
 }
 
 async fn sql(State(config): Config, request: Request) -> Answer {
-    let target = class_target(&config, &request)?;
-    let (id, name) = match object_segment(segment(&request, 7))? {
-        ObjectSegment::Name(name) => (target.key.id_from_name(&name), Some(name.into_owned())),
-        ObjectSegment::Id(text) => {
-            let id = target.key.id_from_text(&text);
-            (id.map_err(|error| refuse(ErrorCode::InvalidObjectId, error.to_string()))?, None)
-        }
-        ObjectSegment::New => {
-            let message = "`~new` makes an object, which has nothing to query yet; name one or use `~id:`";
-            return Err(refuse(ErrorCode::InvalidAddress, message).into());
-        }
-    };
-    let key = ObjectKey { namespace: target.namespace, id };
-    let address = ObjectAddress { key, class: target.class.clone(), name };
+    let address = object_address(&config, &request)?;
     let statements = queries::sql_request(&body(&config, request, BODY_BYTES_MAX).await?)?;
     let report = config.node.sql(address, statements).await?;
     Ok(json(&report))
-}
-
-/// The raw segment at `index` of the path, 0 being what stands before the leading slash.
-fn segment(request: &Request, index: usize) -> &str {
-    request.uri().path().split('/').nth(index).unwrap_or_default()
-}
-
-fn app_name(request: &Request) -> Result<AppName, Refused> {
-    let name = AppName::new(decode(segment(request, 3), "app")?);
-    name.map_err(|error| refuse(ErrorCode::InvalidAddress, error.to_string()))
-}
-
-fn class_target(config: &ControlConfig, request: &Request) -> Result<Arc<ClassTarget>, Refused> {
-    let app = decode(segment(request, 3), "app")?;
-    let class = decode(segment(request, 5), "class")?;
-    Ok(Arc::clone(config.catalog.snapshot().class_target(&app, &class)?))
 }
 
 async fn body(config: &ControlConfig, request: Request, bytes_max: usize) -> Result<Bytes, Refused> {

@@ -3,19 +3,26 @@
 //! A recorder stands in for the node; uploads and SQL are tested against a real node by the conformance suite.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
+use durabo_catalog::Catalog;
 use durabo_model::description::{ClassDescription, ComponentDescription};
-use durabo_model::object::NamespaceNumber;
+use durabo_model::name::AppName;
+use durabo_model::object::{NamespaceNumber, ObjectKey};
 use durabo_model::object_id::{NamespaceKey, ObjectId};
 use durabo_model::time::Timestamp;
+use durabo_objects::address::ObjectAddress;
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 use super::super::api::{
-    DeployReport, LogReport, ObjectReport, ObjectsReport, SqlReport, SqlRequest, SqlValue, StatusReport,
+    AlarmReport, AlarmRunReport, AlarmRunsReport, AlarmsPage, AlarmsReport, ControlPlane, DeployReport,
+    LogReport, ObjectReport, ObjectsReport, SqlReport, SqlRequest, SqlValue, StatusReport,
 };
 use super::*;
+use crate::access::AccessRules;
+use crate::request_id::RequestIds;
 
 const TOKEN: &str = "0123456789abcdef";
 
@@ -60,6 +67,40 @@ impl ControlPlane for Recorder {
         let rows = vec![vec![SqlValue::Integer(i64::MAX)]];
         let columns = vec!["n".to_owned()];
         Box::pin(async { Ok(SqlReport { columns, rows, rows_read: 1, rows_written: 0, cut: false }) })
+    }
+
+    fn alarms(
+        &self,
+        namespace: NamespaceNumber,
+        page: AlarmsPage,
+    ) -> BoxFuture<'_, Result<AlarmsReport, Failure>> {
+        let after = page.after.map(|after| (after.due.0, after.id.to_string()));
+        self.note(format!("alarms {namespace} {after:?} {}", page.limit));
+        let alarm = AlarmReport { id: "ff".to_owned(), name: Some("a".to_owned()), due_ms: 5 };
+        Box::pin(async { Ok(AlarmsReport { alarms: vec![alarm], more: true }) })
+    }
+
+    fn alarm_runs(&self, object: ObjectKey, limit: usize) -> BoxFuture<'_, Result<AlarmRunsReport, Failure>> {
+        self.note(format!("runs {} {limit}", object.id));
+        let run = AlarmRunReport {
+            scheduled_ms: 1,
+            started_ms: 2,
+            finished_ms: 3,
+            retry_count: 4,
+            outcome: "failed".to_owned(),
+            error: Some("no".to_owned()),
+        };
+        Box::pin(async { Ok(AlarmRunsReport { runs: vec![run] }) })
+    }
+
+    fn run_alarm(&self, object: ObjectAddress) -> BoxFuture<'_, Result<(), Failure>> {
+        self.note(format!("run {:?}", object.name));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn cancel_alarm(&self, object: ObjectAddress) -> BoxFuture<'_, Result<(), Failure>> {
+        self.note(format!("cancel {:?}", object.name));
+        Box::pin(async { Err(Failure::new(ErrorCode::NotFound, "no alarm is set")) })
     }
 
     fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>> {
@@ -260,6 +301,34 @@ async fn sql_names_its_object_as_the_data_plane_does() {
         let (response, _) = ask(&gateway, request("POST", &path(object)), body).await;
         assert_eq!(response.status(), 400, "{object}");
     }
+}
+
+#[tokio::test]
+async fn alarms_are_listed_from_a_position_run_and_cancelled() {
+    let (_folder, node, gateway) = gateway();
+    let heard = || node.0.lock().expect("lock").pop().unwrap_or_default();
+    let of_class = "/v1/apps/demo/classes/Room";
+    let id = NamespaceKey::new("demo-Room").id_from_name("a");
+    let list = |query: &str| request("GET", &format!("{of_class}/alarms{query}"));
+    let (_, body) = ask(&gateway, list(&format!("?after=17-{id}&limit=5")), "").await;
+    assert_eq!(body, json!({"alarms": [{"id": "ff", "name": "a", "dueMs": 5}], "more": true}));
+    assert_eq!(heard(), format!("alarms 1 Some((17, \"{id}\")) 5"));
+    for query in
+        [format!("?after={id}"), "?after=17".to_owned(), "?after=17-ff".to_owned(), "?at=1".to_owned()]
+    {
+        let (response, _) = ask(&gateway, list(&query), "").await;
+        assert_eq!((response.status().as_u16(), heard()), (400, String::new()), "{query}");
+    }
+    let alarm = format!("{of_class}/objects/a/alarm");
+    let (_, body) = ask(&gateway, request("GET", &format!("{alarm}/runs?limit=2")), "").await;
+    let run = json!({"scheduledMs": 1, "startedMs": 2, "finishedMs": 3, "retryCount": 4, "outcome": "failed",
+        "error": "no"});
+    assert_eq!((body, heard()), (json!({"runs": [run]}), format!("runs {id} 2")));
+    let (_, body) = ask(&gateway, request("POST", &format!("{alarm}/run")), "").await;
+    assert_eq!((body, heard()), (json!({"done": "run"}), r#"run Some("a")"#.to_owned()));
+    let (response, body) = ask(&gateway, request("DELETE", &alarm), "").await;
+    assert_eq!((response.status().as_u16(), &body["error"]["code"]), (404, &json!("not-found")));
+    assert_eq!(heard(), r#"cancel Some("a")"#);
 }
 
 #[tokio::test]
