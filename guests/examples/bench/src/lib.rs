@@ -28,6 +28,11 @@ impl Obj {
     pub fn fetch(&mut self, request: Request) -> Result<Response, Failure> {
         self.0.fetch(&request)
     }
+
+    /// Stores when it ran.
+    pub fn alarm(&mut self) -> Result<(), Failure> {
+        self.0.alarm()
+    }
 }
 
 /// The same in a namespace of its own.
@@ -49,6 +54,11 @@ impl Pinned {
     /// Runs the workload of the path.
     pub fn fetch(&mut self, request: Request) -> Result<Response, Failure> {
         self.0.fetch(&request)
+    }
+
+    /// Stores when it ran.
+    pub fn alarm(&mut self) -> Result<(), Failure> {
+        self.0.alarm()
     }
 }
 

@@ -3,7 +3,7 @@
 //! The tables are made at the first event that needs them, as the peer's class does, and not in the
 //! constructor: `noop` and `born` must not pay for a database.
 
-use durabo::{Context, Failure, Request, Response};
+use durabo::{Context, Failure, Request, Response, Timestamp};
 use uuid::Uuid;
 
 /// Rows that `rows` writes and reads unless the query says otherwise.
@@ -33,6 +33,8 @@ impl Workloads {
                 self.count()?.to_string()
             }
             "kv" => self.kv()?.to_string(),
+            "alarm" => self.set_alarm(request.query("at"))?.to_string(),
+            "alarm-result" => self.alarm_result()?,
             "rows" => self.rows(request.query("n"))?.to_string(),
             _ => return Ok(Response::text("no such workload").with_status(404)),
         };
@@ -61,6 +63,32 @@ impl Workloads {
         let n = kv.get::<i64>("n")?.unwrap_or(0) + 1;
         kv.put("n", &n)?;
         Ok(n)
+    }
+
+    /// Stores when the alarm is due, and sets it; the reply waits for the commit of both.
+    fn set_alarm(&mut self, at: Option<String>) -> Result<Timestamp, Failure> {
+        self.schema()?;
+        let due = at.map_or(Ok(Timestamp::now()), |text| text.parse().map(Timestamp::from_millis))?;
+        let query = "INSERT OR REPLACE INTO alarms (id, due, fired) VALUES (1, ?, NULL)";
+        self.ctx.sql().exec(query, (i64::try_from(due.millis())?,))?;
+        self.ctx.alarm().set(due)?;
+        Ok(due)
+    }
+
+    /// When the alarm was due and when it ran; nothing in place of a run that is still to come.
+    fn alarm_result(&mut self) -> Result<String, Failure> {
+        self.schema()?;
+        let query = "SELECT due, fired FROM alarms WHERE id = 1";
+        let (due, fired): (i64, Option<i64>) = self.ctx.sql().exec(query, ())?.one()?;
+        Ok(format!("{due} {}", fired.map_or_else(|| "null".to_owned(), |fired| fired.to_string())))
+    }
+
+    /// The run of the alarm.
+    pub(crate) fn alarm(&mut self) -> Result<(), Failure> {
+        self.schema()?;
+        let fired = i64::try_from(Timestamp::now().millis())?;
+        self.ctx.sql().exec("UPDATE alarms SET fired = ? WHERE id = 1", (fired,))?;
+        Ok(())
     }
 
     fn count(&self) -> Result<i64, Failure> {
