@@ -25,6 +25,8 @@ pub const LIFECYCLE: Guest =
     Guest { app: "lifecycle", path: env!("GUEST_CONFORMANCE_LIFECYCLE"), description: "" };
 /// Keys, values and savepoints as data.
 pub const KV: Guest = Guest { app: "kv", path: env!("GUEST_CONFORMANCE_KV"), description: "" };
+/// Alarms, and what their runs see.
+pub const ALARM: Guest = Guest { app: "alarm", path: env!("GUEST_CONFORMANCE_ALARM"), description: "" };
 /// Every way of going wrong.
 pub const FAULTS: Guest = Guest { app: "faults", path: env!("GUEST_CONFORMANCE_FAULTS"), description: "" };
 /// Writes and waits at chosen places.
@@ -47,7 +49,8 @@ pub const TODO: Guest = Guest { app: "todo", path: env!("GUEST_EXAMPLE_TODO"), d
 pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK"), description: "" };
 
 /// What a prepared node has deployed.
-pub const ALL: [Guest; 11] = [SQL, KV, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, COUNTER, TODO, BANK];
+pub const ALL: [Guest; 12] =
+    [SQL, KV, ALARM, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, COUNTER, TODO, BANK];
 
 impl Guest {
     /// The id that a class has for a name: the key of its namespace is `{app}-{Class}`.

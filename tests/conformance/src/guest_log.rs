@@ -1,4 +1,4 @@
-//! Lines that guests log, of all nodes of this process.
+//! Lines that guests log, and errors of objects, of all nodes of this process.
 //!
 //! Collected from the first call of [`collect`] on; only the newest are kept, since some guests log a lot.
 
@@ -17,7 +17,7 @@ pub fn collect() {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
         let lines = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::new("off,guest=info"))
+            .with_env_filter(EnvFilter::new("off,guest=info,durabo_objects=error"))
             .with_ansi(false)
             .with_writer(|| Lines);
         lines.try_init().expect("nobody else in this process takes the log");
@@ -26,8 +26,16 @@ pub fn collect() {
 
 /// Whether a line that holds `text` has come.
 pub fn holds(text: &str) -> bool {
+    line_with(text).is_some()
+}
+
+/// The first line that holds `text`.
+pub fn line_with(text: &str) -> Option<String> {
     let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
-    lines.windows(text.len()).any(|part| part == text.as_bytes())
+    let found = lines
+        .split(|byte| *byte == b'\n')
+        .find(|line| line.windows(text.len()).any(|part| part == text.as_bytes()));
+    found.map(|line| String::from_utf8_lossy(line).into_owned())
 }
 
 struct Lines;

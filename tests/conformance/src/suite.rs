@@ -9,8 +9,12 @@ mod database;
 mod together;
 mod streams;
 mod outcomes;
+mod waking;
 
 mod access;
+mod alarm_retries;
+mod alarm_wakes;
+mod alarms;
 mod blocking;
 mod calls;
 mod context;
@@ -49,6 +53,9 @@ use crate::case::Case;
 pub fn cases() -> Vec<Case> {
     [
         access::CASES,
+        alarm_retries::CASES,
+        alarm_wakes::CASES,
+        alarms::CASES,
         blocking::CASES,
         calls::CASES,
         context::CASES,

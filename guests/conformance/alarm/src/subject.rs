@@ -1,0 +1,94 @@
+//! Class `Alarm`: does what its script says when its alarm is due, and writes down what it saw.
+//!
+//! Each run and each start has a row. A run's row is durable before its steps begin, so that it stays when they
+//! trap.
+
+use durabo::{AlarmInfo, Context, Failure, Timestamp};
+
+use crate::script;
+use crate::step::{Outcome, Step, note};
+use crate::tables;
+
+/// Does what it is told.
+pub struct Alarm {
+    ctx: Context,
+    /// Number of this start, from 1.
+    start: i64,
+}
+
+#[durabo::object]
+impl Alarm {
+    /// Makes the tables, writes down what the alarm is, and does the steps of a start.
+    pub async fn new(ctx: Context) -> Result<Self, Failure> {
+        tables::prepare(&ctx)?;
+        let alarm = ctx.alarm().get()?.map(time_of);
+        let start = ctx.sql().exec("INSERT INTO starts (alarm) VALUES (?) RETURNING id", (alarm,))?.one()?;
+        for step in script::of_start(&ctx)? {
+            step.perform(&ctx).await?;
+        }
+        Ok(Self { ctx, start })
+    }
+
+    /// Stores what the first runs of the alarm do, and what later ones do.
+    pub fn script(&self, first: Vec<Vec<Step>>, later: Vec<Step>) -> Result<(), Failure> {
+        script::store_runs(&self.ctx, &first, &later)
+    }
+
+    /// Stores what the constructor does from the next start on.
+    pub fn script_start(&self, steps: Vec<Step>) -> Result<(), Failure> {
+        script::store_start(&self.ctx, &steps)
+    }
+
+    /// Does the steps, whatever becomes of each; `Fail` fails the call.
+    pub async fn run(&self, steps: Vec<Step>) -> Result<Vec<Outcome>, Failure> {
+        self.perform(&steps).await
+    }
+
+    /// Adds a line to the journal.
+    pub fn note(&self, text: String) -> Result<(), Failure> {
+        note(&self.ctx, &text)
+    }
+
+    /// Writes the run down, then does its steps.
+    pub async fn alarm(&self, info: AlarmInfo) -> Result<(), Failure> {
+        let sql = self.ctx.sql();
+        let alarm = self.ctx.alarm().get()?.map(time_of);
+        let before: i64 = sql.exec("SELECT count(*) FROM runs", ())?.one()?;
+        let run: i64 = sql
+            .exec(
+                "INSERT INTO runs (at, scheduled, retries, is_retry, alarm, start, name)
+                 VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                (
+                    time_of(Timestamp::now()),
+                    time_of(info.scheduled_time),
+                    info.retry_count,
+                    info.is_retry,
+                    alarm,
+                    self.start,
+                    self.ctx.identity().name.clone(),
+                ),
+            )?
+            .one()?;
+        note(&self.ctx, "alarm began")?;
+        self.ctx.storage().sync().await?;
+        let outcomes = self.perform(&script::of_run(&self.ctx, before)?).await?;
+        sql.exec("UPDATE runs SET outcomes = ? WHERE id = ?", (serde_json::to_string(&outcomes)?, run))?;
+        note(&self.ctx, "alarm ended")
+    }
+
+    async fn perform(&self, steps: &[Step]) -> Result<Vec<Outcome>, Failure> {
+        let mut outcomes = Vec::new();
+        for step in steps {
+            match step.perform(&self.ctx).await {
+                Err(failure) if step.ends_the_list() => return Err(failure),
+                outcome => outcomes.push(outcome.unwrap_or_else(Outcome::from)),
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+/// As a number that binds.
+fn time_of(time: Timestamp) -> i64 {
+    i64::try_from(time.millis()).unwrap_or(i64::MAX)
+}
