@@ -82,7 +82,7 @@ impl SqlError {
         Self::host(
             CURSOR_CLOSED,
             "the cursor was closed: its turn ended with more rows unread than are read ahead, or its \
-             database was reset; run the query again",
+             table went with a roll-back or with `delete-all`; run the query again",
         )
     }
 
