@@ -1,5 +1,5 @@
 //! Keys and `delete-all` under power loss, kills and disk faults: the keys are those of a plain map, and a wipe
-//! happens wholly or not at all (KV-15, invariant 12). And each planted fault is found.
+//! happens wholly or not at all, the alarm included (KV-15 to KV-17, invariant 12). And each planted fault is found.
 //!
 //! `DURABO_SIMULATION_SEEDS` sets the number of seeds without a planted fault.
 
@@ -8,6 +8,11 @@ use std::io::Write;
 use durabo_changelog::mutation::Mutation;
 use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::time::Clock;
+use durabo_objects::append_outcome::AppendOutcome;
+use durabo_objects::commit_faults::CommitFault;
 use durabo_simulation::act::{Act, numbers};
 use durabo_simulation::scenario::{Events, run, seeds};
 use durabo_simulation::stage::{Stage, seen, taken};
@@ -117,4 +122,74 @@ async fn kv_15_a_wipe_is_undone_with_its_turn() {
         assert!(test.answer(1, &acts).await.is_err());
         assert_eq!(test.held(1).await, [1]);
     }
+}
+
+/// An object whose alarm is due in five seconds, and when that is.
+async fn with_alarm() -> (Stage, u64) {
+    let stage = Stage::start();
+    let due = stage.clock.now().0 + 5000;
+    assert!(stage.answer(1, &[Act::Write(1, 10), Act::SetAlarm(5000)]).await.is_ok());
+    (stage, due)
+}
+
+const WIPE: [Act; 2] = [Act::DeleteAll, Act::MakeTables];
+
+#[tokio::test(start_paused = true)]
+async fn kv_16_an_alarm_goes_with_everything_and_stays_away_after_a_crash() {
+    // In the log alone; and in the index, which a later record of the log contradicts.
+    for is_indexed in [false, true] {
+        let (mut test, _) = with_alarm().await;
+        if is_indexed {
+            test.copy(1).await;
+            test.keep_up().await;
+        }
+        let answer = test.send(1, &WIPE);
+        test.flush().await;
+        assert_eq!(seen(taken(answer)), Vec::<u64>::new());
+        test.disk.power_loss();
+        test.start_again();
+        test.pass(10_000).await;
+        assert_eq!(test.alarm_runs(1).await, []);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn kv_16_an_alarm_that_is_set_after_the_wipe_runs_also_after_a_crash() {
+    let (mut test, due) = with_alarm().await;
+    let acts = [WIPE.as_slice(), &[Act::SetAlarm(7000)]].concat();
+    assert!(test.answer(1, &acts).await.is_ok());
+    test.disk.power_loss();
+    test.start_again();
+    test.pass(6000).await;
+    assert_eq!(test.alarm_runs(1).await, []);
+    test.pass(1000).await;
+    assert_eq!(test.alarm_runs(1).await, [(due + 2000, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn kv_16_the_alarm_comes_back_with_a_wipe_that_is_undone() {
+    for is_commit in [false, true] {
+        let (test, due) = with_alarm().await;
+        let end = if is_commit { Act::Wait } else { Act::Trap };
+        if is_commit {
+            let refused = Failure::new(ErrorCode::StorageFailed, "the log refused the commit");
+            test.plan(1, CommitFault::Answer(AppendOutcome::Failed(refused)));
+        }
+        assert!(test.answer(1, &[WIPE.as_slice(), &[end]].concat()).await.is_err());
+        assert_eq!(test.held(1).await, [1]);
+        test.pass(5000).await;
+        assert_eq!(test.alarm_runs(1).await, [(due, 0)], "{is_commit}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn kv_17_a_handler_that_removes_everything_ends_its_run_as_any() {
+    let test = Stage::start();
+    let acts = [WIPE.as_slice(), &[Act::Write(9, 10)]].concat();
+    assert!(test.answer(1, &[Act::Write(1, 10), Act::OnAlarm(acts), Act::SetAlarm(1000)]).await.is_ok());
+    test.pass(1000).await;
+    assert_eq!(test.held(1).await, [9]);
+    test.pass(600_000).await;
+    assert_eq!(test.held(1).await, [9]);
+    assert_eq!(test.alarm_runs(1).await, [], "it runs no more");
 }

@@ -146,3 +146,42 @@ fn guests_do_not_reach_the_row_by_sql() {
     set(&mut f, 5000).expect("set");
     f.assert_fails("SELECT * FROM _cf_METADATA", "prohibited");
 }
+
+#[test]
+fn kv_16_a_wipe_clears_the_alarm_and_one_that_is_set_after_it_stands() {
+    let mut f = fixture();
+    set(&mut f, 5000).expect("set");
+    f.end_turn().expect("a commit");
+    // Also the one that its own turn has set before.
+    for before in [None, Some(6000)] {
+        before.into_iter().for_each(|time_ms| set(&mut f, time_ms).expect("set"));
+        f.database.delete_all().expect("delete all");
+        assert_eq!(time(&mut f), None);
+        let commit = f.end_turn().expect("a commit");
+        assert!(commit.has_wiped);
+        assert_eq!(commit.alarm, AlarmChange::Cleared);
+        f.reset();
+        assert_eq!(time(&mut f), None);
+        set(&mut f, 5000).expect("set");
+        f.end_turn().expect("a commit");
+    }
+    for after in [7000, 7000] {
+        f.database.delete_all().expect("delete all");
+        set(&mut f, after).expect("set");
+        // The record of a wipe says it all, whatever was set before.
+        assert_eq!(change(&mut f), Some(AlarmChange::Set(Timestamp(after))));
+        f.reset();
+        assert_eq!(time(&mut f), Some(after));
+    }
+    f.database.delete_all().expect("delete all");
+    f.reset();
+    assert_eq!(time(&mut f), Some(7000), "the wipe was undone");
+}
+
+#[test]
+fn kv_16_an_alarm_that_a_first_turn_sets_and_wipes_was_never_there() {
+    let mut f = fixture();
+    set(&mut f, 5000).expect("set");
+    f.database.delete_all().expect("delete all");
+    assert_eq!((time(&mut f), change(&mut f)), (None, None));
+}
