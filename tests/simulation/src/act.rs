@@ -72,6 +72,10 @@ pub enum Act {
     NoteAlarm,
     /// Resets the object; an alarm that runs is given up.
     GiveAlarmUp,
+    /// In a handler of alarms: fails, unless the alarm has failed twice before.
+    FailAtFirst,
+    /// In a handler of alarms: traps, unless the alarm has failed twice before.
+    TrapAtFirst,
     /// From now on the handler of alarms does this, until it is told something else.
     OnAlarm(Vec<Act>),
 }

@@ -21,10 +21,22 @@ pub(crate) fn begin(engine: &Engine, info: AlarmInfo) -> Result<Vec<Act>, Failur
         Value::Integer(i64::from(info.retry_count)),
         Value::Integer(now.0 as i64),
     ];
-    exec(engine, "INSERT INTO runs(scheduled, retries, at) VALUES (?, ?, ?)", &noted)?;
+    let insert = "INSERT INTO runs(scheduled, retries, at, expected) \
+                  VALUES (?, ?, ?, (SELECT time FROM expected))";
+    exec(engine, insert, &noted)?;
     match exec(engine, "SELECT acts FROM on_alarm", &[])?.as_slice() {
-        [Value::Blob(acts)] => Ok(of_kept(acts)),
+        [Value::Blob(acts)] => Ok(of_kept(acts).into_iter().filter_map(|act| at_first(act, info)).collect()),
         _ => Ok(Vec::new()),
+    }
+}
+
+/// What an act comes to that differs from try to try.
+fn at_first(act: Act, info: AlarmInfo) -> Option<Act> {
+    match act {
+        Act::FailAtFirst | Act::TrapAtFirst if info.retry_count >= 2 => None,
+        Act::FailAtFirst => Some(Act::Fail),
+        Act::TrapAtFirst => Some(Act::Trap),
+        other => Some(other),
     }
 }
 
@@ -35,7 +47,8 @@ pub(crate) fn perform(engine: &Engine, act: &Act) -> Result<(), Failure> {
         Act::DeleteAlarm => {
             let deleted =
                 engine.with_context(|context| context.database().delete_alarm(KvWriteOptions::default()));
-            deleted.map(drop).map_err(failed)
+            deleted.map_err(failed)?;
+            expect(engine, Value::Null)
         }
         Act::NoteAlarm => write(engine, visible(engine)?.map_or(0, |alarm| alarm.time.0), 10),
         Act::OnAlarm(acts) => {
@@ -51,7 +64,14 @@ fn set(engine: &Engine, in_ms: i64) -> Result<(), Failure> {
         let time = context.clock().now().0.saturating_add_signed(in_ms);
         let new = context.new_alarm(time, true)?;
         context.database().set_alarm(new, KvWriteOptions::default()).map_err(failed)
-    })
+    })?;
+    expect(engine, visible(engine)?.map_or(Value::Null, |alarm| Value::Integer(alarm.time.0 as i64)))
+}
+
+/// Notes in the same turn what the object expects of its alarm.
+fn expect(engine: &Engine, time: Value) -> Result<(), Failure> {
+    let note = "INSERT OR REPLACE INTO expected VALUES (1, ?, (SELECT count(*) FROM runs))";
+    exec(engine, note, &[time]).map(drop)
 }
 
 /// The alarm that the guest sees.

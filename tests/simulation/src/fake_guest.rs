@@ -229,6 +229,7 @@ impl Handler {
                     self.wait_for_room().await?;
                     fake_alarm::perform(&engine, &act)?;
                 }
+                Act::FailAtFirst | Act::TrapAtFirst => panic!("only in a handler of alarms"),
                 Act::GiveAlarmUp => {
                     let failure = Failure::new(ErrorCode::ObjectAborted, "given up as told");
                     engine.with_context(|context| context.abort_giving_up(Some(self.event), failure.clone()));

@@ -23,7 +23,9 @@ pub(crate) fn make_tables(engine: &Engine) -> Result<(), Failure> {
          CREATE TABLE IF NOT EXISTS b(place INTEGER PRIMARY KEY, n INTEGER UNIQUE);
          CREATE TABLE IF NOT EXISTS total(id INTEGER PRIMARY KEY, sum INTEGER);
          CREATE TABLE IF NOT EXISTS on_alarm(id INTEGER PRIMARY KEY, acts BLOB);
-         CREATE TABLE IF NOT EXISTS runs(run INTEGER PRIMARY KEY, scheduled INTEGER, retries INTEGER, at INTEGER);
+         CREATE TABLE IF NOT EXISTS runs(run INTEGER PRIMARY KEY, scheduled INTEGER, retries INTEGER, at INTEGER,
+             expected INTEGER);
+         CREATE TABLE IF NOT EXISTS expected(id INTEGER PRIMARY KEY, time INTEGER, runs_before INTEGER);
          INSERT OR IGNORE INTO total VALUES (1, 0)";
     exec(engine, tables, &[]).map(drop)
 }

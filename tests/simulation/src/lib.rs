@@ -18,5 +18,6 @@ pub mod keys_model;
 pub mod program;
 pub mod stage;
 pub mod scenario;
+pub mod alarm_scenario;
 pub mod full_disk;
 pub mod lost_commits;

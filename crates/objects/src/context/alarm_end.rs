@@ -159,7 +159,8 @@ impl ObjectContext {
         }
         let doublings = if after_fault { 0 } else { alarm.doublings };
         let wait = retry_wait(self.node.limits.alarm_retry_wait, doublings, &*self.node.random);
-        let due = after(self.node.clock.now(), wait);
+        // Never before the time that was set, also if the clock has stepped back since it began (AL-6).
+        let due = after(self.node.clock.now(), wait).max(alarm.time);
         let next = StoredAlarm { due, retries: alarm.retries + 1, doublings: doublings + 1, ..alarm };
         self.settle_run(alarm, Some(next), RunOutcome::Failed, Some(failure))
     }
