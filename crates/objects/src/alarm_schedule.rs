@@ -161,6 +161,22 @@ impl AlarmSchedule {
         self.shared.1.notify_one();
     }
 
+    /// Wakes those at once that are held back after faults of the node: what serves these namespaces has changed.
+    pub(crate) fn let_go(&self, namespaces: &[NamespaceNumber]) {
+        let mut state = self.lock();
+        let is_held = |(key, known): (&ObjectKey, &Known)| {
+            (known.hold.is_some() && namespaces.contains(&key.namespace)).then_some(*key)
+        };
+        let held: Vec<ObjectKey> = state.known.iter().filter_map(is_held).collect();
+        for key in held {
+            state.update(key, |known| {
+                known.hold = known.hold.map(|hold| Hold { until: Timestamp::default(), ..hold });
+            });
+        }
+        drop(state);
+        self.shared.1.notify_one();
+    }
+
     /// When the next object is to be woken; `None` if none waits or too many run.
     pub(crate) fn next_due(&self, runs_max: usize) -> Option<Timestamp> {
         let state = self.lock();

@@ -133,7 +133,7 @@ impl Directory {
     }
 
     /// Ends the instances of these namespaces: their events under way get the drain time, the next
-    /// event starts the code that is deployed by then (LC-13).
+    /// event starts the code that is deployed by then (LC-13). Alarms that the old code kept from running try again.
     pub fn retire(&self, namespaces: &[NamespaceNumber]) {
         let deadline = Instant::now() + self.inner.node.limits.drain;
         self.inner.registry.for_each(|live| {
@@ -141,6 +141,7 @@ impl Directory {
                 live.control.end(Ending::CodeUpdated, deadline);
             }
         });
+        self.inner.node.alarms.let_go(namespaces);
     }
 
     /// Asks a live object for a checkpoint, because the log is held back by it.

@@ -106,9 +106,12 @@ impl Database {
     }
 
     /// After a run of the alarm `serial`: stores its next try, or removes it. Another alarm that was set
-    /// meanwhile stays (AL-14); says whether it was still this one.
+    /// meanwhile stays (AL-14); says whether it was still this one. Savepoints that its handler has left open are
+    /// rolled back, as the end of the turn would: what follows of the run must not be undone with them.
     pub fn settle_alarm(&mut self, serial: u64, next: Option<StoredAlarm>) -> Result<bool, SqlError> {
         self.for_alarm(|database| {
+            database.roll_back_savepoints();
+            database.check_poison()?;
             let Some(known) = database.stored_alarm()?.filter(|known| known.serial == serial) else {
                 return Ok(false);
             };

@@ -340,3 +340,45 @@ async fn an_operator_lists_runs_and_cancels_alarms() {
     stage.run_all().await;
     assert_eq!(none.await.expect("no panic").expect_err("none").code, "not-found");
 }
+
+#[tokio::test(start_paused = true)]
+async fn overdue_alarms_do_not_start_all_their_objects_at_once_and_the_oldest_come_first() {
+    let mut stage = Stage::with_limits(ObjectLimits { alarm_runs_max: 2, ..limits() });
+    let order = [4, 2, 5, 1, 3];
+    for (place, object) in order.into_iter().enumerate() {
+        let acts = [Act::OnAlarm(vec![Act::Pause(1000)]), Act::SetAlarm(200_000 + place as i64)];
+        stage.answer(object, &acts).await.expect("set");
+    }
+    stage.leave().await;
+    stage.clock.set(Timestamp(now(&stage) + 300 * SECOND));
+    stage.start_again();
+    stage.run_tasks().await;
+    let live = |stage: &Stage| order.map(|object| stage.world.directory.is_live(&address(object).key));
+    assert_eq!(live(&stage), [true, true, false, false, false]);
+    for _ in 0..10 {
+        stage.run_all().await;
+    }
+    assert_eq!(live(&stage), [true; 5]);
+    for object in order {
+        assert_eq!(stage.alarm_runs(object).await.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn al_12_an_alarm_that_is_due_while_the_disk_is_full_runs_when_there_is_space() {
+    let stage = Stage::start();
+    let due = now(&stage) + 5 * SECOND;
+    stage.answer(1, &[Act::SetAlarm(5000)]).await.expect("set");
+    stage.disk.set_capacity(Some(stage.disk.used()));
+    stage.keep_up().await;
+    for _ in 0..100 {
+        stage.pass(SECOND).await;
+    }
+    assert_eq!(stage.alarm_runs(1).await, [], "nothing can be written, and reads go on");
+    stage.disk.set_capacity(None);
+    stage.keep_up().await;
+    for _ in 0..200 {
+        stage.pass(SECOND).await;
+    }
+    assert_eq!(stage.alarm_runs(1).await, [(due, 0)]);
+}

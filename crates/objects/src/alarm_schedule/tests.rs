@@ -150,3 +150,18 @@ fn al_16_an_object_is_not_woken_while_it_runs_and_again_for_what_was_set_meanwhi
     schedule.finished(woken[0].entry, WokenEnd::Done, |_| unreachable!("no fault"));
     assert_eq!(schedule.take_due(Timestamp(100), 9).len(), 1);
 }
+
+#[test]
+fn a_deployment_lets_go_what_was_held_back_and_nothing_of_other_namespaces() {
+    let schedule = AlarmSchedule::default();
+    let other = ObjectKey { namespace: NamespaceNumber(2), ..key(2) };
+    schedule.changed(key(1), Some(Timestamp(10)));
+    schedule.changed(other, Some(Timestamp(10)));
+    for WakeUp { entry, .. } in schedule.take_due(Timestamp(10), 9) {
+        schedule.finished(entry, WokenEnd::Failed, |_| Timestamp(1000));
+    }
+    assert!(schedule.take_due(Timestamp(20), 9).is_empty());
+    schedule.let_go(&[NamespaceNumber(1)]);
+    let woken = schedule.take_due(Timestamp(20), 9);
+    assert_eq!(woken, [WakeUp { entry: entry(10, 1), after_fault: true }]);
+}

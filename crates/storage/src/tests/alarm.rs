@@ -185,3 +185,17 @@ fn kv_16_an_alarm_that_a_first_turn_sets_and_wipes_was_never_there() {
     f.database.delete_all().expect("delete all");
     assert_eq!((time(&mut f), change(&mut f)), (None, None));
 }
+
+#[test]
+fn al_10_the_end_of_a_run_is_stored_although_its_handler_has_left_a_savepoint_open() {
+    let mut f = fixture();
+    set(&mut f, 5000).expect("set");
+    f.end_turn();
+    let running = f.database.alarm().expect("readable").expect("set").serial;
+    f.exec("CREATE TABLE t(x)");
+    f.database.savepoint_begin().expect("savepoint");
+    f.exec("INSERT INTO t VALUES (1)");
+    assert!(f.database.settle_alarm(running, None).expect("settled"));
+    assert_eq!(change(&mut f), Some(AlarmChange::Cleared));
+    assert_eq!(f.integer("SELECT count(*) FROM t"), 0, "undone as at any end of a turn");
+}
