@@ -382,3 +382,17 @@ async fn al_12_an_alarm_that_is_due_while_the_disk_is_full_runs_when_there_is_sp
     }
     assert_eq!(stage.alarm_runs(1).await, [(due, 0)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn al_10_the_alarm_is_cleared_in_the_last_turn_of_its_handler() {
+    let stage = Stage::start();
+    let due = now(&stage) + SECOND;
+    stage.answer(1, &[Act::OnAlarm(vec![write(7)]), Act::SetAlarm(1000)]).await.expect("set");
+    stage.plan(1, CommitFault::Hold);
+    stage.pass(1000).await;
+    let held = stage.world.commits.held_commits(&address(1).key);
+    assert_eq!(held, 1, "one commit has what the handler wrote and the clearing");
+    stage.answer_held(1, AppendOutcome::Committed).await;
+    assert_eq!(stage.alarm_runs(1).await, [(due, 0)]);
+    assert_eq!(alarm(&stage, 1).await, 0);
+}
