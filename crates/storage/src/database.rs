@@ -68,6 +68,10 @@ impl Default for DatabaseOptions {
     }
 }
 
+/// Names a transaction over waits of one database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionId(pub(crate) u64);
+
 /// Names a savepoint of one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SavepointId(pub(crate) u64);
@@ -99,6 +103,9 @@ pub struct Database {
     /// Parts of the turn that may be undone, the innermost last.
     pub(crate) savepoints: Vec<SavepointId>,
     pub(crate) next_savepoint: u64,
+    /// Transactions over waits that are open, the innermost last; savepoints stand within that one.
+    pub(crate) transactions: Vec<TransactionId>,
+    pub(crate) next_transaction: u64,
     /// Set while the object's file cannot take what the WAL holds.
     pub(crate) is_closed: bool,
     pub(crate) poison: Option<SqlError>,
@@ -152,6 +159,8 @@ impl Database {
             newest_alarm: 0,
             savepoints: Vec::new(),
             next_savepoint: 0,
+            transactions: Vec::new(),
+            next_transaction: 0,
             is_closed: false,
             poison: None,
             frames: WalFrames::default(),
@@ -216,15 +225,22 @@ impl Database {
         self.is_closed || !self.connection.wal().is_open()
     }
 
-    /// Whether the turn's transaction is open: something was written, or tried to be (OG-1).
+    /// Whether SQLite's transaction is open: something was written in the turn, or tried to be (OG-1), or a
+    /// transaction over waits is open.
     pub fn is_turn_open(&self) -> bool {
         self.turn_open
     }
 
+    /// Whether the end of the turn commits what it wrote, or tried to write.
+    pub fn has_turn_to_commit(&self) -> bool {
+        self.turn_open && !self.is_in_transaction()
+    }
+
     /// Whether the turn has a write, or tried one, that what leaves the object has to wait for: any of SQL,
-    /// and of keys and values those that do not say otherwise (OG-8).
+    /// and of keys and values those that do not say otherwise (OG-8). In a transaction over waits it has none:
+    /// what waits would wait for what comes after it (TX-13).
     pub fn is_turn_confirmed(&self) -> bool {
-        self.turn_open && self.turn_confirmed
+        self.has_turn_to_commit() && self.turn_confirmed
     }
 
     /// Whether the end of the turn has to read rows ahead, which may take long.
@@ -419,6 +435,12 @@ impl Database {
                 self.poison.get_or_insert(error);
             }
         }
+        self.undo_wipe();
+        self.transaction_is_over();
+    }
+
+    /// Notes that SQLite's transaction was undone, with all that was open in it.
+    pub(crate) fn transaction_is_over(&mut self) {
         self.turn_open = false;
         self.turn_wrote = false;
         self.turn_confirmed = false;
@@ -427,7 +449,7 @@ impl Database {
         self.has_metadata = false;
         self.alarm_before = None;
         self.savepoints.clear();
-        self.undo_wipe();
+        self.transactions.clear();
         let wal = self.connection.wal();
         wal.set_size_max(u64::MAX);
         wal.hold_from(u64::MAX);

@@ -26,6 +26,7 @@ mod cursor;
 pub mod database;
 pub mod savepoint;
 pub mod turn;
+pub mod transaction;
 pub mod undo;
 pub mod exec;
 pub mod kv;

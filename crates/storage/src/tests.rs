@@ -27,6 +27,7 @@ mod refusals;
 mod renewal;
 mod savepoints;
 mod statements;
+mod transactions;
 mod turns;
 mod undo;
 mod wipe;

@@ -59,30 +59,43 @@ impl Database {
         Ok(())
     }
 
-    /// Lets what leaves the object later wait for the turn, if it is open (OG-9).
+    /// Lets what leaves the object later wait for the turn, if it is open (OG-9). Not for a transaction over
+    /// waits, which nothing may wait for while it is open (TX-13).
     pub fn confirm_turn(&mut self) {
-        self.turn_confirmed |= self.turn_open;
+        self.turn_confirmed |= self.has_turn_to_commit();
     }
 
-    /// Ends the turn: settles its cursors and commits what it wrote. `None` if it changed nothing. On
-    /// an error the turn is undone and the instance has to be reset (OG-10, OG-11).
+    /// Ends the turn: settles its cursors and commits what it wrote. `None` if it changed nothing, or if a
+    /// transaction over waits is open, which what it wrote belongs to. On an error the turn is undone and the
+    /// instance has to be reset (OG-10, OG-11).
     pub fn end_turn(&mut self) -> Result<Option<TurnCommit>, StorageError> {
-        self.check_poison().map_err(StorageError::Poisoned)?;
-        self.within_memory(Self::settle_cursors);
-        self.check_poison().map_err(StorageError::Poisoned)?;
+        self.settle_statements().map_err(StorageError::Poisoned)?;
         if !self.turn_open {
             return Ok(None);
         }
         self.roll_back_savepoints();
         self.check_poison().map_err(StorageError::Poisoned)?;
         assert!(!self.connection.is_busy(), "BUG: a statement is active at a turn's end");
-        let name = self.store_name().map_err(StorageError::Poisoned)?;
-        let alarm = self.alarm_change(self.wiped_after.is_some()).map_err(StorageError::Poisoned)?;
+        if self.is_in_transaction() {
+            return Ok(None);
+        }
+        self.commit().map_err(|error| self.commit_failed(error))
+    }
+
+    /// Lets no statement be active.
+    pub(crate) fn settle_statements(&mut self) -> Result<(), SqlError> {
+        self.check_poison()?;
+        self.within_memory(Self::settle_cursors);
+        self.check_poison()
+    }
+
+    /// Commits what was written. After an error SQLite's transaction may still be open.
+    pub(crate) fn commit(&mut self) -> Result<Option<TurnCommit>, SqlError> {
+        let name = self.store_name()?;
+        let alarm = self.alarm_change(self.wiped_after.is_some())?;
         // What the cache holds comes on top of the limit: it was accepted when it was written.
         self.connection.wal().set_size_max(u64::MAX);
-        if let Err(error) = self.connection.run("COMMIT", &[]) {
-            return Err(self.commit_failed(error));
-        }
+        self.connection.run("COMMIT", &[])?;
         self.turn_open = false;
         self.turn_wrote = false;
         self.alarm_before = None;

@@ -32,7 +32,7 @@ impl Database {
     pub fn delete_all(&mut self) -> Result<(), WipeError> {
         self.cost = 0;
         self.check_poison()?;
-        if !self.savepoints.is_empty() {
+        if self.is_in_transaction() || !self.savepoints.is_empty() {
             return Err(WipeError::WithinTransaction);
         }
         let wiped = self.within_memory(Self::wipe);
