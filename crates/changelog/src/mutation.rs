@@ -122,6 +122,10 @@ mutations! {
         SkipSectionAfterWait,
         /// A section opens at once, with guest code still on its way that does not belong to it (T6).
         OpenSectionEarly,
+        /// The end of a turn commits what a transaction over waits has written so far (TX-5).
+        CommitOpenTransaction,
+        /// A transaction over waits outlives its section (TX-5).
+        KeepTransactionOfLeftSection,
     }
 }
 

@@ -112,6 +112,10 @@ error_codes! {
     SavepointEnded = "savepoint-ended", InvalidState, 500;
     /// Everything was to be removed within a savepoint or a transaction (TX-9).
     WipeInTransaction = "wipe-in-transaction", InvalidState, 500;
+    /// A transaction was used after its end (TX-7, TX-8).
+    TransactionEnded = "transaction-ended", InvalidState, 500;
+    /// It cannot be done while this transaction or savepoint is open (TX-10).
+    TransactionOpen = "transaction-open", InvalidState, 500;
     /// The guest returned something that is no answer.
     InvalidGuestResult = "invalid-guest-result", Application, 500;
     /// The object's storage failed or refused the commit (OG-10, OG-11).

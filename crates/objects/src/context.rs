@@ -20,6 +20,7 @@ use durabo_model::time::Clock;
 use durabo_storage::database::Database;
 use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
+use durabo_storage::turn::TurnCommit;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
@@ -51,12 +52,14 @@ mod lifecycle;
 mod outcome;
 mod pending;
 mod sections;
+mod transactions;
 
 use alarm::RunUnderWay;
 pub use calls::Call;
 use cancelled::Listeners;
 use instance::InstanceState;
 pub(crate) use lifecycle::{ResetOf, Waited};
+pub use transactions::{Transaction, TransactionFailure};
 
 /// Longest pause before a copy of the WAL that found no space is tried again.
 const COPY_PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -217,13 +220,18 @@ impl ObjectContext {
         self.database.was_interrupted()
     }
 
-    /// Whether the turn has written something that is not committed.
+    /// Whether something was written that is not committed, be it in a transaction over waits.
     pub fn is_turn_open(&self) -> bool {
         self.database.is_turn_open()
     }
 
-    /// Ends the turn: what it wrote is committed and on its way into the log (OG-1). On failure the
-    /// instance has to be reset.
+    /// Whether the end of the turn has something to commit.
+    pub(crate) fn has_turn_to_commit(&self) -> bool {
+        self.database.has_turn_to_commit()
+    }
+
+    /// Ends the turn: what it wrote is committed and on its way into the log (OG-1), save in a transaction over
+    /// waits. On failure the instance has to be reset.
     pub fn end_turn(&mut self) -> Result<(), Failure> {
         self.commit_turn()?;
         self.close_alarm_run();
@@ -235,8 +243,8 @@ impl ObjectContext {
             return Err(reason.clone());
         }
         // Behind a broken gate nothing more is committed (invariant 6): the WAL would hold it without a record.
-        let was_open = self.is_turn_open();
-        let durable = match was_open {
+        let commits = self.has_turn_to_commit();
+        let durable = match commits {
             true => self.gate.durable_unless_broken()?,
             false => Sequence::default(),
         };
@@ -245,12 +253,18 @@ impl ObjectContext {
             true => blocking(|| self.database.end_turn()),
             false => self.database.end_turn(),
         };
-        let Some(commit) = ended.map_err(|error| self.storage_failed(error))? else {
-            if was_open {
-                self.gate.turn_without_commit(self.history.sequence());
-            }
-            return Ok(());
-        };
+        match ended.map_err(|error| self.storage_failed(error))? {
+            Some(commit) => return self.push_commit(commit, durable),
+            None if commits => self.gate.turn_without_commit(self.history.sequence()),
+            // What it has spilled is in memory for longer than a turn.
+            None if self.database.is_in_transaction() => self.count_wal(),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Hands a commit to the log; `durable` is the newest one that was when it was made.
+    fn push_commit(&mut self, commit: TurnCommit, durable: Sequence) -> Result<(), Failure> {
         let (is_confirmed, alarm) = (commit.confirmed, commit.alarm);
         self.count_wal();
         let record = self.history.commit(commit, self.node.clock.now(), durable);

@@ -141,7 +141,7 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             // There is room for another event now, which was not looked for above.
             cx.waker().wake_by_ref();
         }
-        if guest.with_context(|context| context.is_turn_open()) {
+        if guest.with_context(|context| context.has_turn_to_commit()) {
             // A machinery that runs guest code inside the calls themselves has opened a turn after
             // the turn end above: come back for it.
             cx.waker().wake_by_ref();

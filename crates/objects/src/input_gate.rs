@@ -25,6 +25,10 @@ use crate::wakers::Wakers;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct AskedAt(u64);
 
+/// Names a section of one instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SectionSerial(u64);
+
 /// The gate of one instance. Clones are the same gate.
 #[derive(Debug, Clone, Default)]
 pub struct InputGate(Arc<Mutex<State>>);
@@ -243,8 +247,24 @@ impl Drop for Entry {
 }
 
 impl Section {
-    /// Leaves the section; once only has an effect. It ends when those within it are left too.
-    pub fn leave(&self) {
+    /// Its name.
+    pub(crate) fn serial(&self) -> SectionSerial {
+        SectionSerial(self.serial)
+    }
+
+    /// Whether it is open, was not left, and none within it is open.
+    pub(crate) fn is_innermost(&self) -> bool {
+        self.gate.lock().open.last().is_some_and(|open| open.serial == self.serial && !open.is_left)
+    }
+
+    /// Whether it was not left.
+    pub(crate) fn is_entered(&self) -> bool {
+        self.gate.lock().open.iter().any(|open| open.serial == self.serial && !open.is_left)
+    }
+
+    /// Leaves the section; once only has an effect. It ends when those within it are left too. The object does
+    /// that by [`leave_section`](crate::context::ObjectContext::leave_section), for what lives in it.
+    pub(crate) fn leave(&self) {
         self.gate.lock().leave(self.serial);
     }
 }

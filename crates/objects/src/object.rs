@@ -143,6 +143,7 @@ async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (Obje
             drop(counted);
             context.set_ended_in_section(is_in_section);
             assert!(context.has_database(), "BUG: a guest ended without the object's database");
+            context.end_transactions();
             (context, exit)
         }
         Err(refused) => {

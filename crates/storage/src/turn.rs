@@ -3,6 +3,7 @@
 //! The commit's pages are read out of the in-memory WAL and encoded for the change log; nothing of it
 //! is on disk before the log says so. At a turn's end no statement is active (invariant 11).
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::record::{AlarmChange, PageEntry};
 use rusqlite::ffi;
 
@@ -76,10 +77,15 @@ impl Database {
         self.roll_back_savepoints();
         self.check_poison().map_err(StorageError::Poisoned)?;
         assert!(!self.connection.is_busy(), "BUG: a statement is active at a turn's end");
-        if self.is_in_transaction() {
+        let is_in_transaction = self.is_in_transaction();
+        if is_in_transaction && !is_planted(Mutation::CommitOpenTransaction) {
             return Ok(None);
         }
-        self.commit().map_err(|error| self.commit_failed(error))
+        let commit = self.commit().map_err(|error| self.commit_failed(error))?;
+        if is_in_transaction {
+            self.begin_turn().map_err(StorageError::Poisoned)?;
+        }
+        Ok(commit)
     }
 
     /// Lets no statement be active.

@@ -38,6 +38,14 @@ pub enum Act {
     Enter,
     /// Leaves the innermost section.
     Leave,
+    /// Begins a transaction in the section that it is in.
+    Begin,
+    /// Commits the transaction that was begun last.
+    Commit,
+    /// Rolls it back.
+    RollBack,
+    /// Answers with sections and transactions left open, whose handles the guest keeps.
+    Keep,
     /// Answers now, and goes on.
     Reply,
     /// Resets the object, with a text.

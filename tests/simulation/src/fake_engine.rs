@@ -5,6 +5,7 @@
 //! the instance runs until it goes on. An import is polled once when it is asked for, with a waker that
 //! means nothing, and by the loop from then on.
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -37,6 +38,8 @@ struct State {
     /// Whose code runs now, or was stopped in its midst.
     running: Option<TaskId>,
     is_stopped: bool,
+    /// Handles of the host that the guest keeps.
+    kept: Vec<Box<dyn Any + Send>>,
     ended: Option<Failure>,
 }
 
@@ -55,6 +58,11 @@ impl Engine {
     pub fn into_context(&self) -> ObjectContext {
         *self.state() = State::default();
         self.context.lock().expect("unpoisoned").take().expect("one owner")
+    }
+
+    /// Keeps something for as long as the instance lives.
+    pub fn keep(&self, handles: impl Any + Send) {
+        self.state().kept.push(Box::new(handles));
     }
 
     /// Starts guest code.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, FailureKind};
 use durabo_objects::body::{Body, PieceWriter, channel};
-use durabo_objects::context::ObjectContext;
+use durabo_objects::context::{ObjectContext, Transaction, TransactionFailure};
 use durabo_objects::event::{AlarmAnswer, Event, EventId, HttpResponse, Outcome, Reply};
 use durabo_objects::event_loop::{GuestCalls, run_events};
 use durabo_objects::guest::{Guest, GuestExit, GuestLoader};
@@ -109,6 +109,7 @@ impl GuestCalls for FakeCalls<'_> {
             stubs: HashMap::new(),
             calls: Vec::new(),
             sections: Vec::new(),
+            transactions: Vec::new(),
             body: None,
             shows_keys: false,
         };
@@ -139,6 +140,8 @@ struct Handler {
     stubs: HashMap<u64, Stub>,
     calls: Vec<Asked<Outcome>>,
     sections: Vec<Section>,
+    /// Each with the number of sections that were open around it.
+    transactions: Vec<(usize, Transaction)>,
     body: Option<PieceWriter>,
     shows_keys: bool,
 }
@@ -146,6 +149,9 @@ struct Handler {
 impl Handler {
     async fn perform(mut self, acts: Vec<Act>) {
         let outcome = self.run(acts).await;
+        while !self.sections.is_empty() {
+            self.leave();
+        }
         if let Some(body) = self.body.take() {
             let end = outcome.clone();
             body.close();
@@ -207,7 +213,9 @@ impl Handler {
                 }
                 Act::NewStubs => self.stubs.clear(),
                 Act::Enter => self.enter().await?,
-                Act::Leave => drop(self.sections.pop()),
+                Act::Leave => self.leave(),
+                Act::Begin => self.begin().await?,
+                Act::Commit | Act::RollBack => self.end_transaction(act == Act::Commit).await?,
                 Act::Open => {
                     let (writer, pieces) = channel();
                     engine.with_context(|context| context.watch_reader(self.event, writer.reader()));
@@ -234,6 +242,10 @@ impl Handler {
                     let failure = Failure::new(ErrorCode::ObjectAborted, "given up as told");
                     engine.with_context(|context| context.abort_giving_up(Some(self.event), failure.clone()));
                     end(&engine, failure).await;
+                }
+                Act::Keep => {
+                    engine.keep(std::mem::take(&mut self.transactions));
+                    engine.keep(std::mem::take(&mut self.sections));
                 }
                 Act::Reply => {
                     let numbers = read(&engine);
@@ -309,6 +321,43 @@ impl Handler {
         let section = engine.import(entry.open()).await?;
         self.sections.push(section);
         Ok(())
+    }
+
+    fn leave(&mut self) {
+        let depth = self.sections.len();
+        let section = self.sections.pop().expect("a section is open");
+        self.engine().with_context(|context| context.leave_section(&section));
+        self.transactions.retain(|(within, _)| *within < depth);
+    }
+
+    async fn begin(&mut self) -> Result<(), Failure> {
+        self.wait_for_room().await?;
+        let section = self.sections.last().expect("a section is open");
+        let begun = self.engine().with_context(|context| context.begin_transaction(section));
+        let transaction = self.told(begun).await?;
+        self.transactions.push((self.sections.len(), transaction));
+        Ok(())
+    }
+
+    async fn end_transaction(&mut self, keeps: bool) -> Result<(), Failure> {
+        let engine = self.engine();
+        let (_, transaction) = self.transactions.last_mut().expect("a transaction was begun");
+        let ended = engine.with_context(|context| match keeps {
+            true => context.commit_transaction(transaction),
+            false => context.roll_back_transaction(transaction),
+        });
+        self.told(ended).await
+    }
+
+    async fn told<T>(&self, done: Result<T, TransactionFailure>) -> Result<T, Failure> {
+        match done {
+            Ok(value) => Ok(value),
+            Err(TransactionFailure::Refused(failure)) => Err(failure),
+            Err(TransactionFailure::Fatal(failure)) => {
+                end(&self.engine(), failure).await;
+                unreachable!("code that was ended goes on")
+            }
+        }
     }
 
     fn engine(&self) -> Arc<Engine> {

@@ -141,7 +141,7 @@ impl Play {
 
     async fn random_step(&mut self, random: &mut Seeded) -> Result<(), String> {
         let object = random.below(OBJECTS);
-        match random.below(12) {
+        match random.below(13) {
             0..=4 => self.write(object, &[random.below(6000) as usize]),
             5 if random.chance(50) => {
                 let number = self.model.new_number(object);
@@ -151,6 +151,7 @@ impl Play {
             6 | 7 => self.flush().await?,
             8 | 9 => self.keep_up().await?,
             10 => self.stage.world.directory.request_checkpoint(address(object).key),
+            11 => self.transact(object, [(); 3].map(|()| random.below(6000) as usize)),
             _ => tokio::time::advance(Duration::from_secs(1 + random.below(12))).await,
         }
         self.stage.run_tasks().await;
@@ -202,6 +203,18 @@ impl Play {
     fn write(&mut self, object: u64, sizes: &[usize]) {
         let acts: Vec<Act> =
             sizes.iter().map(|bytes| Act::Write(self.model.new_number(object), *bytes)).collect();
+        self.send(object, &acts);
+    }
+
+    /// As [`write`](Self::write), in a transaction with a wait after each number.
+    fn transact(&mut self, object: u64, sizes: [usize; 3]) {
+        let numbers = sizes.map(|_| self.model.new_number(object));
+        let mut acts = vec![Act::Enter, Act::Begin];
+        for (number, bytes) in numbers.into_iter().zip(sizes) {
+            acts.extend([Act::Write(number, bytes), Act::Pause(9)]);
+        }
+        acts.extend([Act::Commit, Act::Leave]);
+        self.model.whole(object, numbers.to_vec());
         self.send(object, &acts);
     }
 

@@ -128,7 +128,7 @@ impl Run {
 impl Life<'_> {
     async fn step(&mut self) -> Result<(), String> {
         let object = self.run.random.below(OBJECTS);
-        match self.run.random.below(22) {
+        match self.run.random.below(24) {
             0..=3 => self.write(object),
             16 => self.write_and_trap(object),
             21 => self.write_and_wipe(object),
@@ -136,6 +136,7 @@ impl Life<'_> {
             18 => self.fill_or_free_the_disk(),
             19 => self.stage.world.directory.retire(&[NamespaceNumber(1)]),
             4 => self.write_in_turns(object),
+            22 | 23 => self.transact(object),
             5 => self.call(object),
             6 => self.send(object, None, &[]),
             7 | 8 => self.plan(object),
@@ -181,6 +182,15 @@ impl Life<'_> {
             acts.extend([Act::Write(self.run.new_number(object), 100), Act::Pause(self.run.random.below(9))]);
         }
         self.send(object, None, &acts);
+    }
+
+    /// All of it or nothing, whatever becomes of commits before and meanwhile.
+    fn transact(&mut self, object: u64) {
+        let [before, first, second] = [(); 3].map(|()| self.run.new_number(object));
+        let pause = Act::Pause(self.run.random.below(9));
+        let acts = [write(before), Act::Enter, Act::Begin, write(first), pause, write(second), Act::Commit];
+        self.run.model.whole(object, vec![first, second]);
+        self.send(object, None, &[&acts[..], &[Act::Leave]].concat());
     }
 
     /// Is stopped again and again between two writes of one turn.
@@ -326,7 +336,7 @@ impl Run {
             number.into_iter().for_each(|number| self.model.forbid(number));
         } else if text.contains("is not known at present") || text.contains("exceeded timeout") {
             happened.left_open += 1;
-        } else if !["guest-trapped", "code-updated"].contains(&failure.code.as_str())
+        } else if !["guest-trapped", "code-updated", "section-timeout"].contains(&failure.code.as_str())
             && !text.contains("SQLITE_FULL")
         {
             return Err(format!("object {object}: {failure}"));

@@ -17,6 +17,8 @@ pub struct Model {
     shown: Vec<((u64, u64), (u64, u64))>,
     /// Written in this order with nothing in between.
     together: BTreeMap<u64, Vec<Vec<u64>>>,
+    /// As these, and all of them or none.
+    whole: BTreeMap<u64, Vec<Vec<u64>>>,
     newest_number: u64,
 }
 
@@ -49,6 +51,12 @@ impl Model {
         self.together.entry(object).or_default().push(numbers);
     }
 
+    /// Notes numbers that `object` writes within one transaction, which is committed at its end.
+    pub fn whole(&mut self, object: u64, numbers: Vec<u64>) {
+        self.together(object, numbers.clone());
+        self.whole.entry(object).or_default().push(numbers);
+    }
+
     /// Checks what all objects hold at one moment: nothing got out ahead of what it depended on.
     pub fn verify_shown(&self, held: &BTreeMap<u64, Vec<u64>>) -> Result<(), String> {
         let holds = |(object, number): &(u64, u64)| held.get(object).is_some_and(|all| all.contains(number));
@@ -72,6 +80,17 @@ impl Model {
         Ok(())
     }
 
+    /// Of what was written within a transaction everything is there or nothing.
+    fn verify_whole(&self, object: u64, seen: &[u64]) -> Result<(), String> {
+        for all in self.whole.get(&object).into_iter().flatten() {
+            let there = all.iter().filter(|number| seen.contains(number)).count();
+            if there != 0 && there != all.len() {
+                return Err(format!("object {object}: of the transaction {all:?} a part is there: {seen:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks an answer that was let out: it shows all numbers of the object. Answers may come late,
     /// so a shorter one than the newest is fine if it is its beginning.
     pub fn observe(&mut self, object: u64, seen: &[u64]) -> Result<(), String> {
@@ -88,7 +107,8 @@ impl Model {
         if seen.len() > kept.len() {
             *kept = seen.to_vec();
         }
-        self.verify_together(object, seen)
+        self.verify_together(object, seen)?;
+        self.verify_whole(object, seen)
     }
 
     /// The power failed under relaxed durability: the newest of what an object showed may be gone,
@@ -124,6 +144,16 @@ mod tests {
         model.observe(1, &[5]).expect("attempted");
         assert!(model.verify(1, &[]).is_err());
         assert!(model.verify(1, &[5]).is_ok());
+    }
+
+    #[test]
+    fn a_part_of_a_transaction_is_noticed() {
+        for (seen, is_good) in [(&[][..], true), (&[5, 6], true), (&[5], false), (&[6], false)] {
+            let mut model = Model::default();
+            (5..7).for_each(|number| model.attempt(1, number));
+            model.whole(1, vec![5, 6]);
+            assert_eq!(model.observe(1, seen).is_ok(), is_good, "{seen:?}");
+        }
     }
 
     #[test]

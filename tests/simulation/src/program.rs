@@ -35,7 +35,7 @@ impl Programs<'_> {
         let mut newest = None;
         let mut awaits = false;
         for _ in 0..self.random.below(4) + 1 {
-            match self.random.below(12) {
+            match self.random.below(14) {
                 0..=3 => newest = Some(self.write(object, &mut acts, &mut turn)),
                 4 | 5 => {
                     self.call(object, newest, &mut acts, &mut turn);
@@ -49,6 +49,7 @@ impl Programs<'_> {
                 8 if awaits => self.end_turn(Act::Await, &mut acts, &mut turn),
                 8 => acts.push(Act::GiveUp),
                 9 | 10 => self.section(object, &mut acts, &mut turn),
+                11 | 12 => self.transaction(object, newest, &mut acts, &mut turn),
                 _ => acts.push(Act::Reply),
             }
         }
@@ -104,6 +105,45 @@ impl Programs<'_> {
         numbers.push(self.write(object, acts, turn));
         acts.push(Act::Leave);
         self.model.together(object, numbers);
+    }
+
+    /// Writes around waits, all or nothing, with a call or a transaction within it in between.
+    fn transaction(&mut self, object: u64, newest: Option<u64>, acts: &mut Vec<Act>, turn: &mut Turn) {
+        acts.extend([Act::Enter, Act::Begin]);
+        // What begins commits what was written before, and none of the rest is a turn's.
+        let mut within = Turn::default();
+        let mut numbers = vec![self.write(object, acts, &mut within)];
+        for _ in 0..self.random.below(3) {
+            match self.random.below(4) {
+                0 => {
+                    let keeps = self.random.chance(50);
+                    acts.extend([Act::Enter, Act::Begin]);
+                    let number = self.write(object, acts, &mut within);
+                    acts.extend([self.wait(), if keeps { Act::Commit } else { Act::RollBack }, Act::Leave]);
+                    if keeps { numbers.push(number) } else { self.model.forbid(number) }
+                }
+                // It waits for what was committed before the transaction alone (TX-13), and nothing undoes it.
+                1 => {
+                    let mut nobody = Turn::default();
+                    self.call(object, newest, acts, &mut nobody);
+                    acts.push(Act::Await);
+                }
+                _ => acts.push(self.wait()),
+            }
+            numbers.push(self.write(object, acts, &mut within));
+        }
+        match self.random.below(4) {
+            0 => acts.push(Act::RollBack),
+            // Left open, it goes with its section.
+            1 => {}
+            _ => {
+                acts.push(Act::Commit);
+                self.model.whole(object, std::mem::take(&mut numbers));
+            }
+        }
+        numbers.into_iter().for_each(|number| self.model.forbid(number));
+        acts.push(Act::Leave);
+        *turn = Turn::default();
     }
 
     fn wait(&mut self) -> Act {

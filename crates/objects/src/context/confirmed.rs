@@ -25,7 +25,8 @@ impl ObjectContext {
     }
 
     /// Ready when everything that was written before is durable, or with the failure of a commit that was to
-    /// make it so (OG-9). What is written later it does not wait for.
+    /// make it so (OG-9). What is written later it does not wait for, nor for what a transaction over waits that
+    /// is open has written (TX-13).
     pub fn sync(&mut self) -> impl Future<Output = Result<(), Failure>> + Send + use<> {
         self.confirmed = self.history.sequence();
         self.database.confirm_turn();

@@ -7,12 +7,13 @@ use std::pin::Pin;
 
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
+use durabo_storage::transaction::TransactionId;
 use tokio::time::Sleep;
 
 use super::cancelled::Answered;
 use super::pending::PendingWork;
 use crate::event::EventId;
-use crate::input_gate::InputGate;
+use crate::input_gate::{InputGate, SectionSerial};
 use crate::unfinished::UnfinishedImports;
 use crate::wakers::Wakers;
 
@@ -37,6 +38,8 @@ pub(super) struct InstanceState {
     pub input: InputGate,
     pub section_limit: Option<Pin<Box<Sleep>>>,
     pub has_ended_in_section: bool,
+    /// Transactions over waits, and the sections that they live in.
+    pub transactions: Vec<(SectionSerial, TransactionId)>,
     /// For a planted fault.
     pub was_gate_open: bool,
     pub pending: PendingWork,
@@ -60,6 +63,7 @@ impl InstanceState {
             input: InputGate::default(),
             section_limit: None,
             has_ended_in_section: false,
+            transactions: Vec::new(),
             was_gate_open: true,
             pending: PendingWork::new(),
             aborted: None,

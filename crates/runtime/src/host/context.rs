@@ -70,12 +70,13 @@ impl HostCriticalSectionWithStore<GuestState> for HasSelf<GuestState> {
 
 impl HostCriticalSection for GuestState {
     fn leave(&mut self, section: Resource<Section>) -> wasmtime::Result<()> {
-        self.table.get(&section)?.leave();
+        self.context.leave_section(self.table.get(&section)?);
         Ok(())
     }
 
     fn drop(&mut self, section: Resource<Section>) -> wasmtime::Result<()> {
-        self.table.delete(section)?;
+        let section = self.table.delete(section)?;
+        self.context.leave_section(&section);
         Ok(())
     }
 }
