@@ -11,6 +11,7 @@
 
 use std::convert::Infallible;
 
+pub use durabo_objects::context::Transaction;
 pub use durabo_objects::input_gate::Section;
 pub use durabo_objects::outbound::Stub;
 use durabo_storage::database::CursorId;
@@ -48,7 +49,7 @@ wasmtime::component::bindgen!({
         "durabo:object/sql.cursor": OpenCursor,
         "durabo:object/context.critical-section": Section,
         "durabo:object/storage.savepoint": Savepoint,
-        "durabo:object/storage.transaction": Unserved,
+        "durabo:object/storage.transaction": Transaction,
         "durabo:object/http.upgrade": Unserved,
         "durabo:object/stub.stub": Stub,
     },

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::kv::Kv;
 use crate::sql::Sql;
 use crate::storage::Storage;
+use crate::transaction::{self, Transaction};
 
 /// What an object may reach. Valid for the life of the instance.
 #[derive(Debug, Clone)]
@@ -156,6 +157,15 @@ impl Section {
     /// Enters a section within this one.
     pub async fn enter(&self) -> Result<Section, Failure> {
         enter(Some(&self.handle), &self.ctx).await
+    }
+
+    /// Runs `work` in a transaction, in a section within this one; as
+    /// [`Storage::transaction`](crate::storage::Storage::transaction) otherwise.
+    pub async fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        transaction::run(Some(&self.handle), work).await
     }
 
     /// Leaves the section now; the same as dropping it.

@@ -4,7 +4,7 @@
 //! One module per capability, named as in the contract (`wit/`). Modules stand bottom-up: each uses only
 //! those above it.
 //!
-//! What the node does not serve yet (sockets, transactions over waits) is not here.
+//! What the node does not serve yet (sockets) is not here.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -25,6 +25,7 @@ pub mod sql_params;
 mod sql_row;
 pub mod sql;
 pub mod kv;
+pub mod transaction;
 pub mod storage;
 pub mod alarm;
 pub mod context;
@@ -45,3 +46,4 @@ pub use state::State;
 pub use storage::Storage;
 pub use stub::{Namespace, Stub};
 pub use timestamp::Timestamp;
+pub use transaction::Transaction;

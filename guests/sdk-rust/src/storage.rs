@@ -1,9 +1,11 @@
-//! The database as a whole: parts of a turn that can be undone, waiting until writes are durable, removing all.
+//! The database as a whole: what can be undone within a turn and over waits, waiting until writes are durable,
+//! removing all.
 //!
-//! SQL, keys and values belong to both alike.
+//! SQL, keys and values belong to all of it alike.
 
 use crate::bindings::durabo::object::storage as wit;
 use crate::failure::Failure;
+use crate::transaction::{self, Transaction};
 
 /// The object's database as a whole.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,35 @@ impl Storage {
         let value = work()?;
         savepoint.release()?;
         Ok(value)
+    }
+
+    /// Runs `work` in a transaction of its own that may span waits, as a critical section: no other event of the
+    /// object runs meanwhile (TX-5). What the turn wrote before is committed first. If `work` succeeds, everything
+    /// that it wrote is committed together; if it fails, all of it is undone and its error is returned, and the
+    /// object goes on.
+    ///
+    /// ```no_run
+    /// # use durabo::{Context, Failure, Stub};
+    /// # async fn example(ctx: Context, bank: Stub) -> Result<(), Failure> {
+    /// ctx.storage()
+    ///     .transaction(async |_txn| {
+    ///         ctx.sql().exec("INSERT INTO booking VALUES (7)", ())?;
+    ///         bank.call::<()>("withdraw", (5,)).await?;
+    ///         ctx.kv().put("last", "booked")
+    ///     })
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// SQL, keys and values are all part of it, however they are reached (TX-6). A call from within leaves before
+    /// the commit and is not undone (TX-13). Longer than 30 s it resets the object, as a section does (IG-9).
+    /// Inside of `work` use [`Transaction::nested`] and never this: it would wait for itself. Fails also if the
+    /// commit fails, for instance since constraints are violated still; then everything is undone.
+    pub async fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(&Transaction) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        transaction::run(None, work).await
     }
 
     /// Opens a savepoint. If it is dropped, or open when the turn ends, it is rolled back.

@@ -45,6 +45,7 @@ mod sql_statements;
 mod starts;
 mod storage;
 mod stubs;
+mod transactions;
 mod uploads;
 
 use crate::case::Case;
@@ -87,6 +88,7 @@ pub fn cases() -> Vec<Case> {
         starts::CASES,
         storage::CASES,
         stubs::CASES,
+        transactions::CASES,
         uploads::CASES,
     ]
     .concat()

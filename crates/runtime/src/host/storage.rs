@@ -1,17 +1,16 @@
 //! `storage`: savepoints, transactions, durability, wiping.
 //!
-//! A handle of a savepoint is its number; dropping it rolls back what is still open. Transactions over waits answer
-//! that they are not served, so that no guest takes a write for undone that is not.
+//! A handle of a savepoint or transaction is its number; dropping it rolls back what is still open.
 
 use std::future::poll_fn;
 
+use durabo_objects::context::TransactionFailure;
 use durabo_objects::input_gate::Section;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use super::unserved;
 use crate::bindings::object::storage::{Host, HostSavepoint, HostTransaction, HostWithStore};
 use crate::bindings::object::types::Failure;
-use crate::bindings::{Savepoint, Unserved};
+use crate::bindings::{Savepoint, Transaction};
 use crate::ending::InstanceEnd;
 use crate::failure_record;
 use crate::state::{GuestState, begin_import};
@@ -66,20 +65,35 @@ impl HostSavepoint for GuestState {
 }
 
 impl HostTransaction for GuestState {
-    async fn begin(&mut self, _section: Resource<Section>) -> Answer<Resource<Unserved>> {
-        unserved::failure("storage.transaction.begin")
+    async fn begin(&mut self, section: Resource<Section>) -> Answer<Resource<Transaction>> {
+        // What is written within it is no first write of its turn.
+        poll_fn(|cx| self.context.poll_room(cx)).await.map_err(InstanceEnd)?;
+        match told(self.context.begin_transaction(self.table.get(&section)?))? {
+            Ok(transaction) => Ok(Ok(self.table.push(transaction)?)),
+            Err(refused) => Ok(Err(refused)),
+        }
     }
 
-    async fn commit(&mut self, _transaction: Resource<Unserved>) -> Answer<()> {
-        unserved::failure("storage.transaction.commit")
+    async fn commit(&mut self, transaction: Resource<Transaction>) -> Answer<()> {
+        told(self.context.commit_transaction(self.table.get_mut(&transaction)?))
     }
 
-    async fn rollback(&mut self, _transaction: Resource<Unserved>) -> Answer<()> {
-        unserved::failure("storage.transaction.rollback")
+    async fn rollback(&mut self, transaction: Resource<Transaction>) -> Answer<()> {
+        told(self.context.roll_back_transaction(self.table.get(&transaction)?))
     }
 
-    async fn drop(&mut self, transaction: Resource<Unserved>) -> wasmtime::Result<()> {
-        self.table.delete(transaction)?;
+    async fn drop(&mut self, transaction: Resource<Transaction>) -> wasmtime::Result<()> {
+        let transaction = self.table.delete(transaction)?;
+        self.context.drop_transaction(&transaction);
         Ok(())
+    }
+}
+
+/// What the guest is told, unless its instance has to end.
+fn told<T>(done: Result<T, TransactionFailure>) -> Answer<T> {
+    match done {
+        Ok(value) => Ok(Ok(value)),
+        Err(TransactionFailure::Refused(failure)) => Ok(Err(failure_record::to_guest(failure))),
+        Err(TransactionFailure::Fatal(failure)) => Err(InstanceEnd(failure).into()),
     }
 }

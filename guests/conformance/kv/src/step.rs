@@ -7,7 +7,7 @@ use durabo::{Bytes, Context, Failure};
 use serde::{Deserialize, Serialize};
 
 /// One call.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Step {
     Get(String),
@@ -28,7 +28,7 @@ pub(crate) enum Step {
 }
 
 /// Options of a list.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Options {
     prefix: Option<String>,

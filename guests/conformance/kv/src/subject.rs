@@ -3,21 +3,23 @@
 //! Driven over RPC by the conformance suite.
 
 use durabo::storage::Savepoint;
-use durabo::{Context, Failure, timer};
+use durabo::{Context, Failure, State, timer};
 
+use crate::over_waits::{OverWaits, Told};
 use crate::step::{Outcome, Step};
 use crate::transaction::Transaction;
 
 /// Runs what it is told.
 pub struct Kv {
     ctx: Context,
+    hits: State<u32>,
 }
 
 #[durabo::object]
 impl Kv {
     /// Makes nothing.
     pub fn new(ctx: Context) -> Self {
-        Self { ctx }
+        Self { ctx, hits: State::new(0) }
     }
 
     /// Makes all calls in one turn, whatever becomes of each.
@@ -70,6 +72,25 @@ impl Kv {
     pub fn transact_and_abort(&self, transaction: Transaction) -> Result<(), Failure> {
         transaction.run(&self.ctx)?;
         self.ctx.abort(Failure::new("aborted after the transaction"))
+    }
+
+    /// How often this was called on this instance.
+    pub fn hit(&self) -> u32 {
+        self.hits.with(|hits| {
+            *hits += 1;
+            *hits
+        })
+    }
+
+    /// Makes calls, then a transaction over waits, which begins in the same turn; the value of its closure and
+    /// what each act within gave.
+    pub async fn transact_over_waits(
+        &self,
+        before: Vec<Step>,
+        transaction: OverWaits,
+    ) -> Result<Told, Failure> {
+        self.run(before);
+        transaction.run(&self.ctx).await
     }
 
     /// Opens savepoints around each of the calls and lets the turn end; what releasing them says then.
