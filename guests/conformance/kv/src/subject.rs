@@ -3,7 +3,7 @@
 //! Driven over RPC by the conformance suite.
 
 use durabo::storage::Savepoint;
-use durabo::{Context, Failure, State, timer};
+use durabo::{Context, Failure, Namespace, State, timer};
 
 use crate::over_waits::{OverWaits, Told};
 use crate::step::{Outcome, Step};
@@ -31,6 +31,25 @@ impl Kv {
     pub fn run_and_trap(&self, steps: Vec<Step>) {
         self.run(steps);
         core::arch::wasm32::unreachable()
+    }
+
+    /// Makes all calls in one turn and aborts.
+    pub fn run_and_abort(&self, steps: Vec<Step>) {
+        self.run(steps);
+        self.ctx.abort(Failure::new("aborted after all calls"))
+    }
+
+    /// Makes calls, waits for one of the object of that name, makes further calls and aborts.
+    pub async fn run_wait_run_and_abort(
+        &self,
+        before: Vec<Step>,
+        other: String,
+        after: Vec<Step>,
+    ) -> Result<(), Failure> {
+        self.run(before);
+        Namespace::new("Kv").get_by_name(&other)?.call::<Vec<()>>("run", ([(); 0],)).await?;
+        self.run_and_abort(after);
+        Ok(())
     }
 
     /// Makes all calls, then waits until they are durable.

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::case::{Case, cases};
 use crate::guest::{self, Guest};
 use crate::node::TestConfig;
-use crate::{Object, Outcome, TestNode, eventually};
+use crate::{Object, Outcome, TestNode, eventually, values};
 
 const OLD_TEXT: &str = "failed on purpose";
 const NEW_TEXT: &str = "failed, version 2";
@@ -73,7 +73,7 @@ fn c_054_an_event_that_outlasts_the_drain_time_is_cut() {
     assert_eq!(object.ok("journal", json!([])), json!(["x before"]));
 }
 
-fn c_055_a_new_version_finds_storage_and_no_memory() {
+fn c_055_and_c_310_a_new_version_finds_storage_and_no_memory() {
     let node = TestNode::start();
     let object = node.fresh(guest::LIFECYCLE, "Lifecycle");
     for hits in 1..=5 {
@@ -84,6 +84,17 @@ fn c_055_a_new_version_finds_storage_and_no_memory() {
     assert_eq!(object.ok("hit", json!([])), json!(1));
     assert_eq!(object.ok("value", json!(["k"])), json!(8));
     assert_eq!(object.ok("starts", json!([])), json!(2));
+
+    let object = node.fresh(guest::KV, "Kv");
+    for hits in 1..=5 {
+        assert_eq!(object.ok("hit", json!([])), json!(hits));
+    }
+    let (put, row) = (json!({"put": ["k", values::bytes(b"8")]}), json!({"sql": "CREATE TABLE t (a)"}));
+    object.ok("run", json!([[put, row, {"sql": "INSERT INTO t VALUES (8)"}]]));
+    deploy(&node, guest::KV, &guest::KV.bytes_marked(2));
+    assert_eq!(object.ok("hit", json!([])), json!(1));
+    let stored = object.ok("run", json!([[{"get": "k"}, {"sql": "SELECT a FROM t"}]]));
+    assert_eq!(stored, json!([values::bytes(b"8"), [8]]));
 }
 
 /// The version of `SlowStart` that answers; calls again while a deployment cuts the call.
@@ -187,7 +198,7 @@ fn two_apps_of_one_component_have_their_own_objects() {
 pub(super) const CASES: &[Case] = cases![
     c_053_an_event_under_way_is_answered_by_the_old_code,
     c_054_an_event_that_outlasts_the_drain_time_is_cut,
-    c_055_a_new_version_finds_storage_and_no_memory,
+    c_055_and_c_310_a_new_version_finds_storage_and_no_memory,
     b_60_many_deployments_in_a_row_never_bring_old_code_back,
     c_058_a_class_that_the_component_does_not_export_is_refused_by_name,
     a_class_that_has_objects_must_not_vanish,

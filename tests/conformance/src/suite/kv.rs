@@ -252,6 +252,17 @@ fn b_14_a_list_is_not_bounded_by_the_size_of_a_batch() {
     assert_eq!(outcomes[1], json!(keys));
 }
 
+fn c_321_a_page_of_a_prefix_begins_at_its_start() {
+    let store = store();
+    let keys: Vec<String> = (0..200).map(|number| format!("user:{number:03}")).collect();
+    for half in keys.chunks(100) {
+        let entries: Vec<Value> = half.iter().map(|key| json!([key, text("v")])).collect();
+        store.calls(json!([{"put-many": entries}]));
+    }
+    let page = store.keys(json!({"prefix": "user:", "start": "user:100", "limit": 50}));
+    assert_eq!(page, json!(keys[100..150]));
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_166_a_missing_key_gives_nothing,
@@ -276,4 +287,5 @@ pub(super) const CASES: &[Case] = cases![
     kv_1_keys_and_sql_are_one_transaction_that_a_trap_undoes,
     sq_17_keys_cannot_be_reached_by_sql,
     b_14_a_list_is_not_bounded_by_the_size_of_a_batch,
+    c_321_a_page_of_a_prefix_begins_at_its_start,
 ];

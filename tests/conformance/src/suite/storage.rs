@@ -9,6 +9,7 @@ use durabo_server::ObjectHooks;
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
+use crate::node::fresh_name;
 use crate::{Object, eventually, guest, values};
 
 use super::database::Database;
@@ -85,6 +86,20 @@ fn c_206_what_a_transaction_wrote_goes_with_its_turn() {
     let error = store.call("transact_and_abort", json!([{"steps": [put("k")]}])).expect_err("it aborts");
     error.assert_reset("object-aborted");
     assert_eq!(stored(&store), json!([[], []]));
+}
+
+fn c_072_writes_of_one_turn_go_together_with_an_abort() {
+    let store = with_table();
+    let error = store.call("run_and_abort", json!([[put("a"), put("b")]])).expect_err("it aborts");
+    error.assert_reset("object-aborted");
+    assert_eq!(stored(&store), json!([[], []]));
+}
+
+fn c_073_what_was_written_before_a_call_stays_when_its_event_aborts() {
+    let store = with_table();
+    let steps = json!([[put("a")], fresh_name(), [put("b")]]);
+    store.call("run_wait_run_and_abort", steps).expect_err("it aborts").assert_reset("object-aborted");
+    assert_eq!(stored(&store), json!([["a"], []]));
 }
 
 fn c_190_a_first_put_that_is_undone_leaves_nothing_and_later_ones_work() {
@@ -259,6 +274,8 @@ pub(super) const CASES: &[Case] = cases![
     c_196_of_three_levels_the_first_may_go_on_when_the_second_fails,
     c_197_an_error_of_sql_that_is_not_caught_undoes_a_table_too,
     c_206_what_a_transaction_wrote_goes_with_its_turn,
+    c_072_writes_of_one_turn_go_together_with_an_abort,
+    c_073_what_was_written_before_a_call_stays_when_its_event_aborts,
     c_190_a_first_put_that_is_undone_leaves_nothing_and_later_ones_work,
     tx_3_savepoints_left_open_are_rolled_back_when_the_turn_ends,
     c_085_the_error_of_the_closure_comes_out_and_the_caller_gets_that_of_the_database,
