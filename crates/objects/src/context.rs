@@ -233,6 +233,7 @@ impl ObjectContext {
     /// Ends the turn: what it wrote is committed and on its way into the log (OG-1), save in a transaction over
     /// waits. On failure the instance has to be reset.
     pub fn end_turn(&mut self) -> Result<(), Failure> {
+        self.store_alarm_end();
         self.commit_turn()?;
         self.close_alarm_run();
         Ok(())

@@ -144,6 +144,14 @@ async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (Obje
             context.set_ended_in_section(is_in_section);
             assert!(context.has_database(), "BUG: a guest ended without the object's database");
             context.end_transactions();
+            let exit = match exit {
+                // What a reset instance wrote since is undone.
+                GuestExit::Reset(_) => exit,
+                // Of the run of an alarm something may be left to store.
+                GuestExit::Idle | GuestExit::Retired => {
+                    context.end_turn().map_or_else(GuestExit::Reset, |()| exit)
+                }
+            };
             (context, exit)
         }
         Err(refused) => {

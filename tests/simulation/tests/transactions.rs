@@ -8,6 +8,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::object::NamespaceNumber;
+use durabo_model::time::Clock;
 use durabo_objects::append_outcome::AppendOutcome::{Committed, Failed};
 use durabo_objects::commit_faults::CommitFault::{Answer, Hold};
 use durabo_simulation::act::{Act, write};
@@ -280,4 +281,54 @@ async fn a_process_that_ends_meanwhile_leaves_nothing_of_it() {
     stage.disk.process_kill();
     stage.start_again();
     assert_eq!(stage.held(1).await, [5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c_205_an_alarm_that_was_set_within_is_undone_with_it_and_seen_within() {
+    for end in [Act::RollBack, Act::Trap, Act::Leave] {
+        let stage = Stage::start();
+        let due = stage.clock.now().0 + 1000;
+        stage.answer(1, &[Act::SetAlarm(1000)]).await.expect("set");
+        let acts = [Act::Enter, Act::Begin, Act::SetAlarm(60_000), Act::Wait, Act::NoteAlarm];
+        let answer = stage.answer(1, &[&acts[..], std::slice::from_ref(&end)].concat()).await;
+        assert_eq!(answer.is_ok(), end != Act::Trap);
+        assert!(stage.held(1).await.is_empty());
+        stage.pass(100_000).await;
+        assert_eq!(stage.alarm_runs(1).await, [(due, 0)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tx_11_an_alarm_belongs_to_the_transaction_that_set_it() {
+    let stage = Stage::start();
+    let start = stage.clock.now().0;
+    let seen_by = |time: u64| start + time;
+    let inner =
+        [Act::Enter, Act::Begin, Act::SetAlarm(9000), Act::Wait, Act::NoteAlarm, Act::RollBack, Act::Leave];
+    let acts = [
+        &[Act::Enter, Act::Begin, Act::SetAlarm(5000)][..],
+        &inner,
+        &[Act::NoteAlarm, Act::Commit, Act::Leave],
+    ];
+    assert_eq!(seen(stage.answer(1, &acts.concat()).await), [seen_by(5000)]);
+    stage.pass(4999).await;
+    assert_eq!(stage.alarm_runs(1).await, []);
+    stage.pass(1).await;
+    assert_eq!(stage.alarm_runs(1).await, [(seen_by(5000), 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn al_10_a_handler_that_keeps_one_open_has_run_all_the_same_once_that_has_gone() {
+    let stage = Stage::start();
+    let due = stage.clock.now().0 + 1000;
+    let handler = vec![Act::Enter, Act::Begin, write(1), Act::Keep];
+    stage.answer(1, &[Act::OnAlarm(handler), Act::SetAlarm(1000)]).await.expect("set");
+    stage.pass(1000).await;
+    stage.fall_idle().await;
+    stage.run_all().await;
+    assert!(stage.held(1).await.is_empty());
+    let noted = seen(stage.answer(1, &[Act::NoteAlarm]).await);
+    assert_eq!(noted, [0], "the alarm is cleared");
+    stage.pass(100_000).await;
+    assert_eq!(stage.alarm_runs(1).await, [(due, 0)]);
 }

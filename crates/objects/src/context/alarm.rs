@@ -33,6 +33,8 @@ pub(super) struct RunUnderWay {
     pub after_fault: bool,
     /// The handler has asked that it be given up (AL-19).
     pub is_given_up: bool,
+    /// The handler has returned while a transaction over waits was open, so that nothing of it is stored yet.
+    pub returned: Option<Result<(), Failure>>,
     /// The handler has returned, and its last turn is not committed yet.
     pub end: Option<RunEnd>,
     limit: Pin<Box<Sleep>>,
@@ -144,6 +146,7 @@ impl ObjectContext {
             started: self.node.clock.now(),
             after_fault: matches!(request, AlarmRequest::RunIfDue { after_fault: true }),
             is_given_up: false,
+            returned: None,
             end: None,
             limit: Box::pin(sleep_until(Instant::now() + self.node.limits.alarm_run_timeout)),
         });

@@ -59,12 +59,18 @@ impl ObjectContext {
         self.is_broken() || self.database.lacked_space() || is_of_node(failure)
     }
 
-    /// Says that a handler has returned. If it is the alarm's, what follows is written into its last turn.
-    pub(super) fn alarm_returned(&mut self, event: EventId, outcome: &Outcome) {
-        let Some(run) = self.alarm_run.as_ref().filter(|run| run.event == event) else { return };
+    /// Says that a handler has returned. If it is the alarm's, what follows is written into its last turn; while a
+    /// transaction over waits is open, which may be undone, into the turn that ends after that one.
+    pub(super) fn alarm_returned(&mut self, event: EventId, outcome: Result<(), &Failure>) {
+        let is_in_transaction = self.database.is_in_transaction();
+        let Some(run) = self.alarm_run.as_mut().filter(|run| run.event == event) else { return };
+        if is_in_transaction {
+            run.returned = Some(outcome.map_err(Failure::clone));
+            return;
+        }
         let (alarm, after_fault) = (run.alarm, run.after_fault);
         let written = match outcome {
-            Ok(_) => self.settle_run(alarm, None, RunOutcome::Succeeded, None),
+            Ok(()) => self.settle_run(alarm, None, RunOutcome::Succeeded, None),
             Err(failure) if is_of_node(failure) => {
                 Ok(RunEnd { outcome: RunOutcome::Failed, error: Some(failure.message.clone()) })
             }
@@ -85,6 +91,17 @@ impl ObjectContext {
             Err(error) => {
                 warn!(object = %self.identity.key.id, %error, "the end of an alarm's run was not stored")
             }
+        }
+    }
+
+    /// Writes what waited for the end of a transaction, if that has ended.
+    pub(super) fn store_alarm_end(&mut self) {
+        let Some(run) = self.alarm_run.as_mut().filter(|_| !self.database.is_in_transaction()) else {
+            return;
+        };
+        if let Some(returned) = run.returned.take() {
+            let event = run.event;
+            self.alarm_returned(event, returned.as_ref().copied());
         }
     }
 

@@ -89,7 +89,7 @@ impl ObjectContext {
     /// Says that an event's handler has returned. The outcome leaves through the gate.
     pub fn finish(&mut self, id: EventId, outcome: Outcome) {
         self.instance.has_answered = true;
-        self.alarm_returned(id, &outcome);
+        self.alarm_returned(id, outcome.as_ref().map(|_| ()));
         self.instance.pending.active();
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
