@@ -50,7 +50,7 @@ pub fn rounds() -> u64 {
     number_of("DURABO_KILL_ROUNDS").unwrap_or(ROUNDS_DEFAULT)
 }
 
-fn agent() -> Agent {
+pub fn agent() -> Agent {
     Agent::config_builder().proxy(None).timeout_global(Some(ROUND_DEADLINE)).build().new_agent()
 }
 

@@ -16,4 +16,5 @@ mod faults;
 mod guide;
 mod kill_nine;
 mod kill_nine_mixed;
+mod kill_nine_alarms;
 mod full_disk;

@@ -2,6 +2,8 @@
 //!
 //! Driven over RPC by the conformance suite.
 
+use std::time::Duration;
+
 use durabo::storage::Savepoint;
 use durabo::{Context, Failure, Namespace, State, timer};
 
@@ -20,6 +22,26 @@ impl Kv {
     /// Makes nothing.
     pub fn new(ctx: Context) -> Self {
         Self { ctx, hits: State::new(0) }
+    }
+
+    /// Takes what key `asked` holds over into key `woken`.
+    pub fn alarm(&self) -> Result<(), Failure> {
+        let kv = self.ctx.kv();
+        match kv.get::<u64>("asked")? {
+            Some(asked) => kv.put("woken", &asked),
+            None => Ok(()),
+        }
+    }
+
+    /// Stores a number under key `asked` and sets the alarm so many milliseconds ahead, in one turn.
+    pub fn ask(&self, number: u64, delay_ms: u64) -> Result<(), Failure> {
+        self.ctx.kv().put("asked", &number)?;
+        self.ctx.alarm().set_in(Duration::from_millis(delay_ms)).map(drop)
+    }
+
+    /// What the last run of the alarm has taken over.
+    pub fn woken(&self) -> Result<Option<u64>, Failure> {
+        self.ctx.kv().get("woken")
     }
 
     /// Makes all calls in one turn, whatever becomes of each.
