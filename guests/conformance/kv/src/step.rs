@@ -3,7 +3,7 @@
 //! Values are byte strings; a text becomes its bytes.
 
 use durabo::kv::Value;
-use durabo::{Bytes, Context, Failure};
+use durabo::{Bytes, Context, Failure, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One call.
@@ -21,6 +21,9 @@ pub(crate) enum Step {
     /// As `List`, without the values.
     Keys(Options),
     Sql(String),
+    /// Sets the alarm to so many milliseconds after 1970.
+    SetAlarm(u64),
+    GetAlarm,
     /// Rows of one column of texts.
     SqlTexts(String),
     DatabaseSize,
@@ -44,6 +47,7 @@ pub(crate) struct Options {
 #[serde(untagged)]
 pub(crate) enum Outcome {
     Nothing(()),
+    Time(Option<u64>),
     Value(Option<Bytes>),
     Entries(Vec<(String, Bytes)>),
     Keys(Vec<String>),
@@ -90,6 +94,8 @@ impl Step {
             Self::Keys(options) => {
                 Outcome::Keys(options.list(ctx).raw()?.into_iter().map(|(key, _)| key).collect())
             }
+            Self::SetAlarm(ms) => Outcome::Nothing(ctx.alarm().set(Timestamp::from_millis(ms))?),
+            Self::GetAlarm => Outcome::Time(ctx.alarm().get()?.map(|time| time.millis())),
             Self::Sql(query) => Outcome::Integers(ctx.sql().exec(&query, ())?.all()?),
             Self::SqlTexts(query) => Outcome::Keys(ctx.sql().exec(&query, ())?.all()?),
             Self::DatabaseSize => Outcome::Size(ctx.sql().database_size()),
