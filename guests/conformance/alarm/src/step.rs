@@ -37,6 +37,8 @@ pub(crate) enum Step {
     DeleteAll,
     /// These steps in a transaction that fails.
     Undone(Vec<Step>),
+    /// Sets the alarm in a transaction, waits so long, gives the alarm, and rolls back.
+    SetAndRollBack(u64, u64),
     /// Ends the turn.
     Wait(u64),
     /// Sets the alarm to the present in a critical section and stays there so long, between two notes.
@@ -97,6 +99,17 @@ impl Step {
                 note(ctx, "section ended")?;
                 section.leave();
             }
+            Self::SetAndRollBack(time, ms) => {
+                let storage = ctx.storage();
+                let transaction = storage.transaction(async |transaction| {
+                    ctx.alarm().set(Timestamp::from_millis(*time))?;
+                    timer::sleep(Duration::from_millis(*ms)).await;
+                    let inside = ctx.alarm().get()?;
+                    transaction.rollback()?;
+                    Ok(inside)
+                });
+                return Ok(Outcome::Time(transaction.await?));
+            }
             Self::Tell(name, text) => {
                 Namespace::new("Alarm").get_by_name(name)?.call::<()>("note", (text,)).await?;
             }
@@ -146,7 +159,11 @@ impl Step {
             Self::Abort(reason) => ctx.abort(Failure::new(reason)),
             Self::Abandon(reason) => ctx.abort_and_abandon_alarm(Failure::new(reason)),
             Self::Exhaust => exhaust(),
-            Self::Wait(_) | Self::DueInSection(_) | Self::Tell(..) | Self::TellSelf(_) => {
+            Self::Wait(_)
+            | Self::SetAndRollBack(..)
+            | Self::DueInSection(_)
+            | Self::Tell(..)
+            | Self::TellSelf(_) => {
                 return Err(Failure::new("a transaction cannot wait"));
             }
         })

@@ -156,6 +156,20 @@ fn c_222_an_alarm_that_is_undone_with_its_transaction_leaves_the_older_one() {
     assert_eq!(object.alarm(), Some(far));
 }
 
+fn c_205_an_alarm_is_seen_in_a_transaction_over_a_wait_and_undone_with_it() {
+    let object = fresh();
+    let far = now() + FAR_MS;
+    object.run(json!([{"set": far}]));
+    let outcomes = object.run(json!([{"set-and-roll-back": [far + 1, 20]}, "get"]));
+    assert_eq!(outcomes, [json!(far + 1), json!(far)]);
+    object.run(json!(["delete", {"set-and-roll-back": [far, 1]}]));
+    assert_eq!(object.alarm(), None);
+    // One that is due when it is set never runs.
+    object.run(json!([{"set-and-roll-back": [1, 100]}]));
+    wait_until_past(node(), now());
+    assert_eq!(object.runs(), []);
+}
+
 fn c_194_a_transaction_that_fails_undoes_its_row_its_key_and_its_alarm() {
     let object = fresh();
     let transaction =
@@ -299,6 +313,7 @@ pub(super) const CASES: &[Case] = cases![
     c_219_a_run_deletes_what_it_has_set,
     c_221_an_alarm_that_is_undone_with_its_turn_never_runs,
     c_222_an_alarm_that_is_undone_with_its_transaction_leaves_the_older_one,
+    c_205_an_alarm_is_seen_in_a_transaction_over_a_wait_and_undone_with_it,
     c_194_a_transaction_that_fails_undoes_its_row_its_key_and_its_alarm,
     c_071_a_trap_undoes_rows_keys_and_alarm_of_its_turn,
     c_048_an_alarm_that_is_committed_runs_after_an_abort,
