@@ -13,13 +13,16 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 
+use crate::access::check_origin;
 use crate::address::Address;
 use crate::body::{BodyName, RequestBody};
-use crate::error_response::{Refused, refuse, with_header};
+use crate::error_response::{Refused, with_header};
 use crate::hop_by_hop::is_hop_by_hop;
 use crate::received_body::{ReceiveLimit, receive};
 use crate::resolve::{Deliver, Resolved, origin_of};
 use crate::sent_body::SentBody;
+use crate::websocket::handshake::{Handshake, handshake, is_of_handshake};
+use crate::websocket::tasks::SocketTasks;
 
 const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
@@ -30,19 +33,22 @@ pub async fn fetch(
     address: &Address<'_>,
     host: &str,
     (parts, body): (&Parts, impl RequestBody),
-    limits: &HttpLimits,
+    (limits, sockets): (&HttpLimits, &SocketTasks),
 ) -> Result<Response<SentBody>, Refused> {
-    if is_websocket(&parts.headers) {
-        return Err(refuse(
-            ErrorCode::Unsupported,
-            "this node does not serve WebSocket upgrades yet; use requests or RPC",
-        ));
+    let handshake = handshake(parts)?;
+    if handshake.is_some() {
+        // Browsers let any page ask for a WebSocket anywhere.
+        check_origin(&parts.headers, host)?;
     }
+    let seat = handshake.as_ref().map(|_| sockets.seat()).transpose()?;
     let (bytes_max, silence_max) = (limits.request_body_bytes_max, limits.body_silence_max);
     let received = receive(&parts.headers, body, ReceiveLimit { bytes_max, silence_max }).await;
     let name = BodyName { name: "the body", bytes_max, silence_max };
     let body = received.map_err(|fault| fault.refusal(name))?;
-    let request = request_for_object(parts, address, host, body);
+    let mut request = request_for_object(parts, address, host, body);
+    if handshake.is_some() {
+        request.headers.push(("upgrade".to_owned(), b"websocket".to_vec()));
+    }
     let new_id = resolved.new_id_header();
     let object = resolved.address.key.id;
     let origin = origin_of(parts);
@@ -53,7 +59,19 @@ pub async fn fetch(
             if let Body::Pieces(pieces) = &mut response.body {
                 pieces.read_for(&client);
             }
-            client_response(&parts.method, response)
+            match (response.upgrade.take(), handshake, seat) {
+                (None, ..) => client_response(&parts.method, response),
+                (Some(upgrade), Some(handshake), Some(seat)) => {
+                    switching(&handshake, response).map(|switched| {
+                        let (response, protocol) = switched;
+                        sockets.start(seat, handshake.upgraded, upgrade.join(protocol));
+                        response
+                    })
+                }
+                (Some(_), ..) => {
+                    Err("the object accepted a WebSocket that the client did not ask for".to_owned())
+                }
+            }
         }
         Ok(_) => Err("the object answered a request with something that is no response".to_owned()),
         Err(failure) => return Err(with_header(failure.into(), new_id)),
@@ -107,11 +125,17 @@ fn is_of_connection(name: &HeaderName, headers: &HeaderMap) -> bool {
     }
 }
 
-fn is_websocket(headers: &HeaderMap) -> bool {
-    let upgrade = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
-    upgrade
-        .flat_map(|value| value.split(','))
-        .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+/// The response that makes the connection a WebSocket, with its sub-protocol, or what is wrong with the guest's.
+fn switching(handshake: &Handshake, mut reply: HttpResponse) -> Result<(Response<SentBody>, String), String> {
+    let protocol = handshake.protocol(&reply.headers)?;
+    reply.headers.retain(|(name, _)| !is_of_handshake(&name.to_ascii_lowercase()));
+    reply.body = Body::default();
+    // All else is as in any response, whose statuses begin at 200.
+    let status = StatusCode::SWITCHING_PROTOCOLS;
+    let mut response = client_response(&Method::GET, HttpResponse { status: 200, ..reply })?;
+    *response.status_mut() = status;
+    handshake.answer(response.headers_mut(), &protocol);
+    Ok((response, protocol))
 }
 
 /// The response for the client, or what is wrong with the guest's.
@@ -165,7 +189,7 @@ mod tests {
 
     fn reply(status: u16, headers: &[(&str, &str)], body: &'static str) -> HttpResponse {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()));
-        HttpResponse { status, headers: headers.collect(), body: body.into() }
+        HttpResponse { status, headers: headers.collect(), body: body.into(), upgrade: None }
     }
 
     #[test]

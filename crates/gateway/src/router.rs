@@ -21,6 +21,7 @@ use crate::request_id::{REQUEST_ID, RequestIds};
 use crate::resolve::{Deliver, resolve};
 use crate::rpc::{self, method_of};
 use crate::sent_body::SentBody;
+use crate::websocket::tasks::SocketTasks;
 
 /// What the data plane is made of.
 pub struct DataPlaneConfig<D> {
@@ -38,6 +39,8 @@ pub struct DataPlaneConfig<D> {
     pub readiness: Readiness,
     /// What clients may take.
     pub limits: HttpLimits,
+    /// Their WebSockets.
+    pub sockets: Arc<SocketTasks>,
 }
 
 /// Answers the requests of the data plane's listener.
@@ -92,7 +95,7 @@ impl<D: Deliver> DataPlane<D> {
                     &address,
                     host,
                     (&parts, body),
-                    &self.config.limits,
+                    (&self.config.limits, &self.config.sockets),
                 )
                 .await
             }
@@ -157,6 +160,7 @@ mod tests {
                         status: 404,
                         headers,
                         body: Bytes::from("no item").into(),
+                        upgrade: None,
                     }))
                 }
                 Event::Fetch(request) => {
@@ -166,7 +170,12 @@ mod tests {
                         request.url,
                         request.body.bytes().expect("a length")
                     );
-                    Ok(Reply::Fetch(HttpResponse { status: 200, headers: Vec::new(), body: text.into() }))
+                    Ok(Reply::Fetch(HttpResponse {
+                        status: 200,
+                        headers: Vec::new(),
+                        body: text.into(),
+                        upgrade: None,
+                    }))
                 }
                 Event::Rpc { method, .. } if method == "busy" => Err(Failure::new(
                     ErrorCode::Overloaded,
@@ -174,6 +183,7 @@ mod tests {
                 )),
                 Event::Rpc { args, .. } => Ok(Reply::Rpc(args)),
                 Event::Alarm(_) => unreachable!("no client runs an alarm"),
+                Event::Socket(..) => Ok(Reply::Handled),
             }
         }
     }
@@ -203,6 +213,7 @@ mod tests {
             random: Arc::new(Zeros),
             readiness: Readiness::default(),
             limits: HttpLimits::default(),
+            sockets: Arc::new(SocketTasks::new(&HttpLimits::default())),
         });
         (folder, echo, plane)
     }
@@ -304,7 +315,7 @@ mod tests {
             (Request::post("/rpc/demo/Room/a/alarm"), 400, "method-reserved"),
             (Request::post("/healthz"), 405, "method-not-allowed"),
             (Request::get(format!("/o/demo/Room/a?{}", "x".repeat(8192))), 414, "target-too-long"),
-            (Request::get("/o/demo/Room/a").header("upgrade", "websocket"), 501, "unsupported"),
+            (Request::get("/o/demo/Room/a").header("upgrade", "websocket"), 426, "invalid-upgrade"),
         ];
         for (request, status, code) in cases {
             let (response, body) = ask(&plane, request, "").await;

@@ -142,7 +142,8 @@ async fn connection<I, A, F, B>(
         .max_buf_size(limits::HEADERS_BYTES_MAX)
         // A client may shut down its sending side and still wait for the answer (B-55).
         .half_close(true)
-        .serve_connection(TokioIo::new(link), service);
+        .serve_connection(TokioIo::new(link), service)
+        .with_upgrades();
     let mut served = pin!(served);
     // An error here means that the sender is gone, which is a stop as well.
     let mut stopped = pin!(async { drop(is_closing.wait_for(|closing| *closing).await) });

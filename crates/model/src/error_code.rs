@@ -100,6 +100,14 @@ error_codes! {
     SectionTimeout = "section-timeout", Reset, 500;
     /// Work that nobody waits for was not done in time (LC-15).
     PendingWorkTimeout = "pending-work-timeout", Reset, 500;
+    /// A handler of a socket's event took too long (WS-28).
+    SocketTimeout = "socket-timeout", Reset, 500;
+    /// Something was to be sent on a socket after the object had closed it (WS-23).
+    SocketClosed = "socket-closed", InvalidState, 500;
+    /// A socket's connection failed: what came was no valid frame, too large, or it was lost while it was closing (WS-20).
+    SocketFailed = "socket-failed", Disconnected, 500;
+    /// A request for a WebSocket that is no valid one.
+    InvalidUpgrade = "invalid-upgrade", InvalidArgument, 400;
     /// A commit was not durable in time (OG-7).
     CommitTimeout = "commit-timeout", Reset, 500;
     /// A run of the alarm took too long (AL-18).

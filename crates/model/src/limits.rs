@@ -153,6 +153,40 @@ pub const CALLS_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Levels of nested critical sections (IG-7). Stops recursion that never ends from holding the object.
 pub const SECTIONS_NESTED_MAX: usize = 64;
 
+/// Sockets of one object (WS-4).
+pub const SOCKETS_PER_OBJECT_MAX: usize = 32_768;
+
+/// Distinct tags of one socket (WS-3).
+pub const SOCKET_TAGS_MAX: usize = 10;
+
+/// Longest tag, in bytes (WS-3).
+pub const SOCKET_TAG_BYTES_MAX: usize = 256;
+
+/// Largest value that is kept with a socket, in bytes (WS-11).
+pub const SOCKET_ATTACHMENT_BYTES_MAX: usize = 16_384;
+
+/// Longest text that is answered without the object, and its answer, in bytes (WS-24).
+pub const SOCKET_AUTO_RESPONSE_BYTES_MAX: usize = 2048;
+
+/// Longest reason of a closing frame, in bytes (WS-22): control frames have no room for more.
+pub const SOCKET_CLOSE_REASON_BYTES_MAX: usize = 123;
+
+/// Longest time that a handler of a socket's event may be given (WS-28).
+pub const SOCKET_EVENT_TIMEOUT_MAX: Duration = Duration::from_millis(604_800_000);
+
+/// Largest message of a socket, either way, in bytes (WS-17). Stops a client from filling memory with a message that
+/// never ends.
+pub const SOCKET_MESSAGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Events of one socket that wait for its object, at most; then nothing more is read from the client.
+pub const SOCKET_EVENTS_WAITING_MAX: usize = 32;
+
+/// The same by their bytes; one larger message passes.
+pub const SOCKET_WAITING_BYTES_MAX: usize = 64 * 1024;
+
+/// What a frame counts besides what it carries, in bytes. Stops an object from queueing empty frames without number.
+pub const SOCKET_FRAME_BYTES_COUNTED: usize = 64;
+
 /// Most rows of one answer to an operator's SQL; who wants more pages through them.
 pub const OPERATOR_ROWS_MAX: u32 = 10_000;
 
@@ -251,6 +285,9 @@ pub struct ObjectLimits {
     /// Alarms of the node that run at once; those that are due beyond it wait, the oldest first. Stops a node that
     /// was down from starting all the objects whose alarms are overdue at once.
     pub alarm_runs_max: usize,
+    /// Bytes of frames that wait for one client of a socket; one that does not keep up is closed with code 1013. A
+    /// single frame always passes. Stops a client that never reads from filling memory.
+    pub socket_outgoing_bytes_max: usize,
 }
 
 impl Default for ObjectLimits {
@@ -291,6 +328,7 @@ impl Default for ObjectLimits {
             alarm_retry_wait: Duration::from_secs(2),
             alarm_run_timeout: Duration::from_secs(15 * 60),
             alarm_runs_max: 500,
+            socket_outgoing_bytes_max: 16 * 1024 * 1024,
         }
     }
 }
@@ -316,6 +354,14 @@ pub struct HttpLimits {
     /// Bytes of arguments of calls that are still arriving, of all clients together and beyond the first
     /// [`BODY_INLINE_BYTES_MAX`] of each. Stops many clients that begin a large call and do not end it.
     pub arguments_bytes_max: usize,
+    /// WebSockets at once; beyond it an upgrade is answered with `overloaded`. At start it is bounded by the files that
+    /// the process may open. Stops clients from using up files and memory.
+    pub sockets_max: usize,
+    /// A socket whose client has sent nothing for so long is sent a ping, and is lost if nothing comes for as long
+    /// again. The object is not woken for it. Finds clients that went away without a word.
+    pub socket_silence_max: Duration,
+    /// How long a client may take to answer a closing frame; then its connection is cut.
+    pub socket_close_timeout: Duration,
 }
 
 impl Default for HttpLimits {
@@ -327,6 +373,9 @@ impl Default for HttpLimits {
             body_silence_max: Duration::from_secs(60),
             request_body_bytes_max: 1024 * 1024 * 1024,
             arguments_bytes_max: 512 * 1024 * 1024,
+            sockets_max: 32_768,
+            socket_silence_max: Duration::from_secs(60),
+            socket_close_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -119,6 +119,7 @@ settings! {
         alarm_retry_wait: Time from 1,
         alarm_run_timeout: Time from 1,
         alarm_runs_max: Count from 1,
+        socket_outgoing_bytes_max: Bytes from 1,
     }
     http: HttpLimits, "http." {
         connections_max: Count from 1,
@@ -127,6 +128,9 @@ settings! {
         body_silence_max: Time from 1,
         request_body_bytes_max: Bytes from 0,
         arguments_bytes_max: Bytes from 0,
+        sockets_max: Count from 0,
+        socket_silence_max: Time from 10,
+        socket_close_timeout: Time from 1,
     }
     outgoing: OutgoingLimits, "outgoing." {
         connections_max: Count from 1,

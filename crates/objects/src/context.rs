@@ -22,19 +22,22 @@ use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
 use durabo_storage::turn::TurnCommit;
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use crate::blocking::blocking;
 use crate::control::Control;
+use crate::counters::InstanceCount;
 use crate::event::{Event, EventId, Origin, Outcome, SqlRequest, TraceContext};
 use crate::history::History;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
-use crate::node::{InstanceCount, Node};
+use crate::node::Node;
 use crate::outbound::Post;
 use crate::output_gate::OutputGate;
 use crate::retry::Retry;
 use crate::room::ObjectRoom;
+use crate::socket::Handling;
+use crate::sockets::ObjectSockets;
 use crate::unfinished::UnfinishedImports;
 use crate::wal_memory::WalShare;
 
@@ -52,6 +55,7 @@ mod lifecycle;
 mod outcome;
 mod pending;
 mod sections;
+mod sockets;
 mod transactions;
 
 use alarm::RunUnderWay;
@@ -59,6 +63,7 @@ pub use calls::Call;
 use cancelled::Listeners;
 use instance::InstanceState;
 pub(crate) use lifecycle::{ResetOf, Waited};
+pub use sockets::SocketInfo;
 pub use transactions::{Transaction, TransactionFailure};
 
 /// Longest pause before a copy of the WAL that found no space is tried again.
@@ -83,6 +88,17 @@ struct InFlight {
     origin: Origin,
     /// Who waits to learn that the client has gone.
     listeners: Option<Listeners>,
+    /// If it is an event of a socket.
+    socket: Option<SocketInFlight>,
+}
+
+/// An event of a socket. Nobody hears of its outcome, but somebody waits for its end: the client.
+#[derive(Debug)]
+struct SocketInFlight {
+    handling: Handling,
+    /// When the handler has taken too long (WS-28).
+    over_at: Option<Instant>,
+    _outcome: oneshot::Receiver<Outcome>,
 }
 
 /// The context of one live object.
@@ -105,6 +121,8 @@ pub struct ObjectContext {
     instance: InstanceState,
     /// Bodies in pieces that are open, both ways.
     bodies: UnfinishedImports,
+    /// Its sockets, since it has any, and until it leaves memory.
+    sockets: Option<Arc<ObjectSockets>>,
     checkpoint_asked: bool,
     checkpoint: Option<oneshot::Receiver<()>>,
     /// Copies of the WAL that found no space.
@@ -136,6 +154,7 @@ impl ObjectContext {
         let ContextParts { identity, node, file, database, history, gate, room, mailbox, control, post } =
             parts;
         let wal = node.wal_memory.share(identity.key);
+        let sockets = node.sockets.of(&identity.key);
         let instance = InstanceState::new(&node.limits);
         Self {
             identity,
@@ -153,6 +172,7 @@ impl ObjectContext {
             post,
             instance,
             bodies: UnfinishedImports::default(),
+            sockets,
             checkpoint_asked: false,
             checkpoint: None,
             copying: Retry::new(COPY_PAUSE_MAX),
@@ -342,6 +362,9 @@ impl ObjectContext {
             return Poll::Ready(failure);
         }
         if let Poll::Ready(failure) = self.poll_alarm_limit(cx) {
+            return Poll::Ready(failure);
+        }
+        if let Poll::Ready(failure) = self.poll_socket_limit(cx) {
             return Poll::Ready(failure);
         }
         match self.control.ending() {

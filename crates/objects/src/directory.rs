@@ -136,6 +136,7 @@ impl Directory {
     /// event starts the code that is deployed by then (LC-13). Alarms that the old code kept from running try again.
     pub fn retire(&self, namespaces: &[NamespaceNumber]) {
         let deadline = Instant::now() + self.inner.node.limits.drain;
+        self.inner.node.sockets.cut(namespaces);
         self.inner.registry.for_each(|live| {
             if namespaces.contains(&live.object.key.namespace) {
                 live.control.end(Ending::CodeUpdated, deadline);

@@ -16,6 +16,7 @@ use crate::body::Body;
 use crate::call_chain::CallChain;
 use crate::client::{Client, Connection};
 pub use crate::event_id::EventId;
+use crate::socket::{Incident, SocketCall, SocketId, Upgrade};
 
 /// Field names in lower case and values as bytes, in order; a name may occur several times.
 pub type Headers = Vec<(String, Vec<u8>)>;
@@ -36,12 +37,14 @@ pub struct HttpRequest {
 /// An object's answer to a request; any status is a success (ST-4).
 #[derive(Debug, PartialEq)]
 pub struct HttpResponse {
-    /// 200 to 599.
+    /// 200 to 599, or 101 exactly if there is an upgrade.
     pub status: u16,
     /// In order.
     pub headers: Headers,
     /// Whole, or in pieces that come as the object writes them.
     pub body: Body,
+    /// The client's end of a socket that an object has accepted (WS-1).
+    pub upgrade: Option<Upgrade>,
 }
 
 /// One delivery to an object.
@@ -58,6 +61,8 @@ pub enum Event {
     },
     /// The object's alarm is due.
     Alarm(AlarmInfo),
+    /// Something that happened to a socket of the object.
+    Socket(SocketId, Incident),
 }
 
 /// What a handler is told of the alarm that runs (AL-8).
@@ -127,6 +132,8 @@ pub enum Work {
     Sql(SqlRequest),
     /// About the alarm; needs an instance only if it is to run.
     Alarm(AlarmRequest),
+    /// For the guest as well: what happened is still with the socket.
+    Socket(SocketCall),
 }
 
 /// Work that may need no instance.
@@ -140,7 +147,7 @@ impl Work {
     /// What it is, if it may need no instance.
     pub(crate) fn asked_apart(&self) -> Option<Apart> {
         match self {
-            Work::Event(_) => None,
+            Work::Event(_) | Work::Socket(_) => None,
             Work::Sql(_) => Some(Apart::Sql),
             Work::Alarm(request) => Some(Apart::Alarm(*request)),
         }
@@ -154,6 +161,7 @@ impl Work {
             Work::Sql(request) => {
                 request.query.len() + request.bindings.iter().map(Value::size_bytes).sum::<usize>()
             }
+            Work::Socket(_) => 0,
         }
     }
 }
@@ -167,6 +175,8 @@ impl Event {
             }
             Event::Rpc { method, args } => method.len() + args.len(),
             Event::Alarm(_) => 0,
+            // What waits of a socket is bounded there.
+            Event::Socket(..) => 0,
         }
     }
 }
@@ -182,6 +192,8 @@ pub enum Reply {
     Sql(SqlAnswer),
     /// To [`Work::Alarm`].
     Alarm(AlarmAnswer),
+    /// To [`Event::Socket`], of which nobody hears.
+    Handled,
 }
 
 impl Reply {
@@ -192,6 +204,7 @@ impl Reply {
             Reply::Rpc(value) => value.len(),
             Reply::Alarm(_) => 0,
             Reply::Sql(answer) => answer.rows.iter().map(Value::size_bytes).sum(),
+            Reply::Handled => 0,
         }
     }
 }

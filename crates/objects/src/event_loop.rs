@@ -152,6 +152,7 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             || alarm.count() > 0
             || guest.poll_quiet(cx).is_pending()
             || guest.with_context(|context| context.poll_bodies_closed(cx)).is_pending()
+            || guest.with_context(|context| context.poll_sockets_sleep(cx)).is_pending()
         {
             // LC-15: but for so long only, if nobody waits.
             return guest.with_context(|context| context.poll_pending_limit(cx)).map(GuestExit::Reset);

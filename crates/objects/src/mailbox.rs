@@ -4,6 +4,9 @@
 //! the bytes of waiting events are bounded, so that neither many nor large events can fill memory.
 //! Callers are served in turn, so that a flood of one does not hold up the others (IG-1).
 //!
+//! What happened to a socket stays there, and only a call of it waits here, one of each socket at most: it is never
+//! refused for want of room.
+//!
 //! Calls that come back to the object, since it stands in their chain, have a lane of their own: the
 //! object waits for them, so others must not fill their way (ST-12). So has what concerns the alarm, which comes
 //! before all others: there is one run at a time, and it must not be lost because callers are many.
@@ -80,7 +83,9 @@ impl Mailbox {
         }
         let returns = delivery.origin.chain.last_of(key).is_some();
         let load = if returns { &mut state.returning_load } else { &mut state.events_load };
-        if let Err(failure) = load.add(&delivery, key, limits) {
+        if is_counted(&delivery)
+            && let Err(failure) = load.add(&delivery, key, limits)
+        {
             return Err((delivery, failure));
         }
         let mut told = [state.waiting.take(), None];
@@ -141,6 +146,26 @@ impl MailboxReceiver {
         let mut state = self.lock();
         let alarm = state.alarm.pop_front();
         alarm.or_else(|| state.take_event()).or_else(|| state.take_returning(0))
+    }
+
+    /// Takes the calls of sockets out, and leaves all else.
+    pub(crate) fn take_sockets(&self) -> Vec<Delivery> {
+        let mut state = self.lock();
+        let mut all = Vec::new();
+        while let Some(delivery) = state.events.pop() {
+            all.push(delivery);
+        }
+        let (sockets, others) =
+            all.into_iter().partition(|delivery| matches!(delivery.work, Work::Socket(_)));
+        let others: Vec<_> = others;
+        others.into_iter().for_each(|delivery| state.events.push(delivery.origin.caller(), delivery));
+        sockets
+    }
+
+    /// Puts calls back that were [taken](Self::take_sockets).
+    pub(crate) fn put_back(&self, sockets: Vec<Delivery>) {
+        let mut state = self.lock();
+        sockets.into_iter().for_each(|delivery| state.events.push(delivery.origin.caller(), delivery));
     }
 
     /// Shows what [`try_take`](Self::try_take) would take, if anything.
@@ -223,9 +248,16 @@ impl Load {
     }
 
     fn remove(&mut self, delivery: &Delivery) {
-        self.events -= 1;
-        self.bytes -= delivery.work.bytes();
+        if is_counted(delivery) {
+            self.events -= 1;
+            self.bytes -= delivery.work.bytes();
+        }
     }
+}
+
+/// Whether it takes room. Sockets are bounded themselves.
+fn is_counted(delivery: &Delivery) -> bool {
+    !matches!(delivery.work, Work::Socket(_))
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

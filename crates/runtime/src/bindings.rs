@@ -14,6 +14,7 @@ use std::convert::Infallible;
 pub use durabo_objects::context::Transaction;
 pub use durabo_objects::input_gate::Section;
 pub use durabo_objects::outbound::Stub;
+pub use durabo_objects::socket::Upgrade;
 use durabo_storage::database::CursorId;
 pub use durabo_storage::savepoint::SavepointId as Savepoint;
 
@@ -50,7 +51,7 @@ wasmtime::component::bindgen!({
         "durabo:object/context.critical-section": Section,
         "durabo:object/storage.savepoint": Savepoint,
         "durabo:object/storage.transaction": Transaction,
-        "durabo:object/http.upgrade": Unserved,
+        "durabo:object/http.upgrade": Upgrade,
         "durabo:object/stub.stub": Stub,
     },
 });

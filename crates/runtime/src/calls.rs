@@ -16,10 +16,11 @@ use durabo_model::{limits, rpc};
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event::{AlarmAnswer, AlarmInfo, Event, EventId, HttpRequest, Outcome, Reply};
 use durabo_objects::event_loop::GuestCalls;
+use durabo_objects::socket::{Incident, Message, SocketId};
 use wasmtime::component::{Accessor, TypedFunc};
 
 use crate::bindings::exports::durabo::object as exports;
-use crate::bindings::object::types;
+use crate::bindings::object::{types, websocket};
 use crate::deployed::DeployedClass;
 use crate::failure_record;
 use crate::http_exchange::{request_to_guest, response_of_guest};
@@ -31,6 +32,7 @@ pub struct InstanceExports {
     pub http: Option<exports::http_handler::Guest>,
     pub rpc: Option<exports::rpc_handler::Guest>,
     pub alarm: Option<exports::alarm_handler::Guest>,
+    pub websocket: Option<exports::websocket_handler::Guest>,
 }
 
 /// What the loop of `objects` needs to run events in one instance.
@@ -188,6 +190,30 @@ impl<'a> InstanceCalls<'a> {
         Ok(Reply::Alarm(AlarmAnswer::Ran))
     }
 
+    /// An event that the class has no handler for is dropped (WS-14).
+    async fn socket(&self, id: EventId, SocketId(socket): SocketId, incident: Incident) -> Outcome {
+        let handler = self.exports.websocket.as_ref().filter(|_| self.handles(Handler::Websocket));
+        let Some(handler) = handler else { return Ok(Reply::Handled) };
+        let event = Some(id);
+        let handled = match incident {
+            Incident::Message(message) => {
+                let message = match message {
+                    Message::Text(text) => websocket::Message::Text(text),
+                    Message::Binary(bytes) => websocket::Message::Binary(bytes),
+                };
+                self.run(event, handler.func_websocket_message(), (socket, message)).await
+            }
+            Incident::Close { code, reason, was_clean } => {
+                self.run(event, handler.func_websocket_close(), (socket, code, reason, was_clean)).await
+            }
+            Incident::Error(failure) => {
+                let failure = failure_record::to_guest(*failure);
+                self.run(event, handler.func_websocket_error(), (socket, failure)).await
+            }
+        };
+        handled.map_err(failure_record::of_guest).map(|()| Reply::Handled)
+    }
+
     fn handles(&self, handler: Handler) -> bool {
         self.class.component.class_handles(&self.class.class, handler)
     }
@@ -219,6 +245,7 @@ impl GuestCalls for InstanceCalls<'_> {
             Event::Fetch(request) => self.fetch(id, request).await,
             Event::Rpc { method, args } => self.rpc(id, method, args).await,
             Event::Alarm(info) => self.alarm(id, info).await,
+            Event::Socket(socket, incident) => self.socket(id, socket, incident).await,
         }
     }
 

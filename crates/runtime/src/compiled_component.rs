@@ -22,6 +22,7 @@ pub(crate) struct ExportIndices {
     pub http: Option<exports::http_handler::GuestIndices>,
     pub rpc: Option<exports::rpc_handler::GuestIndices>,
     pub alarm: Option<exports::alarm_handler::GuestIndices>,
+    pub websocket: Option<exports::websocket_handler::GuestIndices>,
 }
 
 /// Compiled code of one component, shared by all its instances.
@@ -50,6 +51,7 @@ impl CompiledComponent {
             http: exports::http_handler::GuestIndices::new(&pre).ok(),
             rpc: exports::rpc_handler::GuestIndices::new(&pre).ok(),
             alarm: exports::alarm_handler::GuestIndices::new(&pre).ok(),
+            websocket: exports::websocket_handler::GuestIndices::new(&pre).ok(),
         };
         let handlers = exported_handlers(&pre, &exports);
         let compiled = Self { digest, facts, handlers, exports, instance_pre: pre, costs: Arc::default() };
@@ -96,7 +98,7 @@ fn exported_handlers(pre: &InstancePre<GuestState>, exports: &ExportIndices) -> 
         (Handler::Rpc, exports.rpc.is_some()),
         (Handler::Alarm, exports.alarm.is_some()),
         (Handler::Schedule, exports::schedule_handler::GuestIndices::new(pre).is_ok()),
-        (Handler::Websocket, exports::websocket_handler::GuestIndices::new(pre).is_ok()),
+        (Handler::Websocket, exports.websocket.is_some()),
     ];
     exported.into_iter().filter(|(_, is_exported)| *is_exported).map(|(handler, _)| handler).collect()
 }

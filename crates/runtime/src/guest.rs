@@ -114,6 +114,7 @@ impl WasmGuest {
             http: indices.http.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
             rpc: indices.rpc.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
             alarm: indices.alarm.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
+            websocket: indices.websocket.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
         };
         let class = &*class;
         store

@@ -6,12 +6,13 @@ use durabo_model::failure::Failure;
 use durabo_model::limits;
 use durabo_objects::body::ReaderWatch;
 use durabo_objects::event::{Headers, HttpRequest, HttpResponse};
+use durabo_objects::socket::Upgrade;
 use wasmtime::AsContextMut;
+use wasmtime::component::Resource;
 
 use crate::bindings::object::http::{Request, Response};
 use crate::body_in::body_to_guest;
 use crate::body_out::{BodyOut, body_of_guest, close};
-use crate::failure_record::unsupported;
 use crate::state::GuestState;
 
 /// The request as the guest gets it. Refused if no further body may be open.
@@ -43,12 +44,14 @@ pub fn request_of_guest<S: AsContextMut<Data = GuestState>>(
 
 /// A response of another object or from outside, unchanged (ST-13). Refused if no further body may be open.
 pub fn response_to_guest<S: AsContextMut<Data = GuestState>>(
-    store: S,
+    mut store: S,
     response: HttpResponse,
 ) -> wasmtime::Result<Result<Response, Failure>> {
-    let HttpResponse { status, headers, body } = response;
+    let HttpResponse { status, headers, body, upgrade } = response;
     let headers = headers_to_guest(headers);
-    Ok(body_to_guest(store, body)?.map(|body| Response { status, headers, body, upgrade: None }))
+    let mut store = store.as_context_mut();
+    let upgrade = upgrade.map(|upgrade| store.data_mut().table.push(upgrade)).transpose()?;
+    Ok(body_to_guest(store, body)?.map(|body| Response { status, headers, body, upgrade }))
 }
 
 /// The guest's response and who reads its body, or why it is none.
@@ -57,6 +60,8 @@ pub fn response_of_guest<S: AsContextMut<Data = GuestState>>(
     response: Response,
 ) -> wasmtime::Result<Result<(HttpResponse, Option<ReaderWatch>), Failure>> {
     let Response { status, headers, body, upgrade } = response;
+    // Taken in any case: in a response that is not valid it is dropped, and the socket with it (WS-5).
+    let upgrade = take_upgrade(&mut store, upgrade)?;
     let headers = match check_head(status, upgrade.is_some())
         .and_then(|()| headers_of_guest(headers).map_err(invalid))
     {
@@ -67,7 +72,10 @@ pub fn response_of_guest<S: AsContextMut<Data = GuestState>>(
         }
     };
     Ok(match body_of_guest(store, body)? {
-        Ok(BodyOut { body, reader }) => Ok((HttpResponse { status, headers, body }, reader)),
+        Ok(BodyOut { body, reader }) => {
+            let upgrade = upgrade.map(Upgrade::returned);
+            Ok((HttpResponse { status, headers, body, upgrade }, reader))
+        }
         Err(failure) if failure.listed_code() == Some(ErrorCode::LimitExceeded) => {
             Err(invalid(failure.message))
         }
@@ -92,9 +100,20 @@ fn check_target(method: &str, url: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn take_upgrade<S: AsContextMut<Data = GuestState>>(
+    store: &mut S,
+    upgrade: Option<Resource<Upgrade>>,
+) -> wasmtime::Result<Option<Upgrade>> {
+    let mut store = store.as_context_mut();
+    Ok(upgrade.map(|upgrade| store.data_mut().table.delete(upgrade)).transpose()?)
+}
+
 fn check_head(status: u16, has_upgrade: bool) -> Result<(), Failure> {
-    if has_upgrade || status == 101 {
-        return Err(unsupported("a response with an upgrade"));
+    match (status, has_upgrade) {
+        (101, true) => return Ok(()),
+        (101, false) => return Err(invalid("status 101 is only for an accepted WebSocket".to_owned())),
+        (_, true) => return Err(invalid(format!("an accepted WebSocket needs status 101, not {status}"))),
+        (_, false) => {}
     }
     if !(200..=599).contains(&status) {
         return Err(invalid(format!("status {status} is not in 200 to 599")));
@@ -189,7 +208,15 @@ mod tests {
             let failure = check_head(status, false).expect_err("refused");
             assert_eq!(failure.code, "invalid-guest-result", "{status}");
         }
-        assert_eq!(check_head(101, false).expect_err("no upgrades yet").code, "unsupported");
+    }
+
+    #[test]
+    fn ws_5_status_101_and_an_accepted_socket_need_each_other() {
+        assert_eq!(check_head(101, true), Ok(()));
+        for (status, has_upgrade) in [(101, false), (200, true), (426, true)] {
+            let failure = check_head(status, has_upgrade).expect_err("refused");
+            assert_eq!(failure.code, "invalid-guest-result", "{status}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use durabo_catalog::Catalog;
 use durabo_gateway::serve::tcp;
 use durabo_gateway::{
     AccessRules, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, Deliver, OutgoingClient,
-    Readiness, RequestIds, ServeLimits, serve,
+    Readiness, RequestIds, ServeLimits, SocketTasks, serve,
 };
 use durabo_model::failure::Failure;
 use durabo_model::random::Random;
@@ -22,11 +22,13 @@ use durabo_objects::alarm_runs::AlarmRuns;
 use durabo_objects::alarm_schedule::AlarmSchedule;
 use durabo_objects::alarms::{Alarms, ClassOf};
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
+use durabo_objects::counters::Counters;
 use durabo_objects::directory::Directory;
 use durabo_objects::log_holders::LogHolders;
-use durabo_objects::node::{Counters, Node as ObjectsNode};
+use durabo_objects::node::Node as ObjectsNode;
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
+use durabo_objects::sockets::SocketBook;
 use durabo_objects::test_hooks::TestHooks as ObjectTestHooks;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_objects::wal_memory::WalMemory;
@@ -65,6 +67,7 @@ pub struct Node {
     directory: Directory,
     test_hooks: Option<TestHooks>,
     serving: Vec<JoinHandle<()>>,
+    sockets: Arc<SocketTasks>,
     stop: watch::Sender<bool>,
     log: LogThreads,
     _memory: MemoryThread,
@@ -136,6 +139,7 @@ impl Node {
             start_number,
             started: clock.now(),
         };
+        let sockets = Arc::new(SocketTasks::new(&config.http_limits));
         let access = AccessRules::new(config.hosts.iter().cloned());
         let request_ids = Arc::new(RequestIds::new(start_number));
         let data_plane = Arc::new(DataPlane::new(DataPlaneConfig {
@@ -146,6 +150,7 @@ impl Node {
             random,
             readiness: readiness.clone(),
             limits: config.http_limits.clone(),
+            sockets: sockets.clone(),
         }));
         let control_plane = Arc::new(ControlGateway::new(ControlConfig {
             catalog,
@@ -156,8 +161,7 @@ impl Node {
             body_silence_max: config.http_limits.body_silence_max,
         }));
         let (stop, stopping) = watch::channel(false);
-        let drain = config.limits.drain;
-        let limits = ServeLimits { http: config.http_limits.clone(), drain };
+        let limits = ServeLimits { http: config.http_limits.clone(), drain: config.limits.drain };
         let serving = serve_planes(&http, (listen, data_plane), (control, control_plane), limits, stopping)?;
         readiness.set(true);
         info!(listen = %listen_address, control = %control_address, "serving");
@@ -165,11 +169,12 @@ impl Node {
             listen: listen_address,
             control: control_address,
             token,
-            drain,
+            drain: config.limits.drain,
             readiness,
             directory,
             test_hooks,
             serving,
+            sockets,
             stop,
             log,
             _memory: memory,
@@ -214,6 +219,8 @@ impl Node {
             for listener in self.serving {
                 listener.await.context("a listener panicked")?;
             }
+            // After the drain time, in which they were served as before.
+            self.sockets.stop().await;
             anyhow::Ok(())
         })?;
         drop(self.compiling);
@@ -261,7 +268,8 @@ fn start_objects(
         alarm_runs: AlarmRuns::default(),
         wal_memory: wal_memory.clone(),
         held_bytes: HeldBytes::default(),
-        counters: Counters::new(start_number),
+        counters: Arc::new(Counters::new(start_number)),
+        sockets: SocketBook::default(),
     });
     let directory =
         Directory::new(node.clone(), Arc::new(loader), Box::new(SingleNode), objects.handle().clone());

@@ -221,7 +221,12 @@ impl Handler {
                     engine.with_context(|context| context.watch_reader(self.event, writer.reader()));
                     self.body = Some(writer);
                     let body = Body::Pieces(pieces);
-                    self.answer(Ok(Reply::Fetch(HttpResponse { status: 200, headers: Vec::new(), body })));
+                    self.answer(Ok(Reply::Fetch(HttpResponse {
+                        status: 200,
+                        headers: Vec::new(),
+                        body,
+                        upgrade: None,
+                    })));
                 }
                 Act::Piece => self.piece()?,
                 Act::Left => {

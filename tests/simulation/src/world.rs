@@ -18,11 +18,13 @@ use durabo_objects::alarm_runs::AlarmRuns;
 use durabo_objects::alarm_schedule::AlarmSchedule;
 use durabo_objects::alarms::Alarms;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
+use durabo_objects::counters::Counters;
 use durabo_objects::directory::Directory;
 use durabo_objects::log_holders::LogHolders;
-use durabo_objects::node::{Counters, Node};
+use durabo_objects::node::Node;
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
+use durabo_objects::sockets::SocketBook;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_objects::wal_memory::WalMemory;
 use durabo_storage::object_file::ObjectFile;
@@ -147,7 +149,8 @@ impl World {
             alarm_runs: AlarmRuns::default(),
             wal_memory: wal_memory.clone(),
             held_bytes: HeldBytes::default(),
-            counters: Counters::new(start_number),
+            counters: Arc::new(Counters::new(start_number)),
+            sockets: SocketBook::default(),
         });
         let index = node.index.clone();
         let tasks = Handle::current();

@@ -151,7 +151,7 @@ impl Inner {
         }
         let headers = headers_of(&parts.headers);
         if is_head {
-            return Ok(HttpResponse { status, headers, body: body::Body::default() });
+            return Ok(HttpResponse { status, headers, body: body::Body::default(), upgrade: None });
         }
         let silence_max = self.limits.body_silence_max;
         let body = ServerBody { body, _connection: connection };
@@ -159,7 +159,7 @@ impl Inner {
         let limit = ReceiveLimit { bytes_max: u64::MAX, silence_max };
         let body = receive(&HeaderMap::new(), body, limit).await;
         let body = body.map_err(|fault| fault.broken_off(silence_max))?;
-        Ok(HttpResponse { status, headers, body })
+        Ok(HttpResponse { status, headers, body, upgrade: None })
     }
 }
 

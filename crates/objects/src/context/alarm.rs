@@ -137,7 +137,7 @@ impl ObjectContext {
             self.gate.release_after(self.position(), Effect::Reply(reply, answer));
             return Ok(None);
         };
-        self.in_flight.insert(id, InFlight { reply, origin, listeners: None });
+        self.in_flight.insert(id, InFlight { reply, origin, listeners: None, socket: None });
         self.instance.has_delivered = true;
         self.instance.pending.active();
         self.alarm_run = Some(RunUnderWay {

@@ -88,6 +88,7 @@ impl ObjectContext {
             // What is given whole was checked when it was taken over; a body in pieces has no limit.
             Event::Fetch(_) => {}
             Event::Alarm(_) => unreachable!("BUG: no object runs another's alarm"),
+            Event::Socket(..) => unreachable!("BUG: no object calls another one's socket handler"),
         }
         let chain = self.chain_of(event).then(self.caller(event, &import))?;
         let max = limits::CALLS_WAITING_BYTES_MAX;
@@ -175,14 +176,14 @@ impl ObjectContext {
             delivery.origin.chain.last_of(&key).is_some_and(|caller| caller.epoch == epoch)
         };
         let delivery = self.mailbox.take_returning(is_ours)?;
-        Some(self.begin(delivery))
+        self.begin(delivery)
     }
 
     /// As [`take_returning`](Self::take_returning), for calls that an earlier instance waited for: to this
     /// one they are events like others.
     pub(super) fn take_orphan(&mut self) -> Option<NextEvent> {
         let delivery = self.mailbox.take_returning(|_| true)?;
-        Some(self.begin(delivery))
+        self.begin(delivery)
     }
 }
 

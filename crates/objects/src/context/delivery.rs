@@ -8,11 +8,12 @@ use std::task::{Context, Poll, ready};
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::{InFlight, NextEvent, ObjectContext};
+use super::{InFlight, NextEvent, ObjectContext, SocketInFlight};
 use crate::control::Ending;
-use crate::event::{Delivery, EventId, Outcome, Work};
+use crate::event::{Delivery, Event, EventId, Outcome, Work};
 use crate::output_gate::Effect;
 
 impl ObjectContext {
@@ -34,6 +35,9 @@ impl ObjectContext {
             return Poll::Ready(NextEvent::Reset(failure));
         }
         if let Poll::Ready(failure) = self.poll_alarm_limit(cx) {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
+        if let Poll::Ready(failure) = self.poll_socket_limit(cx) {
             return Poll::Ready(NextEvent::Reset(failure));
         }
         self.refuse_cycles(cx);
@@ -62,23 +66,38 @@ impl ObjectContext {
         if let Some(next) = self.take_alarm() {
             return Poll::Ready(next);
         }
-        let delivery = ready!(self.mailbox.poll_take(cx));
-        Poll::Ready(self.begin(delivery))
+        loop {
+            let delivery = ready!(self.mailbox.poll_take(cx));
+            if let Some(next) = self.begin(delivery) {
+                return Poll::Ready(next);
+            }
+        }
     }
 
-    /// Begins what was delivered.
-    pub(super) fn begin(&mut self, delivery: Delivery) -> NextEvent {
+    /// Begins what was delivered; `None` if it has come to nothing meanwhile.
+    pub(super) fn begin(&mut self, delivery: Delivery) -> Option<NextEvent> {
         let Delivery { id, work, origin, reply } = delivery;
-        match work {
+        Some(match work {
             Work::Event(event) => {
-                self.in_flight.insert(id, InFlight { reply, origin, listeners: None });
-                self.instance.has_delivered = true;
-                self.instance.pending.active();
+                self.deliver(id, InFlight { reply, origin, listeners: None, socket: None });
                 NextEvent::Deliver(id, event)
             }
             Work::Sql(request) => NextEvent::Sql(request, reply),
             Work::Alarm(_) => unreachable!("BUG: what concerns the alarm has a lane of its own"),
-        }
+            Work::Socket(call) => {
+                let (incident, handling) = call.begin()?;
+                let (socket, (reply, _outcome)) = (handling.socket.id, oneshot::channel());
+                let in_flight = SocketInFlight { handling, over_at: self.socket_handler_over_at(), _outcome };
+                self.deliver(id, InFlight { reply, origin, listeners: None, socket: Some(in_flight) });
+                NextEvent::Deliver(id, Event::Socket(socket, incident))
+            }
+        })
+    }
+
+    fn deliver(&mut self, id: EventId, event: InFlight) {
+        self.in_flight.insert(id, event);
+        self.instance.has_delivered = true;
+        self.instance.pending.active();
     }
 
     /// Whether the gate holds so little that a further event may be taken; wakes when that changes.
@@ -93,6 +112,9 @@ impl ObjectContext {
         self.instance.pending.active();
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
+            if let (Some(socket), Err(failure)) = (&event.socket, &outcome) {
+                self.log_socket_failure(socket.handling.socket.id, failure);
+            }
             self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));
             self.tell_answered(id, event.listeners);
         }

@@ -37,6 +37,8 @@ pub(super) struct InstanceState {
     pub start_listeners: Wakers,
     pub input: InputGate,
     pub section_limit: Option<Pin<Box<Sleep>>>,
+    /// When the next handler of a socket's event has taken too long.
+    pub socket_limit: Option<Pin<Box<Sleep>>>,
     pub has_ended_in_section: bool,
     /// Transactions over waits, and the sections that they live in.
     pub transactions: Vec<(SectionSerial, TransactionId)>,
@@ -62,6 +64,7 @@ impl InstanceState {
             start_listeners: Wakers::default(),
             input: InputGate::default(),
             section_limit: None,
+            socket_limit: None,
             has_ended_in_section: false,
             transactions: Vec::new(),
             was_gate_open: true,

@@ -145,7 +145,10 @@ impl ObjectContext {
         match self.control.ending() {
             Some((Ending::Stopping, _)) => return Poll::Ready(Waited::Stopping),
             // No instance runs the old code.
-            Some((Ending::CodeUpdated, _)) => self.control.code_is_current(),
+            Some((Ending::CodeUpdated, _)) => {
+                self.cut_sockets();
+                self.control.code_is_current();
+            }
             None => {}
         }
         ready!(self.mailbox.poll_waiting(cx));
@@ -213,12 +216,18 @@ impl ObjectContext {
         let failure = failure.of_object(self.identity.key.id);
         // Before anyone is told: whoever was must find the stub broken.
         self.end_life(failure.clone());
+        if !self.keeps_sockets(of, &failure) {
+            self.cut_sockets();
+        }
         let is_fault = self.is_fault_of_node(&failure);
         let mut alarm_run = self.stop_alarm_run();
         let discarded = self.database.discard_turn();
         self.gate.discard_after(self.history.sequence(), &failure);
         if self.is_broken_by(&failure) {
+            // What happened to sockets that are kept is for the next instance.
+            let sockets = self.mailbox.take_sockets();
             self.fail_waiting(&failure);
+            self.mailbox.put_back(sockets);
         } else if of == ResetOf::Instance && !self.instance.has_delivered {
             // The instance could not even start: it would be started again for this event without end.
             match self.take_waiting_alarm() {
@@ -277,6 +286,9 @@ impl ObjectContext {
 
     /// Forgets what belonged to the instance before.
     fn forget_instance(&mut self) {
+        if let Some(sockets) = &self.sockets {
+            sockets.cut_awake();
+        }
         self.history.reload(self.node.counters.next_epoch());
         self.instance = InstanceState::new(&self.node.limits);
     }

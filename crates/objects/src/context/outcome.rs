@@ -108,6 +108,7 @@ impl ObjectContext {
             warn!(object = %id, undone, %failure, "commits that are not in the change log were undone");
         }
         self.end_life(failure);
+        self.cut_sockets();
         self.gate.reopen();
         Ok(())
     }

@@ -92,6 +92,9 @@ impl ObjectContext {
 
     /// Whether somebody outside waits for an event, or reads the rest of an answer.
     fn is_waited_for(&self) -> bool {
+        if self.keeps_awake() {
+            return true;
+        }
         let waits = |origin: &Origin| !origin.client.is_gone() && !self.is_own(origin);
         self.in_flight.values().any(|event| !event.reply.is_closed() && waits(&event.origin))
             || self

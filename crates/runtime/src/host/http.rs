@@ -4,7 +4,7 @@
 
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use crate::bindings::Unserved;
+use crate::bindings::Upgrade;
 use crate::bindings::object::http::{Body, Host, HostUpgrade, HostWithStore, Request, Response};
 use crate::bindings::object::types::Failure;
 use crate::body_out::body_of_guest;
@@ -18,7 +18,7 @@ type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 impl Host for GuestState {}
 
 impl HostUpgrade for GuestState {
-    fn drop(&mut self, upgrade: Resource<Unserved>) -> wasmtime::Result<()> {
+    fn drop(&mut self, upgrade: Resource<Upgrade>) -> wasmtime::Result<()> {
         self.table.delete(upgrade)?;
         Ok(())
     }

@@ -1,16 +1,23 @@
-//! `websocket`: not served yet. Functions that cannot say so end the instance.
+//! `websocket`: the object's sockets. `connect` is not served yet.
 //!
-//! The others say so in their failure.
+//! All of them belong to the host: here numbers and records are translated, and nothing is kept.
 
+use std::time::Duration;
+
+use durabo_objects::context::SocketInfo as ModelInfo;
+use durabo_objects::socket::{
+    Lifetime as ModelLifetime, Message as ModelMessage, ReadyState as ModelState, SocketId,
+};
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::unserved;
-use crate::bindings::Unserved;
+use crate::bindings::Upgrade;
 use crate::bindings::object::http::Request;
 use crate::bindings::object::types::{Failure, Milliseconds};
 use crate::bindings::object::websocket::{
-    AutoResponse, Host, HostWithStore, Message, ReadyState, Socket, SocketInfo, SocketOptions,
+    AutoResponse, Host, HostWithStore, Lifetime, Message, ReadyState, Socket, SocketInfo, SocketOptions,
 };
+use crate::failure_record;
 use crate::state::GuestState;
 
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
@@ -26,60 +33,106 @@ impl HostWithStore<GuestState> for HasSelf<GuestState> {
 }
 
 impl Host for GuestState {
-    fn accept(&mut self, _options: SocketOptions) -> Answer<(Socket, Resource<Unserved>)> {
-        unserved::failure("websocket.accept")
+    fn accept(&mut self, options: SocketOptions) -> Answer<(Socket, Resource<Upgrade>)> {
+        let lifetime = match options.lifetime {
+            Lifetime::Hibernate => ModelLifetime::Hibernate,
+            Lifetime::KeepAwake => ModelLifetime::KeepAwake,
+        };
+        match self.context.accept_socket(options.tags, lifetime) {
+            Ok((SocketId(socket), upgrade)) => Ok(Ok((socket, self.table.push(upgrade)?))),
+            Err(failure) => Ok(Err(failure_record::to_guest(failure))),
+        }
     }
 
-    fn send(&mut self, _socket: Socket, _message: Message) -> Answer<()> {
-        unserved::failure("websocket.send")
+    fn send(&mut self, socket: Socket, message: Message) -> Answer<()> {
+        answer(self.context.send_to_socket(SocketId(socket), of_guest(message)))
     }
 
     fn broadcast(
         &mut self,
-        _tag: Option<String>,
-        _message: Message,
-        _except: Vec<Socket>,
+        tag: Option<String>,
+        message: Message,
+        except: Vec<Socket>,
     ) -> wasmtime::Result<u32> {
-        unserved::trap("websocket.broadcast")
+        let except: Vec<_> = except.into_iter().map(SocketId).collect();
+        let count = self.context.broadcast(tag.as_deref(), of_guest(message), &except);
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    fn close(&mut self, _socket: Socket, _code: Option<u16>, _reason: Option<String>) -> Answer<()> {
-        unserved::failure("websocket.close")
+    fn close(&mut self, socket: Socket, code: Option<u16>, reason: Option<String>) -> Answer<()> {
+        answer(self.context.close_socket(SocketId(socket), code, reason))
     }
 
-    fn list(&mut self, _tag: Option<String>) -> wasmtime::Result<Vec<Socket>> {
-        unserved::trap("websocket.list")
+    fn list(&mut self, tag: Option<String>) -> wasmtime::Result<Vec<Socket>> {
+        let sockets = self.context.list_sockets(tag.as_deref());
+        Ok(sockets.into_iter().map(|SocketId(socket)| socket).collect())
     }
 
-    fn info(&mut self, _socket: Socket) -> wasmtime::Result<Option<SocketInfo>> {
-        unserved::trap("websocket.info")
+    fn info(&mut self, socket: Socket) -> wasmtime::Result<Option<SocketInfo>> {
+        Ok(self.context.socket_info(SocketId(socket)).map(info))
     }
 
-    fn state(&mut self, _socket: Socket) -> wasmtime::Result<ReadyState> {
-        unserved::trap("websocket.state")
+    fn state(&mut self, socket: Socket) -> wasmtime::Result<ReadyState> {
+        Ok(state(self.context.socket_state(SocketId(socket))))
     }
 
-    fn set_attachment(&mut self, _socket: Socket, _attachment: Vec<u8>) -> Answer<()> {
-        unserved::failure("websocket.set-attachment")
+    fn set_attachment(&mut self, socket: Socket, attachment: Vec<u8>) -> Answer<()> {
+        answer(self.context.set_socket_attachment(SocketId(socket), attachment))
     }
 
-    fn attachment(&mut self, _socket: Socket) -> wasmtime::Result<Option<Vec<u8>>> {
-        unserved::trap("websocket.attachment")
+    fn attachment(&mut self, socket: Socket) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.context.socket_attachment(SocketId(socket)))
     }
 
-    fn set_auto_response(&mut self, _pair: Option<AutoResponse>) -> Answer<()> {
-        unserved::failure("websocket.set-auto-response")
+    fn set_auto_response(&mut self, pair: Option<AutoResponse>) -> Answer<()> {
+        answer(self.context.set_auto_response(pair))
     }
 
     fn auto_response_pair(&mut self) -> wasmtime::Result<Option<AutoResponse>> {
-        unserved::trap("websocket.auto-response-pair")
+        Ok(self.context.auto_response())
     }
 
-    fn set_event_timeout(&mut self, _timeout: Option<Milliseconds>) -> Answer<()> {
-        unserved::failure("websocket.set-event-timeout")
+    fn set_event_timeout(&mut self, timeout: Option<Milliseconds>) -> Answer<()> {
+        answer(self.context.set_socket_event_timeout(timeout.map(Duration::from_millis)))
     }
 
     fn event_timeout(&mut self) -> wasmtime::Result<Option<Milliseconds>> {
-        unserved::trap("websocket.event-timeout")
+        let timeout = self.context.socket_event_timeout();
+        Ok(timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+fn answer<T>(result: Result<T, durabo_model::failure::Failure>) -> Answer<T> {
+    Ok(result.map_err(failure_record::to_guest))
+}
+
+fn of_guest(message: Message) -> ModelMessage {
+    match message {
+        Message::Text(text) => ModelMessage::Text(text),
+        Message::Binary(bytes) => ModelMessage::Binary(bytes),
+    }
+}
+
+fn state(state: ModelState) -> ReadyState {
+    match state {
+        ModelState::Connecting => ReadyState::Connecting,
+        ModelState::Open => ReadyState::Open,
+        ModelState::Closing => ReadyState::Closing,
+        ModelState::Closed => ReadyState::Closed,
+    }
+}
+
+fn info(info: ModelInfo) -> SocketInfo {
+    SocketInfo {
+        tags: info.tags,
+        state: state(info.state),
+        lifetime: match info.lifetime {
+            ModelLifetime::Hibernate => Lifetime::Hibernate,
+            ModelLifetime::KeepAwake => Lifetime::KeepAwake,
+        },
+        protocol: info.protocol,
+        accepted: info.accepted.0,
+        outgoing: false,
+        auto_response: info.auto_response.map(|time| time.0),
     }
 }

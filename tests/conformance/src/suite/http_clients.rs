@@ -221,7 +221,7 @@ fn b_56_requests_in_one_packet_are_answered_in_order() {
         assert!(client.head().starts_with(&format!("HTTP/1.1 {status}")));
         client.body(2);
     }
-    assert!(client.head().starts_with("HTTP/1.1 501"));
+    assert!(client.head().starts_with("HTTP/1.1 426"));
 }
 
 fn st_4_a_request_of_two_lengths_is_read_by_its_chunks_and_ends_the_connection() {

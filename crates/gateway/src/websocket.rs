@@ -1,0 +1,9 @@
+//! WebSockets of clients (RFC 6455): handshake, frames, and the task of each connection.
+//!
+//! What a socket is to its object is the business of `durabo_objects::socket`; here is what the protocol asks for.
+
+pub mod frames;
+pub mod outbox;
+pub mod connection;
+pub mod tasks;
+pub mod handshake;

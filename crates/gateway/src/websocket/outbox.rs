@@ -1,0 +1,183 @@
+//! What is being written to a client: frames as bytes, in order.
+//!
+//! Small frames are joined into one write; a large payload is written from where it lies, so that all receivers of a
+//! broadcast share it. Nothing is kept once all is written.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use durabo_objects::socket::{CloseReason, Frame};
+use tokio::io::AsyncWrite;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
+
+/// Payloads up to this are copied behind their heads.
+const COPIED_BYTES_MAX: usize = 4 * 1024;
+
+/// No further frames are taken while so much is to be written.
+const JOINED_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes on their way to one client.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Never empty ones.
+    pieces: VecDeque<Bytes>,
+    /// What comes behind them.
+    joined: Vec<u8>,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Whether a further frame may be taken.
+    pub fn has_room(&self) -> bool {
+        self.bytes < JOINED_BYTES_MAX
+    }
+
+    /// Whether all is written.
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Takes a frame of the object.
+    pub fn push(&mut self, frame: Frame) {
+        match frame {
+            Frame::Text(payload) => self.frame(OpCode::Data(Data::Text), payload),
+            Frame::Binary(payload) => self.frame(OpCode::Data(Data::Binary), payload),
+            Frame::Close(reason) => self.close(reason),
+        }
+    }
+
+    /// Takes a closing frame.
+    pub fn close(&mut self, reason: CloseReason) {
+        let payload = reason.map_or_else(Vec::new, |(code, reason)| {
+            let mut payload = code.to_be_bytes().to_vec();
+            payload.extend_from_slice(reason.as_bytes());
+            payload
+        });
+        self.frame(OpCode::Control(Control::Close), payload.into());
+    }
+
+    /// Takes a ping without payload.
+    pub fn ping(&mut self) {
+        self.frame(OpCode::Control(Control::Ping), Bytes::new());
+    }
+
+    /// Takes the answer to a ping.
+    pub fn pong(&mut self, payload: Vec<u8>) {
+        self.frame(OpCode::Control(Control::Pong), payload.into());
+    }
+
+    fn frame(&mut self, opcode: OpCode, payload: Bytes) {
+        let header = FrameHeader { opcode, ..FrameHeader::default() };
+        let before = self.joined.len();
+        header
+            .format(payload.len() as u64, &mut self.joined)
+            .expect("BUG: a vector takes all that is written");
+        let is_large = payload.len() > COPIED_BYTES_MAX;
+        if !is_large {
+            self.joined.extend_from_slice(&payload);
+        }
+        self.bytes += self.joined.len() - before;
+        if is_large {
+            self.bytes += payload.len();
+            self.pieces.push_back(std::mem::take(&mut self.joined).into());
+            self.pieces.push_back(payload);
+        }
+    }
+
+    /// Writes all there is.
+    pub fn poll_write_all<I: AsyncWrite + Unpin>(
+        &mut self,
+        io: &mut I,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            if !self.joined.is_empty() {
+                self.pieces.push_back(std::mem::take(&mut self.joined).into());
+            }
+            let slices: [IoSlice<'_>; 2] =
+                std::array::from_fn(|at| IoSlice::new(self.pieces.get(at).map_or(&[], |piece| piece)));
+            let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.wrote(written);
+        }
+        Pin::new(io).poll_flush(cx)
+    }
+
+    fn wrote(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while written > 0 {
+            let first = self.pieces.front_mut().expect("BUG: more was written than there is");
+            let of_first = written.min(first.len());
+            bytes::Buf::advance(first, of_first);
+            written -= of_first;
+            if first.is_empty() {
+                self.pieces.pop_front();
+            }
+        }
+        if self.pieces.is_empty() {
+            self.pieces = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    async fn written(fill: impl FnOnce(&mut Outbox)) -> Vec<u8> {
+        let mut outbox = Outbox::default();
+        fill(&mut outbox);
+        let (mut client, mut server) = tokio::io::duplex(64);
+        let write = async {
+            poll_fn(|cx| outbox.poll_write_all(&mut server, cx)).await.expect("written");
+            drop(server);
+        };
+        let mut bytes = Vec::new();
+        let (_, read) = futures::join!(write, client.read_to_end(&mut bytes));
+        read.expect("read");
+        assert!(outbox.is_empty() && outbox.pieces.capacity() == 0 && outbox.joined.capacity() == 0);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn frames_leave_in_order_each_with_its_head() {
+        let large = vec![7; 70_000];
+        let payload = Bytes::from(large.clone());
+        let bytes = written(|outbox| {
+            outbox.push(Frame::Text("hi".into()));
+            outbox.push(Frame::Binary(payload));
+            outbox.pong(b"p".to_vec());
+            outbox.ping();
+            outbox.push(Frame::Close(Some((3001, "done".to_owned()))));
+        });
+        let mut expected = vec![0x81, 2, b'h', b'i', 0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70];
+        expected.extend(large);
+        expected.extend([0x8a, 1, b'p', 0x89, 0, 0x88, 6, 0x0b, 0xb9]);
+        expected.extend(b"done");
+        assert_eq!(bytes.await, expected);
+    }
+
+    #[tokio::test]
+    async fn an_empty_closing_frame_has_no_code() {
+        assert_eq!(written(|outbox| outbox.close(None)).await, [0x88, 0]);
+    }
+
+    #[test]
+    fn no_more_is_taken_while_much_is_to_be_written() {
+        let mut outbox = Outbox::default();
+        while outbox.has_room() {
+            outbox.push(Frame::Binary(vec![0; 1024].into()));
+        }
+        assert!(outbox.bytes < JOINED_BYTES_MAX + 2 * 1024);
+    }
+}

@@ -1,0 +1,580 @@
+//! One WebSocket of an object, between two ends that come and go: the object's instance and the client's
+//! connection.
+//!
+//! What is kept here belongs to the host, so it outlives the instance (D7): tags, attachment, what was asked of
+//! the socket, frames on their way out, and what the client did and the object has not handled. Frames come in
+//! by the output gate only. Both directions are bounded: frames by their bytes, behind which the client is told
+//! that it does not keep up; events by a number and bytes, behind which nothing more is read from the client.
+//!
+//! Knows no protocol: a connection asks for frames and says what happened ([`SocketClient`]).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::limits;
+use durabo_model::time::Timestamp;
+
+use crate::client::Client;
+
+/// Entries for which an idle queue keeps its memory.
+const QUEUE_CAPACITY_KEPT: usize = 4;
+
+/// Names a socket; no two of a node's folder have the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u64);
+
+/// What a message carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Binary(Vec<u8>),
+}
+
+impl Message {
+    /// Its length.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// A code and a reason, if the closing frame has any.
+pub type CloseReason = Option<(u16, String)>;
+
+/// A frame on its way to a client. Clones share what they carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// UTF-8.
+    Text(Bytes),
+    /// Bytes.
+    Binary(Bytes),
+    /// The end of what is sent.
+    Close(CloseReason),
+}
+
+impl Frame {
+    /// What it counts while it waits, in bytes: a small one takes its place too.
+    pub fn bytes(&self) -> usize {
+        let carried = match self {
+            Frame::Text(bytes) | Frame::Binary(bytes) => bytes.len(),
+            Frame::Close(_) => 0,
+        };
+        carried + limits::SOCKET_FRAME_BYTES_COUNTED
+    }
+}
+
+impl From<Message> for Frame {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => Frame::Text(text.into()),
+            Message::Binary(bytes) => Frame::Binary(bytes.into()),
+        }
+    }
+}
+
+/// What happened at the client's end.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Incident {
+    /// A whole message came.
+    Message(Message),
+    /// The connection ended (WS-19, WS-20).
+    Close {
+        /// The client's code; 1005 for none, 1006 if no closing frame came.
+        code: u16,
+        /// The client's reason.
+        reason: String,
+        /// Whether a closing frame came.
+        was_clean: bool,
+    },
+    /// The connection failed in a way that is no end of the client's own (WS-20).
+    Error(Box<Failure>),
+}
+
+impl Incident {
+    /// Whether nothing comes behind it.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Incident::Message(_))
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Incident::Message(message) => message.bytes(),
+            Incident::Close { .. } | Incident::Error(_) => 0,
+        }
+    }
+}
+
+/// How far a socket is, as the object sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadyState {
+    /// The client has not got its end yet.
+    Connecting,
+    /// Both may send.
+    Open,
+    /// The object has closed it, and the client has not answered.
+    Closing,
+    /// Nothing comes and goes any more.
+    Closed,
+}
+
+/// Whether the object may leave memory while the socket is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// It may.
+    Hibernate,
+    /// It stays, and the socket ends with the instance.
+    KeepAwake,
+}
+
+/// Whose socket it is. Called without any lock of the socket.
+pub(crate) trait SocketOwner: Send + Sync + 'static {
+    /// Something waits for the object, and nothing of this socket did before.
+    fn call(&self, socket: &Arc<Socket>);
+    /// The automatic answer to this text, if there is one (WS-24).
+    fn auto_response(&self, text: &str) -> Option<Bytes>;
+    /// The socket is gone, and nobody is told.
+    fn forget(&self, id: SocketId);
+    /// A call that was put into the mailbox has been dropped there.
+    fn undelivered(&self, id: SocketId);
+    /// A frame was refused, since the client does not keep up.
+    fn fell_behind(&self, id: SocketId);
+    /// Bytes of frames that may wait for one client.
+    fn outgoing_bytes_max(&self) -> usize;
+    /// Time of day.
+    fn now(&self) -> Timestamp;
+}
+
+/// One socket; its two ends share it.
+pub struct Socket {
+    pub(crate) id: SocketId,
+    pub(crate) tags: Vec<String>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) accepted: Timestamp,
+    /// At the other end; in whose line its events stand, and who may be gone.
+    pub(crate) client: Client,
+    owner: Arc<dyn SocketOwner>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    protocol: String,
+    /// A connection has taken the client's end.
+    is_joined: bool,
+    /// The object has asked for the end (WS-22); kept over hibernation (WS-23).
+    is_closed_by_object: bool,
+    /// A frame was refused.
+    has_fallen_behind: bool,
+    /// Nothing comes from the client any more.
+    has_ended: bool,
+    /// Both ends are to let go at once.
+    is_cut: bool,
+    outgoing: VecDeque<Frame>,
+    outgoing_bytes: usize,
+    incoming: VecDeque<Incident>,
+    incoming_bytes: usize,
+    /// An event of it is on its way to the object, or its handler runs.
+    is_called: bool,
+    /// The connection's task.
+    connection: Option<Waker>,
+    attachment: Option<Vec<u8>>,
+    auto_response: Option<Timestamp>,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        (id, tags, lifetime, accepted): (SocketId, Vec<String>, Lifetime, Timestamp),
+        owner: Arc<dyn SocketOwner>,
+    ) -> Self {
+        Self { id, tags, lifetime, accepted, client: Client::new(), owner, state: Mutex::default() }
+    }
+
+    /// Takes a frame that the output gate has let out. Nothing is kept for a client that is gone.
+    pub(crate) fn push(&self, frame: Frame) {
+        let mut state = self.lock();
+        if state.is_cut || state.has_ended || state.has_fallen_behind {
+            return;
+        }
+        let bytes = frame.bytes();
+        let is_full = !state.outgoing.is_empty()
+            && state.outgoing_bytes + bytes > self.owner.outgoing_bytes_max()
+            && !matches!(frame, Frame::Close(_));
+        if is_full {
+            state.has_fallen_behind = true;
+            state.outgoing.clear();
+            let text = "the client does not take what is sent to it fast enough";
+            state.outgoing.push_back(Frame::Close(Some((1013, text.to_owned()))));
+            state.outgoing_bytes = 0;
+        } else {
+            state.outgoing.push_back(frame);
+            state.outgoing_bytes += bytes;
+        }
+        let connection = state.connection.take();
+        drop(state);
+        if is_full {
+            self.owner.fell_behind(self.id);
+        }
+        wake(connection);
+    }
+
+    /// Notes that the object closes it; false if it has before, or nobody is there any more.
+    pub(crate) fn close_by_object(&self) -> bool {
+        let mut state = self.lock();
+        !state.has_ended && !state.is_cut && !std::mem::replace(&mut state.is_closed_by_object, true)
+    }
+
+    /// The turn in which the object closed it was undone.
+    pub(crate) fn close_undone(&self) {
+        self.lock().is_closed_by_object = false;
+    }
+
+    /// Whether the object has closed it.
+    pub(crate) fn is_closed_by_object(&self) -> bool {
+        self.lock().is_closed_by_object
+    }
+
+    /// Lets go of it at once; the client sees its connection break.
+    pub(crate) fn cut(&self) {
+        let mut state = self.lock();
+        state.is_cut = true;
+        state.outgoing = VecDeque::new();
+        state.incoming = VecDeque::new();
+        let connection = state.connection.take();
+        drop(state);
+        self.client.leave();
+        wake(connection);
+    }
+
+    /// Takes what the object is to handle next.
+    fn take_incident(&self) -> Option<Incident> {
+        let mut state = self.lock();
+        let incident = state.incoming.pop_front()?;
+        state.incoming_bytes -= incident.bytes();
+        give_back(&mut state.incoming);
+        let connection = state.connection.take();
+        drop(state);
+        // It may read on.
+        wake(connection);
+        Some(incident)
+    }
+
+    /// The handler of an event has returned; calls the object again if there is more.
+    fn handled(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.is_called = !state.incoming.is_empty();
+        let is_called = state.is_called;
+        drop(state);
+        if is_called {
+            self.owner.call(self);
+        }
+    }
+
+    pub(crate) fn ready_state(&self) -> ReadyState {
+        let state = self.lock();
+        if state.has_ended || state.is_cut {
+            ReadyState::Closed
+        } else if state.is_closed_by_object || state.has_fallen_behind {
+            ReadyState::Closing
+        } else if state.is_joined {
+            ReadyState::Open
+        } else {
+            ReadyState::Connecting
+        }
+    }
+
+    pub(crate) fn protocol(&self) -> String {
+        self.lock().protocol.clone()
+    }
+
+    pub(crate) fn auto_response(&self) -> Option<Timestamp> {
+        self.lock().auto_response
+    }
+
+    pub(crate) fn attachment(&self) -> Option<Vec<u8>> {
+        self.lock().attachment.clone()
+    }
+
+    pub(crate) fn set_attachment(&self, attachment: Vec<u8>) {
+        self.lock().attachment = Some(attachment);
+    }
+
+    /// Notes what happened, behind what happened before.
+    fn happen(self: &Arc<Self>, incident: Incident) {
+        let mut state = self.lock();
+        if state.is_cut || state.has_ended {
+            return;
+        }
+        if incident.is_last() {
+            state.has_ended = true;
+            state.outgoing = VecDeque::new();
+        }
+        state.incoming_bytes += incident.bytes();
+        state.incoming.push_back(incident);
+        let has_ended = state.has_ended;
+        let is_called = std::mem::replace(&mut state.is_called, true);
+        drop(state);
+        if has_ended {
+            self.client.leave();
+        }
+        if !is_called {
+            self.owner.call(self);
+        }
+    }
+
+    /// The connection broke, or never was (WS-20).
+    fn lose(self: &Arc<Self>) {
+        let is_closing = {
+            let state = self.lock();
+            state.is_closed_by_object || state.has_fallen_behind
+        };
+        self.happen(match is_closing {
+            true => Incident::Error(Box::new(Failure::new(
+                ErrorCode::SocketFailed,
+                "WebSocket was lost before the client had answered the closing frame.",
+            ))),
+            false => Incident::Close {
+                code: 1006,
+                reason: "WebSocket disconnected without sending Close frame.".to_owned(),
+                was_clean: false,
+            },
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("BUG: a socket's lock is never held over a panic")
+    }
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        self.incoming.len() < limits::SOCKET_EVENTS_WAITING_MAX
+            && self.incoming_bytes < limits::SOCKET_WAITING_BYTES_MAX
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Socket").field(&self.id.0).finish()
+    }
+}
+
+/// A call of the object, in its mailbox: something has happened to the socket. Dropped there, the socket is cut,
+/// so that its client learns of it.
+pub struct SocketCall(Option<Arc<Socket>>);
+
+impl SocketCall {
+    pub(crate) fn new(socket: Arc<Socket>) -> Self {
+        Self(Some(socket))
+    }
+
+    /// Takes what has happened, unless the socket is gone.
+    pub(crate) fn begin(mut self) -> Option<(Incident, Handling)> {
+        let socket = self.0.take()?;
+        let incident = socket.take_incident()?;
+        let is_last = incident.is_last();
+        Some((incident, Handling { socket, is_last }))
+    }
+}
+
+impl Drop for SocketCall {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take() {
+            socket.owner.undelivered(socket.id);
+        }
+    }
+}
+
+impl fmt::Debug for SocketCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SocketCall").field(&self.0.as_ref().map(|socket| socket.id)).finish()
+    }
+}
+
+/// Two calls of one socket there never are.
+impl PartialEq for SocketCall {
+    fn eq(&self, _other: &Self) -> bool {
+        false
+    }
+}
+
+/// An event of a socket whose handler runs. Dropped when that has ended, in whatever way: then the next event may
+/// come (WS-15), or the socket is gone (WS-8).
+#[derive(Debug)]
+pub(crate) struct Handling {
+    pub socket: Arc<Socket>,
+    is_last: bool,
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        match self.is_last {
+            true => self.socket.owner.forget(self.socket.id),
+            false => self.socket.handled(),
+        }
+    }
+}
+
+/// What a burst took is not kept while a socket is idle.
+fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > QUEUE_CAPACITY_KEPT {
+        *queue = VecDeque::new();
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// The client's end of a socket on its way to the client, in a response with status 101. Dropped before an
+/// object has returned it, the socket was never there (WS-5); dropped later, the client is lost.
+#[derive(Debug)]
+pub struct Upgrade {
+    socket: Option<Arc<Socket>>,
+    is_returned: bool,
+}
+
+impl Upgrade {
+    pub(crate) fn new(socket: Arc<Socket>) -> Self {
+        Self { socket: Some(socket), is_returned: false }
+    }
+
+    /// Says that an object has returned it in its response.
+    pub fn returned(mut self) -> Self {
+        self.is_returned = true;
+        self
+    }
+
+    /// Joins the client to the socket, with the sub-protocol that was chosen; empty for none.
+    pub fn join(mut self, protocol: String) -> SocketClient {
+        let socket = self.socket.take().expect("BUG: an end is joined once");
+        let mut state = socket.lock();
+        state.is_joined = true;
+        state.protocol = protocol;
+        drop(state);
+        SocketClient { socket }
+    }
+}
+
+/// Two ends are the same if they are of the same socket.
+impl PartialEq for Upgrade {
+    fn eq(&self, other: &Self) -> bool {
+        matches!((&self.socket, &other.socket), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
+    }
+}
+
+impl Drop for Upgrade {
+    fn drop(&mut self) {
+        match self.socket.take() {
+            Some(socket) if self.is_returned => socket.lose(),
+            Some(socket) => {
+                socket.cut();
+                socket.owner.forget(socket.id);
+            }
+            None => {}
+        }
+    }
+}
+
+/// The end of a client's connection. Dropped before [`end`](Self::end) was called, the client is lost.
+#[derive(Debug)]
+pub struct SocketClient {
+    socket: Arc<Socket>,
+}
+
+impl SocketClient {
+    /// The next frame for the client; `None` if the connection is to be broken off at once.
+    pub fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let mut state = self.socket.lock();
+        if state.is_cut {
+            return Poll::Ready(None);
+        }
+        match state.outgoing.pop_front() {
+            Some(frame) => {
+                state.outgoing_bytes = state.outgoing_bytes.saturating_sub(frame.bytes());
+                give_back(&mut state.outgoing);
+                Poll::Ready(Some(frame))
+            }
+            None => {
+                register(&mut state, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether the connection is to be broken off at once.
+    pub fn is_cut(&self) -> bool {
+        self.socket.lock().is_cut
+    }
+
+    /// Whether so little waits for the object that more may be read from the client.
+    pub fn has_room(&self) -> bool {
+        self.socket.lock().has_room()
+    }
+
+    /// Ready when [`has_room`](Self::has_room) is true. Wakes also when there is a frame, or the connection is to be
+    /// broken off.
+    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.socket.lock();
+        register(&mut state, cx);
+        if state.has_room() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Says that a message came. Call it only when there is [room](Self::poll_room). One that is answered
+    /// automatically is no event (WS-24): the answer goes behind what is being written (WS-27).
+    pub fn receive(&self, message: Message) {
+        if let Message::Text(text) = &message
+            && text.len() <= limits::SOCKET_AUTO_RESPONSE_BYTES_MAX
+            && let Some(answer) = self.socket.owner.auto_response(text)
+        {
+            let now = self.socket.owner.now();
+            let mut state = self.socket.lock();
+            if !state.is_closed_by_object {
+                state.auto_response = Some(now);
+                drop(state);
+                self.socket.push(Frame::Text(answer));
+            }
+            return;
+        }
+        self.socket.happen(Incident::Message(message));
+    }
+
+    /// Says how the connection ended; a [message](Incident::Message) is no end.
+    pub fn end(self, incident: Incident) {
+        debug_assert!(incident.is_last(), "BUG: a message ends no connection");
+        self.socket.happen(incident);
+    }
+
+    /// Lets go of the socket without telling the object, since the node stops (WS-32).
+    pub fn forget(self) {
+        self.socket.cut();
+        self.socket.owner.forget(self.socket.id);
+    }
+}
+
+impl Drop for SocketClient {
+    fn drop(&mut self) {
+        // Does nothing if the end was told.
+        self.socket.lose();
+    }
+}
+
+fn register(state: &mut State, cx: &Context<'_>) {
+    match &mut state.connection {
+        Some(known) => known.clone_from(cx.waker()),
+        None => state.connection = Some(cx.waker().clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

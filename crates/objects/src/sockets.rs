@@ -1,0 +1,300 @@
+//! The sockets of one object, and of all objects of a node.
+//!
+//! They are kept beside the objects and not in them: an object that leaves memory leaves them behind, and finds
+//! them when it comes back (WS-29). Something that happens to a socket is put into the mailbox of its object as
+//! a call; what happened is taken from the socket when the event begins, so that a full mailbox loses nothing
+//! and of one socket there is one event at a time (WS-15).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use durabo_model::error_code::ErrorCode;
+use durabo_model::failure::Failure;
+use durabo_model::limits;
+use durabo_model::object::{NamespaceNumber, ObjectKey};
+use durabo_model::time::{Clock, Timestamp};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use crate::address::ObjectAddress;
+use crate::counters::Counters;
+use crate::event::{Delivery, Origin, Work};
+use crate::outbound::{Post, Undelivered};
+use crate::socket::{Lifetime, Socket, SocketCall, SocketId, SocketOwner, Upgrade};
+use crate::wakers::Wakers;
+
+/// A text and its automatic answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoResponse {
+    /// What is answered.
+    pub request: String,
+    /// The answer.
+    pub response: Bytes,
+}
+
+/// Objects that have sockets, whether they are in memory or not. Clones are the same book.
+#[derive(Debug, Clone, Default)]
+pub struct SocketBook(Arc<Mutex<HashMap<ObjectKey, Arc<ObjectSockets>>>>);
+
+impl SocketBook {
+    /// Those of an object, if it has any.
+    pub(crate) fn of(&self, key: &ObjectKey) -> Option<Arc<ObjectSockets>> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Breaks off all sockets of these namespaces, since their code was deployed anew (LC-13).
+    pub(crate) fn cut(&self, namespaces: &[NamespaceNumber]) {
+        let found: Vec<_> = {
+            let book = self.lock();
+            book.iter()
+                .filter(|(key, _)| namespaces.contains(&key.namespace))
+                .map(|(_, found)| found.clone())
+                .collect()
+        };
+        found.iter().for_each(|sockets| sockets.cut_all());
+    }
+
+    /// How many sockets the node has.
+    pub fn len(&self) -> usize {
+        let all: Vec<_> = self.lock().values().cloned().collect();
+        all.iter().map(|sockets| sockets.lock().sockets.len()).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<ObjectSockets>>> {
+        self.0.lock().expect("BUG: the book's lock is never held over a panic")
+    }
+}
+
+/// What the sockets of an object need of its node.
+pub(crate) struct SocketParts {
+    pub address: ObjectAddress,
+    pub post: Arc<dyn Post>,
+    pub clock: Arc<dyn Clock>,
+    pub counters: Arc<Counters>,
+    pub outgoing_bytes_max: usize,
+    pub book: SocketBook,
+}
+
+/// The sockets of one object.
+pub struct ObjectSockets {
+    parts: SocketParts,
+    me: Weak<ObjectSockets>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// In the order of their acceptance.
+    sockets: BTreeMap<SocketId, Arc<Socket>>,
+    keep_awake: usize,
+    /// Who waits until none keeps the object awake.
+    waiting: Wakers,
+    auto_response: Option<AutoResponse>,
+    event_timeout: Option<Duration>,
+}
+
+impl std::fmt::Debug for ObjectSockets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectSockets").field("object", &self.parts.address.key).finish_non_exhaustive()
+    }
+}
+
+impl ObjectSockets {
+    /// An object without any.
+    pub(crate) fn new(parts: SocketParts) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self { parts, me: me.clone(), state: Mutex::default() })
+    }
+
+    /// Makes a socket, and the client's end of it. Refused if there are too many (WS-4).
+    pub(crate) fn accept(
+        &self,
+        tags: Vec<String>,
+        lifetime: Lifetime,
+    ) -> Result<(SocketId, Upgrade), Failure> {
+        let me = self.me.upgrade().expect("BUG: called on a value that is gone");
+        // Both locks in this order, always.
+        let mut book = self.parts.book.lock();
+        let mut state = self.lock();
+        let max = limits::SOCKETS_PER_OBJECT_MAX;
+        if state.sockets.len() >= max {
+            let text = format!("only {max} websockets can be accepted on a single Durable Object instance");
+            return Err(Failure::new(ErrorCode::LimitExceeded, text).of_object(self.parts.address.key.id));
+        }
+        let id = self.parts.counters.next_socket();
+        let socket = Arc::new(Socket::new((id, tags, lifetime, self.parts.clock.now()), me.clone()));
+        state.keep_awake += usize::from(lifetime == Lifetime::KeepAwake);
+        state.sockets.insert(id, socket.clone());
+        drop(state);
+        book.insert(self.parts.address.key, me);
+        drop(book);
+        Ok((id, Upgrade::new(socket)))
+    }
+
+    /// The socket of that number, unless it is gone.
+    pub(crate) fn get(&self, id: SocketId) -> Option<Arc<Socket>> {
+        self.lock().sockets.get(&id).cloned()
+    }
+
+    /// All, or those with a tag, in the order of their acceptance (WS-7).
+    pub(crate) fn with_tag(&self, tag: Option<&str>) -> Vec<Arc<Socket>> {
+        let has_tag =
+            |socket: &Arc<Socket>| tag.is_none_or(|tag| socket.tags.iter().any(|known| known == tag));
+        self.lock().sockets.values().filter(|socket| has_tag(socket)).cloned().collect()
+    }
+
+    /// Removes a socket whose last event was handled, or that is cut.
+    pub(crate) fn remove(&self, id: SocketId) -> Option<Arc<Socket>> {
+        let mut book = self.parts.book.lock();
+        let mut state = self.lock();
+        let socket = state.sockets.remove(&id)?;
+        if socket.lifetime == Lifetime::KeepAwake {
+            state.keep_awake -= 1;
+            state.waiting.wake_all();
+        }
+        if state.sockets.is_empty() {
+            book.remove(&self.parts.address.key);
+        }
+        Some(socket)
+    }
+
+    /// Breaks one socket off (WS-31).
+    pub(crate) fn cut(&self, id: SocketId) {
+        if let Some(socket) = self.remove(id) {
+            socket.cut();
+        }
+    }
+
+    /// Breaks all sockets off and forgets what was set for them (WS-25, WS-31).
+    pub(crate) fn cut_all(&self) {
+        self.cut_where(|_| true);
+        let mut state = self.lock();
+        state.auto_response = None;
+        state.event_timeout = None;
+    }
+
+    /// Breaks those off that end with the instance (WS-33).
+    pub(crate) fn cut_awake(&self) {
+        if self.lock().keep_awake > 0 {
+            self.cut_where(|socket| socket.lifetime == Lifetime::KeepAwake);
+        }
+    }
+
+    fn cut_where(&self, is_meant: impl Fn(&Socket) -> bool) {
+        let meant: Vec<_> = {
+            let state = self.lock();
+            state.sockets.values().filter(|socket| is_meant(socket)).map(|socket| socket.id).collect()
+        };
+        meant.into_iter().for_each(|id| self.cut(id));
+    }
+
+    /// Whether a socket keeps the object in memory.
+    pub(crate) fn keeps_awake(&self) -> bool {
+        self.lock().keep_awake > 0
+    }
+
+    /// Ready when no socket keeps the object in memory (LC-11).
+    pub(crate) fn poll_may_sleep(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.keep_awake == 0 {
+            return Poll::Ready(());
+        }
+        state.waiting.add(cx.waker());
+        Poll::Pending
+    }
+
+    /// What is answered without the object (WS-24).
+    pub(crate) fn auto_response_pair(&self) -> Option<AutoResponse> {
+        self.lock().auto_response.clone()
+    }
+
+    pub(crate) fn set_auto_response_pair(&self, pair: Option<AutoResponse>) {
+        self.lock().auto_response = pair;
+    }
+
+    /// How long a handler may take (WS-28).
+    pub(crate) fn event_timeout(&self) -> Option<Duration> {
+        self.lock().event_timeout
+    }
+
+    pub(crate) fn set_event_timeout(&self, timeout: Option<Duration>) {
+        self.lock().event_timeout = timeout;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("BUG: the lock is never held over a panic")
+    }
+}
+
+impl SocketOwner for ObjectSockets {
+    fn call(&self, socket: &Arc<Socket>) {
+        let Some(me) = self.me.upgrade() else { return };
+        // Nobody hears of its outcome.
+        let (reply, _) = oneshot::channel();
+        let origin = Origin { client: socket.client.clone(), ..Origin::default() };
+        let work = Work::Socket(SocketCall::new(socket.clone()));
+        let delivery = Delivery { id: self.parts.counters.next_event(), work, origin, reply };
+        match self.parts.post.put(&self.parts.address, delivery) {
+            Ok(_) => {}
+            // It is dropped with its call.
+            Err(Undelivered::Refused(..)) => {}
+            Err(Undelivered::NoPlace(delivery)) => {
+                let socket = socket.clone();
+                self.parts
+                    .post
+                    .spawn(Box::pin(async move { me.call_when_there_is_a_place(&socket, delivery).await }));
+            }
+        }
+    }
+
+    fn auto_response(&self, text: &str) -> Option<Bytes> {
+        let state = self.lock();
+        let pair = state.auto_response.as_ref()?;
+        (pair.request == text).then(|| pair.response.clone())
+    }
+
+    fn forget(&self, id: SocketId) {
+        self.remove(id);
+    }
+
+    fn undelivered(&self, id: SocketId) {
+        if let Some(socket) = self.remove(id) {
+            let object = self.parts.address.key.id;
+            warn!(%object, socket = id.0, "socket is cut: what happened to it cannot be delivered");
+            socket.cut();
+        }
+    }
+
+    fn fell_behind(&self, id: SocketId) {
+        let object = self.parts.address.key.id;
+        info!(%object, socket = id.0, "socket is closed: its client does not take what is sent to it");
+    }
+
+    fn outgoing_bytes_max(&self) -> usize {
+        self.parts.outgoing_bytes_max
+    }
+
+    fn now(&self) -> Timestamp {
+        self.parts.clock.now()
+    }
+}
+
+impl ObjectSockets {
+    /// Nothing of a socket is lost for want of a place in memory: it waits for as long as it takes.
+    async fn call_when_there_is_a_place(&self, socket: &Arc<Socket>, mut delivery: Delivery) {
+        while self.get(socket.id).is_some() {
+            match self.parts.post.put_in_place(&self.parts.address, delivery).await {
+                Ok(_) => return,
+                Err((back, failure)) if failure.flags.overloaded => delivery = back,
+                Err(_) => return,
+            }
+        }
+    }
+}
