@@ -9,8 +9,6 @@
 #![allow(unsafe_code, missing_docs, unused_qualifications, dead_code)]
 #![allow(clippy::all)]
 
-use std::convert::Infallible;
-
 pub use durabo_objects::context::Transaction;
 pub use durabo_objects::input_gate::Section;
 pub use durabo_objects::outbound::Stub;
@@ -19,9 +17,6 @@ use durabo_storage::database::CursorId;
 pub use durabo_storage::savepoint::SavepointId as Savepoint;
 
 use crate::statement_costs::TextKey;
-
-/// A handle of something this node does not make yet; none exists.
-pub struct Unserved(#[allow(dead_code, reason = "never made")] pub Infallible);
 
 /// A handle to an open cursor, which knows the text whose rows it has.
 #[derive(Clone, Copy)]

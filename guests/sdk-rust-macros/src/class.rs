@@ -30,8 +30,23 @@ pub(crate) struct Class {
     pub(crate) fetch: Option<Function>,
     pub(crate) alarm: Option<Function>,
     pub(crate) methods: Vec<Function>,
+    pub(crate) sockets: SocketHandlers,
     /// Some handler is `async`: all take `&self`.
     pub(crate) suspends: bool,
+}
+
+/// What a class does with events of its sockets.
+#[derive(Default)]
+pub(crate) struct SocketHandlers {
+    pub(crate) message: Option<Function>,
+    pub(crate) close: Option<Function>,
+    pub(crate) error: Option<Function>,
+}
+
+impl SocketHandlers {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Function> {
+        [&self.message, &self.close, &self.error].into_iter().flatten()
+    }
 }
 
 /// A function of the block that the host may call.
@@ -63,6 +78,7 @@ impl Class {
         let mut fetch = None;
         let mut alarm = None;
         let mut methods = Vec::new();
+        let mut sockets = SocketHandlers::default();
         for item in &block.items {
             let ImplItem::Fn(function) = item else { continue };
             let is_public = matches!(function.vis, Visibility::Public(_));
@@ -72,6 +88,15 @@ impl Class {
                 "new" => constructor = read_constructor(function, &mut errors),
                 "fetch" if is_public && takes_self => fetch = read_fetch(function, &mut errors),
                 "alarm" if takes_self => alarm = read_alarm(function, &mut errors),
+                "websocket_message" if is_public && takes_self => {
+                    sockets.message = read_socket_handler(function, "message: durabo::Message", &mut errors);
+                }
+                "websocket_close" if is_public && takes_self => {
+                    sockets.close = read_socket_handler(function, "close: durabo::Close", &mut errors);
+                }
+                "websocket_error" if is_public && takes_self => {
+                    sockets.error = read_socket_handler(function, "error: durabo::Failure", &mut errors);
+                }
                 _ if is_public && takes_self => methods.extend(read_method(function, &mut errors)),
                 _ => {}
             }
@@ -84,15 +109,22 @@ impl Class {
                 format!("class{class} has no constructor; add `pub fn new(ctx: durabo::Context) -> Self`"),
             ));
         }
-        let handlers = || fetch.iter().chain(&alarm).chain(&methods);
+        let handlers = || fetch.iter().chain(&alarm).chain(&methods).chain(sockets.all());
         let suspends = handlers().any(|function| function.is_async);
         if suspends {
             handlers().for_each(|function| refuse_exclusive(function, &mut errors));
         }
         match (name, constructor) {
-            (Some(name), Some(constructor)) if errors.is_empty() => {
-                Ok(Self { name, doc: doc_of(&block.attrs), constructor, fetch, alarm, methods, suspends })
-            }
+            (Some(name), Some(constructor)) if errors.is_empty() => Ok(Self {
+                name,
+                doc: doc_of(&block.attrs),
+                constructor,
+                fetch,
+                alarm,
+                methods,
+                sockets,
+                suspends,
+            }),
             _ => Err(errors),
         }
     }
@@ -170,6 +202,22 @@ fn read_alarm(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function
             function.sig.span(),
             "`alarm` is the handler of the object's alarm: `pub async fn alarm(&self, info: durabo::AlarmInfo) \
              -> Result<(), durabo::Failure>`, with or without `info`; give another function another name",
+        ));
+        return None;
+    }
+    Some(read)
+}
+
+fn read_socket_handler(function: &ImplItemFn, argument: &str, errors: &mut Vec<Error>) -> Option<Function> {
+    let read = read_function(function, errors)?;
+    if read.params.len() != 2 {
+        errors.push(Error::new(
+            function.sig.span(),
+            format!(
+                "`{}` handles events of sockets: `pub fn {0}(&self, socket: durabo::Socket, {argument}) -> \
+                 Result<(), durabo::Failure>`",
+                read.name
+            ),
         ));
         return None;
     }

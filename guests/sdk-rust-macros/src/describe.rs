@@ -13,12 +13,16 @@ pub(crate) fn line(class: &Class) -> String {
     if class.fetch.is_some() {
         handlers.push("http");
     }
+    let has_sockets = class.sockets.all().next().is_some();
     // A class has some handler; one that has only others is not for calls.
-    if !class.methods.is_empty() || (class.fetch.is_none() && class.alarm.is_none()) {
+    if !class.methods.is_empty() || (class.fetch.is_none() && class.alarm.is_none() && !has_sockets) {
         handlers.push("rpc");
     }
     if class.alarm.is_some() {
         handlers.push("alarm");
+    }
+    if has_sockets {
+        handlers.push("websocket");
     }
     let mut object = Map::new();
     object.insert("durabo".into(), json!(1));

@@ -45,6 +45,7 @@ pub(crate) fn expand(block: &ItemImpl, class: &Class) -> TokenStream {
     let arms = class.methods.iter().map(|method| arm(class, method));
     let fetch = class.fetch.as_ref().map(|function| fetch(class, function));
     let alarm = class.alarm.as_ref().map(|function| alarm(class, function));
+    let sockets = sockets(class);
     let description = description(class);
     quote! {
         #block
@@ -70,6 +71,8 @@ pub(crate) fn expand(block: &ItemImpl, class: &Class) -> TokenStream {
             #fetch
 
             #alarm
+
+            #sockets
         }
 
         const _: fn() = || {
@@ -143,6 +146,36 @@ fn alarm(class: &Class, function: &Function) -> TokenStream {
             ::core::result::Result::Ok(ended)
         }
     }
+}
+
+/// The handlers of sockets, if there are any; events without one are dropped.
+fn sockets(class: &Class) -> Option<TokenStream> {
+    class.sockets.all().next()?;
+    let handlers = [
+        ("Message", &class.sockets.message),
+        ("Close", &class.sockets.close),
+        ("Error", &class.sockets.error),
+    ];
+    let arms = handlers.into_iter().filter_map(|(event, function)| {
+        let function = function.as_ref()?;
+        let event = format_ident!("{event}");
+        let handled = outcome(function, call(class, function, &quote!(socket, event)));
+        Some(quote!(::durabo::lifecycle::SocketEvent::#event(event) => { #handled; }))
+    });
+    Some(quote! {
+        async fn websocket(
+            held: &Self::Held,
+            socket: ::durabo::Socket,
+            event: ::durabo::lifecycle::SocketEvent,
+        ) -> ::core::result::Result<(), ::durabo::Failure> {
+            #[allow(unreachable_patterns, clippy::let_unit_value)]
+            match event {
+                #(#arms)*
+                _ => {}
+            }
+            ::core::result::Result::Ok(())
+        }
+    })
 }
 
 /// The call of a function on the object, which is held in one of two ways.

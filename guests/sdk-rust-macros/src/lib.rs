@@ -16,6 +16,9 @@ use proc_macro::TokenStream;
 /// - `fetch` answers HTTP: `pub fn fetch(&self, request: Request)`, a `Response` or a `Result` of one.
 /// - `alarm` runs at the time of the object's alarm: `pub fn alarm(&self, info: AlarmInfo)`, with or without
 ///   its argument, and a `Result` of nothing if it may fail. Nobody can call it.
+/// - `websocket_message`, `websocket_close` and `websocket_error` handle events of sockets that the object has
+///   accepted: `pub fn websocket_message(&self, socket: Socket, message: Message)`, and the others with a `Close` and
+///   a `Failure`.
 /// - Every other `pub fn` with `self` is an RPC method. Arguments are read by serde, in order; an
 ///   `Option` at the end may be left out. The result is written by serde; a type whose name ends in
 ///   `Result` is one that may fail, and its error must turn into a `Failure`.

@@ -19,11 +19,13 @@ wit_bindgen::generate!({
             import durabo:object/storage@0.1.0;
             import durabo:object/alarm@0.1.0;
             import durabo:object/http@0.1.0;
+            import durabo:object/websocket@0.1.0;
             import durabo:object/stub@0.1.0;
             export durabo:object/lifecycle@0.1.0;
             export durabo:object/http-handler@0.1.0;
             export durabo:object/rpc-handler@0.1.0;
             export durabo:object/alarm-handler@0.1.0;
+            export durabo:object/websocket-handler@0.1.0;
         }
     ",
     path: "../../wit",

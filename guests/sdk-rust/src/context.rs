@@ -13,6 +13,7 @@ use crate::kv::Kv;
 use crate::sql::Sql;
 use crate::storage::Storage;
 use crate::transaction::{self, Transaction};
+use crate::websocket::Sockets;
 
 /// What an object may reach. Valid for the life of the instance.
 #[derive(Debug, Clone)]
@@ -58,6 +59,11 @@ impl Context {
     /// The object's alarm.
     pub fn alarm(&self) -> Alarm {
         Alarm { flags: WriteFlags::empty() }
+    }
+
+    /// The object's WebSockets.
+    pub fn sockets(&self) -> Sockets {
+        Sockets { _by_context: () }
     }
 
     /// Runs `work` as a critical section: while it runs, no other event of the object is delivered, and what

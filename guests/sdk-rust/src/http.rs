@@ -88,6 +88,11 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// Whether it asks for a WebSocket, which [`Sockets::accept`](crate::Sockets::accept) accepts.
+    pub fn wants_websocket(&self) -> bool {
+        self.header("upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
+    }
+
     /// All headers in the order of their arrival, names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.inner.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -136,12 +141,14 @@ pub struct Response {
     status: u16,
     headers: Vec<(String, String)>,
     body: Body,
+    /// The client's end of a socket on its way to the client.
+    upgrade: Option<wit::Upgrade>,
 }
 
 impl Response {
     /// A response without body. Valid are 200 to 599; the host refuses others.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Body::empty() }
+        Self { status, headers: Vec::new(), body: Body::empty(), upgrade: None }
     }
 
     /// 200 with a text.
@@ -227,8 +234,8 @@ impl Response {
     }
 
     pub(crate) fn from_host(response: wit::Response) -> Self {
-        let wit::Response { status, headers, body, upgrade: _ } = response;
-        Self { status, headers, body: Body::from_host(body) }
+        let wit::Response { status, headers, body, upgrade } = response;
+        Self { status, headers, body: Body::from_host(body), upgrade }
     }
 
     pub(crate) fn into_host(self) -> wit::Response {
@@ -236,7 +243,12 @@ impl Response {
             status: self.status,
             headers: self.headers,
             body: self.body.into_host(),
-            upgrade: None,
+            upgrade: self.upgrade,
         }
+    }
+
+    /// The response that opens a WebSocket.
+    pub(crate) fn switching(upgrade: wit::Upgrade) -> Self {
+        Self { upgrade: Some(upgrade), ..Self::new(101) }
     }
 }

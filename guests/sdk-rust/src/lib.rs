@@ -4,7 +4,7 @@
 //! One module per capability, named as in the contract (`wit/`). Modules stand bottom-up: each uses only
 //! those above it.
 //!
-//! What the node does not serve yet (sockets) is not here.
+//! What the node does not serve yet (recovery) is not here.
 
 #[doc(hidden)]
 pub mod bindings;
@@ -28,6 +28,7 @@ pub mod kv;
 pub mod transaction;
 pub mod storage;
 pub mod alarm;
+pub mod websocket;
 pub mod context;
 mod argument;
 pub mod rpc;
@@ -47,3 +48,4 @@ pub use storage::Storage;
 pub use stub::{Namespace, Stub};
 pub use timestamp::Timestamp;
 pub use transaction::Transaction;
+pub use websocket::{Close, Message, Socket, Sockets};

@@ -9,11 +9,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use crate::alarm::AlarmInfo;
-use crate::bindings::durabo::object::{http as wit_http, types as wit};
+use crate::bindings::durabo::object::{http as wit_http, types as wit, websocket as wit_websocket};
 use crate::bindings::exports::durabo::object::{alarm_handler as wit_alarm, lifecycle::StartInfo};
 use crate::context::Context;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{Request, Response};
+use crate::websocket::{Close, Message, Socket};
 
 /// A class of objects, as `#[durabo::object]` describes it.
 pub trait Class: Sized + 'static {
@@ -40,6 +41,16 @@ pub trait Class: Sized + 'static {
         let _ = (held, info);
         async { Err(handler_missing("alarm")) }
     }
+
+    /// Something happened to a socket; what the class has no handler for is dropped (WS-14).
+    fn websocket(
+        held: &Self::Held,
+        socket: Socket,
+        event: SocketEvent,
+    ) -> impl Future<Output = Result<(), Failure>> {
+        let _ = (held, socket, event);
+        async { Ok(()) }
+    }
 }
 
 fn handler_missing(name: &str) -> Failure {
@@ -47,6 +58,17 @@ fn handler_missing(name: &str) -> Failure {
         .with_kind(FailureKind::NotFound)
         .with_name("TypeError")
         .with_code("handler-missing")
+}
+
+/// What happened to a socket.
+#[derive(Debug)]
+pub enum SocketEvent {
+    /// A message came.
+    Message(Message),
+    /// The connection ended.
+    Close(Close),
+    /// It failed.
+    Error(Failure),
 }
 
 /// A class that a component exports.
@@ -89,6 +111,9 @@ pub trait Object {
 
     /// See [`Class::alarm`].
     fn alarm(&self, info: AlarmInfo) -> Local<'_, ()>;
+
+    /// See [`Class::websocket`].
+    fn websocket(&self, socket: Socket, event: SocketEvent) -> Local<'_, ()>;
 }
 
 struct Live<C: Class>(C::Held);
@@ -104,6 +129,10 @@ impl<C: Class> Object for Live<C> {
 
     fn alarm(&self, info: AlarmInfo) -> Local<'_, ()> {
         Box::pin(C::alarm(&self.0, info))
+    }
+
+    fn websocket(&self, socket: Socket, event: SocketEvent) -> Local<'_, ()> {
+        Box::pin(C::websocket(&self.0, socket, event))
     }
 }
 
@@ -161,6 +190,21 @@ pub async fn alarm(info: wit_alarm::AlarmInfo) -> Result<(), wit::Failure> {
     Ok(live()?.alarm(AlarmInfo::from_host(info)).await?)
 }
 
+/// Exports `websocket-handler.websocket-message`, `websocket-close` and `websocket-error`.
+pub async fn websocket(socket: u64, event: SocketEvent) -> Result<(), wit::Failure> {
+    Ok(live()?.websocket(Socket::from_number(socket), event).await?)
+}
+
+/// A message as the host gives it.
+pub fn message(message: wit_websocket::Message) -> SocketEvent {
+    SocketEvent::Message(Message::from_host(message))
+}
+
+/// An error as the host gives it.
+pub fn error(failure: wit::Failure) -> SocketEvent {
+    SocketEvent::Error(Failure::from_host(failure))
+}
+
 fn live() -> Result<Rc<dyn Object>, Failure> {
     LIVE.with_borrow(Clone::clone).ok_or_else(|| {
         Failure::new("an event arrived before the object was started")
@@ -187,7 +231,7 @@ macro_rules! export {
         $(impl $crate::lifecycle::Exported for $class {})+
 
         const _: () = {
-            use $crate::bindings::durabo::object::{http, types};
+            use $crate::bindings::durabo::object::{http, types, websocket};
             use $crate::bindings::exports::durabo::object as exports;
 
             struct Component;
@@ -216,6 +260,29 @@ macro_rules! export {
             impl exports::alarm_handler::Guest for Component {
                 async fn alarm(info: exports::alarm_handler::AlarmInfo) -> Result<(), types::Failure> {
                     $crate::lifecycle::alarm(info).await
+                }
+            }
+
+            impl exports::websocket_handler::Guest for Component {
+                async fn websocket_message(
+                    socket: u64,
+                    message: websocket::Message,
+                ) -> Result<(), types::Failure> {
+                    $crate::lifecycle::websocket(socket, $crate::lifecycle::message(message)).await
+                }
+
+                async fn websocket_close(
+                    socket: u64,
+                    code: u16,
+                    reason: ::std::string::String,
+                    was_clean: bool,
+                ) -> Result<(), types::Failure> {
+                    let close = $crate::Close { code, reason, was_clean };
+                    $crate::lifecycle::websocket(socket, $crate::lifecycle::SocketEvent::Close(close)).await
+                }
+
+                async fn websocket_error(socket: u64, error: types::Failure) -> Result<(), types::Failure> {
+                    $crate::lifecycle::websocket(socket, $crate::lifecycle::error(error)).await
                 }
             }
 

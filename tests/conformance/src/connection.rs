@@ -40,6 +40,11 @@ impl Connection {
         Self { stream, unread: Vec::new(), _in_use: in_use }
     }
 
+    /// The stream itself, and what keeps the node from being restarted. Nothing must have been read.
+    pub(crate) fn into_stream(self) -> (TcpStream, Option<InUse>) {
+        (self.stream, self._in_use)
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the node takes what is sent");

@@ -41,6 +41,9 @@ pub const BLOCKING: Guest = Guest {
     path: env!("GUEST_CONFORMANCE_BLOCKING"),
     description: r#"{"durabo":1,"class":"Blocking","handlers":["rpc"]}"#,
 };
+/// Sockets that do what they are told.
+pub const WEBSOCKET: Guest =
+    Guest { app: "websocket", path: env!("GUEST_CONFORMANCE_WEBSOCKET"), description: "" };
 /// The example `counter`.
 pub const COUNTER: Guest = Guest { app: "counter", path: env!("GUEST_EXAMPLE_COUNTER"), description: "" };
 /// The example `todo`.
@@ -49,8 +52,8 @@ pub const TODO: Guest = Guest { app: "todo", path: env!("GUEST_EXAMPLE_TODO"), d
 pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK"), description: "" };
 
 /// What a prepared node has deployed.
-pub const ALL: [Guest; 12] =
-    [SQL, KV, ALARM, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, COUNTER, TODO, BANK];
+pub const ALL: [Guest; 13] =
+    [SQL, KV, ALARM, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, WEBSOCKET, COUNTER, TODO, BANK];
 
 impl Guest {
     /// The id that a class has for a name: the key of its namespace is `{app}-{Class}`.

@@ -47,6 +47,10 @@ mod storage;
 mod stubs;
 mod transactions;
 mod uploads;
+mod websocket;
+mod websocket_faults;
+mod websocket_frames;
+mod websocket_sleep;
 
 use crate::case::Case;
 
@@ -90,6 +94,10 @@ pub fn cases() -> Vec<Case> {
         stubs::CASES,
         transactions::CASES,
         uploads::CASES,
+        websocket::CASES,
+        websocket_faults::CASES,
+        websocket_frames::CASES,
+        websocket_sleep::CASES,
     ]
     .concat()
 }

@@ -3,8 +3,10 @@
 //!
 //! Written by hand over the bindings, since the SDK lets no guest answer garbage.
 
-use durabo::bindings::durabo::object::{http, types};
-use durabo::bindings::exports::durabo::object::{alarm_handler, http_handler, lifecycle, rpc_handler};
+use durabo::bindings::durabo::object::{http, types, websocket};
+use durabo::bindings::exports::durabo::object::{
+    alarm_handler, http_handler, lifecycle, rpc_handler, websocket_handler,
+};
 
 use crate::faults::Faults;
 
@@ -55,6 +57,27 @@ impl http_handler::Guest for Component {
 impl alarm_handler::Guest for Component {
     async fn alarm(info: alarm_handler::AlarmInfo) -> Result<(), types::Failure> {
         durabo::lifecycle::alarm(info).await
+    }
+}
+
+/// The class handles none, so it is never called.
+impl websocket_handler::Guest for Component {
+    async fn websocket_message(socket: u64, message: websocket::Message) -> Result<(), types::Failure> {
+        durabo::lifecycle::websocket(socket, durabo::lifecycle::message(message)).await
+    }
+
+    async fn websocket_close(
+        socket: u64,
+        code: u16,
+        reason: String,
+        was_clean: bool,
+    ) -> Result<(), types::Failure> {
+        let close = durabo::Close { code, reason, was_clean };
+        durabo::lifecycle::websocket(socket, durabo::lifecycle::SocketEvent::Close(close)).await
+    }
+
+    async fn websocket_error(socket: u64, error: types::Failure) -> Result<(), types::Failure> {
+        durabo::lifecycle::websocket(socket, durabo::lifecycle::error(error)).await
     }
 }
 
