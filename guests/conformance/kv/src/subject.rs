@@ -115,9 +115,6 @@ impl Kv {
         self.ctx.abort(Failure::new("aborted after the transaction"))
     }
 
-    /// Is there so that an alarm may be set.
-    pub fn alarm(&self) {}
-
     /// How often this was called on this instance.
     pub fn hit(&self) -> u32 {
         self.hits.with(|hits| {
