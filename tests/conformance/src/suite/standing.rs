@@ -45,6 +45,14 @@ pub fn lasting_node() -> &'static TestNode {
     }
 }
 
+/// As [`node`], but it is never restarted: sockets, and what their clients did last, do not outlive the node (WS-32).
+pub fn socket_node() -> &'static TestNode {
+    match Variant::chosen() {
+        Variant::Restart => lasting_node(),
+        Variant::Plain | Variant::Hibernate | Variant::Evict => node(),
+    }
+}
+
 /// A node that drops idle objects soon.
 pub fn forgetful_node() -> &'static TestNode {
     static NODE: OnceLock<TestNode> = OnceLock::new();

@@ -1,6 +1,6 @@
 //! WebSockets: accepted, found, given attachments, sent to and closed (WS-1 to WS-27), under every variant.
 //!
-//! An open socket is in use: in the variant `restart` the node waits with that until it is closed (WS-32 is in
+//! Not under `restart`: what a client did last is lost with the node if its connection has gone (WS-32, which is in
 //! `websocket_sleep`).
 
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::case::{Case, cases};
 use crate::{Object, Seen, WebSocket, eventually, guest};
 
-use super::standing::node;
+use super::standing::socket_node as node;
 
 fn room() -> Object {
     node().fresh(guest::WEBSOCKET, "Room")

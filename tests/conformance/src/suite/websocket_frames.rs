@@ -11,7 +11,7 @@ use crate::case::{Case, cases};
 use crate::node::TestConfig;
 use crate::{Object, Seen, TestNode, WebSocket, eventually, guest};
 
-use super::standing::node;
+use super::standing::socket_node as node;
 
 fn room() -> Object {
     node().fresh(guest::WEBSOCKET, "Room")
