@@ -6,6 +6,7 @@
 //! failure; what one file promises is tested in that file.
 
 pub mod clock;
+pub mod seeds;
 pub mod act;
 pub mod address;
 pub mod fake_engine;

@@ -76,11 +76,6 @@ struct Run {
     happened: Happened,
 }
 
-/// Seeds that a run without a planted fault tries: `DURABO_SIMULATION_SEEDS`, or `default`.
-pub fn seeds(default: u64) -> u64 {
-    std::env::var("DURABO_SIMULATION_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 /// Runs `seed` with a fault planted or none. An error says what was lost, half-written or undone, what got
 /// out too early, or who entered a section.
 pub fn run(seed: u64, events: Events, planted: Option<Mutation>) -> Result<Happened, String> {

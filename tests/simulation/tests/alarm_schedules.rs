@@ -3,19 +3,13 @@
 //!
 //! `DURABO_SIMULATION_SEEDS` sets the number of seeds without a planted fault.
 
-use std::io::Write;
-
 use durabo_changelog::mutation::Mutation;
 use durabo_simulation::alarm_scenario::run;
-use durabo_simulation::scenario::seeds;
+use durabo_simulation::seeds::{find_each, repeat_each, report, seeds};
 
 const SEEDS: u64 = 100;
 /// Seeds tried before a planted fault counts as unseen.
 const SEEDS_TO_FIND: u64 = 400;
-
-fn report(line: &str) {
-    writeln!(std::io::stderr(), "simulation: {line}").expect("a standard error");
-}
 
 #[test]
 fn every_alarm_runs_and_none_runs_that_should_not() {
@@ -35,22 +29,11 @@ fn every_alarm_runs_and_none_runs_that_should_not() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in 0..10 {
-        assert_eq!(run(seed, None), run(seed, None), "seed {seed}");
-    }
+    repeat_each(10, |seed| run(seed, None));
 }
 
 #[test]
 fn every_fault_planted_in_the_way_of_alarms_is_found_by_a_seed() {
-    let mut unseen = Vec::new();
-    for mutation in Mutation::OF_ALARMS {
-        let fails = |seed| run(seed, Some(*mutation)).err().map(|why| (seed, why));
-        match (0..SEEDS_TO_FIND).find_map(fails) {
-            Some((seed, why)) => {
-                report(&format!("{mutation:?}: seed {seed}: {}", why.chars().take(160).collect::<String>()));
-            }
-            None => unseen.push(mutation),
-        }
-    }
-    assert!(unseen.is_empty(), "planted and not found: {unseen:?}");
+    let violation = |seed, mutation| run(seed, Some(mutation)).err();
+    find_each(Mutation::OF_ALARMS.iter().copied(), SEEDS_TO_FIND, violation);
 }

@@ -1,13 +1,13 @@
 //! A disk that is full from any operation on, until it has space again: nothing acknowledged is lost, reads
 //! go on, the node does not stop, and writes come back without a restart. Each planted fault is found.
 
-use std::io::Write;
 use std::time::Duration;
 
 use durabo_changelog::mutation::Mutation;
 use durabo_simulation::act::Act;
 use durabo_simulation::address::address;
 use durabo_simulation::full_disk::{fill_at, random};
+use durabo_simulation::seeds::{find_each, report};
 use durabo_simulation::stage::{Stage, seen};
 use futures::FutureExt;
 
@@ -28,7 +28,7 @@ fn whichever_operation_finds_no_space_nothing_is_lost_and_all_come_back() {
             break;
         }
     }
-    writeln!(std::io::stderr(), "simulation: {growths} operations, {refused} refusals").expect("stderr");
+    report(&format!("{growths} operations, {refused} refusals"));
     assert!((50..GROWTHS_MAX - 1).contains(&growths), "{growths} operations of the script need space");
     assert!(refused > growths, "only {refused} events were refused");
 }
@@ -45,13 +45,8 @@ fn whatever_comes_and_goes_of_the_space_nothing_is_lost_and_all_come_back() {
 
 #[test]
 fn every_fault_planted_for_a_full_disk_is_found() {
-    for &mutation in Mutation::OF_FULL_DISK {
-        let found =
-            (1..TRIES).find_map(|n| fill_at(n, Some(mutation)).and_then(|_| random(n, Some(mutation))).err());
-        let why = found.unwrap_or_else(|| panic!("{mutation:?} is planted and not found"));
-        let text: String = why.chars().take(160).collect();
-        writeln!(std::io::stderr(), "simulation: {mutation:?}: {text}").expect("stderr");
-    }
+    let violation = |n, mutation| fill_at(n, Some(mutation)).and_then(|_| random(n, Some(mutation))).err();
+    find_each(Mutation::OF_FULL_DISK.iter().copied(), TRIES, violation);
 }
 
 #[tokio::test(start_paused = true)]

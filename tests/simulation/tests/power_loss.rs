@@ -3,21 +3,15 @@
 //!
 //! `DURABO_SIMULATION_SEEDS` sets the number of seeds without a planted fault; 10,000 is the long mode.
 
-use std::io::Write;
-
 use durabo_changelog::mutation::Mutation;
-use durabo_simulation::scenario::{Events, run, seeds};
+use durabo_simulation::scenario::{Events, run};
+use durabo_simulation::seeds::{find_each, repeat_each, report, seeds};
 
 const SEEDS: u64 = 300;
 /// Seeds tried before a planted fault counts as unseen; the hardest one needs less than half of them.
 const SEEDS_TO_FIND: u64 = 1_000;
 /// Faults that show in so rare an order of events that `checkpoints` takes just that one.
 const FOUND_IN_CHECKPOINTS: [Mutation; 1] = [Mutation::SkipCheckpointRecordSync];
-
-/// Says what was found in the output of a passing run too, which the test runner would keep back.
-fn report(line: &str) {
-    writeln!(std::io::stderr(), "simulation: {line}").expect("a standard error");
-}
 
 #[test]
 fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
@@ -41,24 +35,12 @@ fn nothing_acknowledged_is_lost_whatever_happens_to_power_and_disk() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    for seed in 0..20 {
-        assert_eq!(run(seed, Events::Write, None), run(seed, Events::Write, None), "seed {seed}");
-    }
+    repeat_each(20, |seed| run(seed, Events::Write, None));
 }
 
 #[test]
 fn every_planted_fault_is_found_by_a_seed() {
-    let mut unseen = Vec::new();
-    for mutation in Mutation::OF_DURABILITY.iter().filter(|mutation| !FOUND_IN_CHECKPOINTS.contains(mutation))
-    {
-        let found = (0..SEEDS_TO_FIND)
-            .find_map(|seed| run(seed, Events::Write, Some(*mutation)).err().map(|why| (seed, why)));
-        match found {
-            Some((seed, why)) => {
-                report(&format!("{mutation:?}: seed {seed}: {}", why.chars().take(160).collect::<String>()));
-            }
-            None => unseen.push(mutation),
-        }
-    }
-    assert!(unseen.is_empty(), "planted and not found: {unseen:?}");
+    let here = Mutation::OF_DURABILITY.iter().filter(|mutation| !FOUND_IN_CHECKPOINTS.contains(mutation));
+    let violation = |seed, mutation| run(seed, Events::Write, Some(mutation)).err();
+    find_each(here.copied(), SEEDS_TO_FIND, violation);
 }

@@ -3,8 +3,6 @@
 //!
 //! `DURABO_SIMULATION_SEEDS` sets the number of seeds without a planted fault.
 
-use std::io::Write;
-
 use durabo_changelog::mutation::Mutation;
 use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
@@ -14,17 +12,14 @@ use durabo_model::time::Clock;
 use durabo_objects::append_outcome::AppendOutcome;
 use durabo_objects::commit_faults::CommitFault;
 use durabo_simulation::act::{Act, numbers};
-use durabo_simulation::scenario::{Events, run, seeds};
+use durabo_simulation::scenario::{Events, run};
+use durabo_simulation::seeds::{find_each, report, seeds};
 use durabo_simulation::stage::{Stage, seen, taken};
 use futures::FutureExt;
 
 const SEEDS: u64 = 200;
 /// Seeds tried before a planted fault counts as unseen.
 const SEEDS_TO_FIND: u64 = 300;
-
-fn report(line: &str) {
-    writeln!(std::io::stderr(), "simulation: {line}").expect("a standard error");
-}
 
 #[test]
 fn keys_are_those_of_a_plain_map_whatever_happens_to_power_and_disk() {
@@ -35,17 +30,8 @@ fn keys_are_those_of_a_plain_map_whatever_happens_to_power_and_disk() {
 
 #[test]
 fn every_fault_planted_in_wipes_is_found_by_a_seed() {
-    let mut unseen = Vec::new();
-    for mutation in Mutation::OF_WIPES {
-        let fails = |seed| run(seed, Events::WriteAndWipe, Some(*mutation)).err().map(|why| (seed, why));
-        match (0..SEEDS_TO_FIND).find_map(fails) {
-            Some((seed, why)) => {
-                report(&format!("{mutation:?}: seed {seed}: {}", why.chars().take(160).collect::<String>()));
-            }
-            None => unseen.push(mutation),
-        }
-    }
-    assert!(unseen.is_empty(), "planted and not found: {unseen:?}");
+    let violation = |seed, mutation| run(seed, Events::WriteAndWipe, Some(mutation)).err();
+    find_each(Mutation::OF_WIPES.iter().copied(), SEEDS_TO_FIND, violation);
 }
 
 /// An object with three numbers, in its file or only in memory and log, that removes everything, alone in a turn

@@ -156,7 +156,7 @@ fn c_204_removing_everything_within_is_refused_and_nothing_is_removed() {
     assert_eq!(stored(&store), json!([["0", "1"], [0, 1]]));
 }
 
-fn c_205_an_alarm_that_is_set_within_is_seen_there_and_undone() {
+fn tx_11_an_alarm_that_is_set_within_is_seen_there_and_undone() {
     const FAR: u64 = 4_102_444_800_000;
     let store = store();
     store.ok("run", json!([[{"set-alarm": FAR}]]));
@@ -259,7 +259,7 @@ pub(super) const CASES: &[Case] = cases![
     tx_10_an_inner_failure_that_is_caught_undoes_the_inner_part_alone,
     tx_10_the_outer_one_cannot_be_rolled_back_while_an_inner_one_is_open,
     c_204_removing_everything_within_is_refused_and_nothing_is_removed,
-    c_205_an_alarm_that_is_set_within_is_seen_there_and_undone,
+    tx_11_an_alarm_that_is_set_within_is_seen_there_and_undone,
     tx_5_what_the_turn_wrote_before_is_committed_before,
     tx_5_a_trap_undoes_all_of_it_and_resets_the_object,
     tx_5_events_and_sql_of_an_operator_wait_until_it_has_ended,
