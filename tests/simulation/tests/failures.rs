@@ -122,7 +122,7 @@ async fn sql_of_an_operator_that_changes_nothing_has_no_commit_to_wait_for() {
     stage.sql(1, "CREATE TABLE c(x CHECK (x < 9))").await.expect("without an instance");
     for has_instance in [false, true] {
         if has_instance {
-            stage.write(1, 1).await;
+            stage.answer(1, &[Act::Write(1, 10)]).await.expect("a success");
         }
         let answer = stage.sql(1, "UPDATE c SET x = 1 WHERE false").await.expect("no row is changed");
         assert_eq!(answer.counts.rows_written, 0);
