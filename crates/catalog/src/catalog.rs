@@ -43,6 +43,8 @@ pub struct DeployRequest {
     pub description: ComponentDescription,
     /// Where its objects may send requests.
     pub egress: EgressRules,
+    /// Whether open sockets go over to it; else they are cut (WS-31).
+    pub keep_sockets: bool,
     /// Time of the deployment.
     pub now: Timestamp,
 }
@@ -54,8 +56,10 @@ pub struct Deployed {
     pub deployment: DeploymentRecord,
     /// False if the app ran these very bytes with these very classes and rules already: nothing was done.
     pub changed: bool,
-    /// Namespaces whose objects must restart with the new code (LC-13); empty if nothing was done.
+    /// Namespaces whose objects must restart with the new code and lose their sockets (LC-13, WS-31).
     pub restarted: Vec<NamespaceNumber>,
+    /// Namespaces whose objects must restart with the new code and keep their sockets.
+    pub restarted_with_sockets: Vec<NamespaceNumber>,
 }
 
 impl Catalog {
@@ -100,7 +104,7 @@ impl Catalog {
         request: DeployRequest,
         has_objects: &dyn Fn(NamespaceNumber) -> bool,
     ) -> Result<Deployed, CatalogError> {
-        let DeployRequest { app, digest, description, egress, now } = request;
+        let DeployRequest { app, digest, description, egress, keep_sockets, now } = request;
         if description.classes.is_empty() {
             return Err(CatalogError::NoClasses(digest));
         }
@@ -110,8 +114,15 @@ impl Catalog {
         let mut connection = self.connection();
         let current = records::current_deployment(&connection, &app)?;
         if let Some(current) = &current {
-            if (current.digest, &current.description, &current.egress) == (digest, &description, &egress) {
-                return Ok(Deployed { deployment: current.clone(), changed: false, restarted: Vec::new() });
+            let same = (current.digest, &current.description, &current.egress, current.keep_sockets)
+                == (digest, &description, &egress, keep_sockets);
+            if same {
+                return Ok(Deployed {
+                    deployment: current.clone(),
+                    changed: false,
+                    restarted: Vec::new(),
+                    restarted_with_sockets: Vec::new(),
+                });
             }
             let known = records::namespaces_of(&connection, &app)?;
             let vanished = |class: &&ClassDescription| {
@@ -129,15 +140,26 @@ impl Catalog {
             }
         }
         let number = current.map_or(1, |current| current.number + 1);
-        let deployment =
-            DeploymentRecord { app, number, digest, component_bytes, description, created: now, egress };
+        let deployment = DeploymentRecord {
+            app,
+            number,
+            digest,
+            component_bytes,
+            description,
+            created: now,
+            egress,
+            keep_sockets,
+        };
         store(&mut connection, &deployment)?;
         let snapshot = Arc::new(read_snapshot(&connection)?);
         let app = deployment.app.as_str();
         let of_app = snapshot.namespaces().filter(|space| space.app.as_str() == app);
-        let restarted = of_app.map(|space| space.number).collect();
+        // Sockets of a class that is gone have no code to go over to.
+        let (restarted_with_sockets, restarted) = of_app
+            .map(|space| space.number)
+            .partition(|number| keep_sockets && snapshot.target_of(*number).is_some());
         *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = snapshot;
-        Ok(Deployed { deployment, changed: true, restarted })
+        Ok(Deployed { deployment, changed: true, restarted, restarted_with_sockets })
     }
 
     /// Up to `count_max` deployments of one app, newest first; with `before`, only those older than
@@ -244,6 +266,7 @@ mod tests {
             digest,
             description: ComponentDescription { classes: classes.collect(), entry: false },
             egress: EgressRules::default(),
+            keep_sockets: false,
             now: Timestamp(1000),
         }
     }
@@ -298,6 +321,27 @@ mod tests {
         let catalog = Catalog::open(folder.path()).expect("again");
         let snapshot = catalog.snapshot();
         assert_eq!(*snapshot.class_target("demo", "A").expect("target").egress, request.egress);
+    }
+
+    #[test]
+    fn sockets_go_over_to_a_deployment_that_says_so_but_for_those_of_a_class_that_is_gone() {
+        let (folder, catalog) = open();
+        catalog.deploy(request(&catalog, "demo", "v1", &["A", "B"]), NO_OBJECTS).expect("first");
+        let ((a, _), (b, _)) = (id_of(&catalog, "demo", "A"), id_of(&catalog, "demo", "B"));
+        let keeping = |code, classes: &[&str]| DeployRequest {
+            keep_sockets: true,
+            ..request(&catalog, "demo", code, classes)
+        };
+        let second = catalog.deploy(keeping("v1", &["A", "B"]), NO_OBJECTS).expect("second");
+        assert!(second.changed, "the setting alone makes a deployment");
+        assert_eq!((second.restarted, second.restarted_with_sockets), (vec![], vec![a, b]));
+        assert!(!catalog.deploy(keeping("v1", &["A", "B"]), NO_OBJECTS).expect("again").changed);
+        let third = catalog.deploy(keeping("v2", &["A"]), NO_OBJECTS).expect("third");
+        assert_eq!((third.restarted, third.restarted_with_sockets), (vec![b], vec![a]));
+        drop(catalog);
+        let catalog = Catalog::open(folder.path()).expect("again");
+        let list = catalog.deployments(&AppName::new("demo").expect("app"), None, 10).expect("list");
+        assert_eq!(list.iter().map(|record| record.keep_sockets).collect::<Vec<_>>(), [true, true, false]);
     }
 
     #[test]

@@ -32,12 +32,14 @@ pub struct DeploymentRecord {
     pub created: Timestamp,
     /// Where its objects may send requests.
     pub egress: EgressRules,
+    /// Whether open sockets went over to it.
+    pub keep_sockets: bool,
 }
 
-const COLUMNS: &str = "app, number, digest, component_bytes, description, created_ms, egress";
+const COLUMNS: &str = "app, number, digest, component_bytes, description, created_ms, egress, keep_sockets";
 
 /// A row before its texts are checked: SQLite's closure may only fail with SQLite's errors.
-type RawDeployment = (String, u32, [u8; 32], u64, String, u64, String);
+type RawDeployment = (String, u32, [u8; 32], u64, String, u64, String, bool);
 
 fn raw_deployment(row: &Row<'_>) -> rusqlite::Result<RawDeployment> {
     Ok((
@@ -48,6 +50,7 @@ fn raw_deployment(row: &Row<'_>) -> rusqlite::Result<RawDeployment> {
         row.get(4)?,
         unsigned(row, 5)?,
         row.get(6)?,
+        row.get(7)?,
     ))
 }
 
@@ -56,7 +59,7 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
 }
 
 fn deployment(raw: RawDeployment) -> Result<DeploymentRecord, CatalogError> {
-    let (app, number, digest, component_bytes, description, created_ms, egress) = raw;
+    let (app, number, digest, component_bytes, description, created_ms, egress, keep_sockets) = raw;
     let damaged =
         |reason: String| CatalogError::Damaged { what: format!("deployment {number} of `{app}`"), reason };
     let egress: Vec<String> = serde_json::from_str(&egress).map_err(|error| damaged(error.to_string()))?;
@@ -68,6 +71,7 @@ fn deployment(raw: RawDeployment) -> Result<DeploymentRecord, CatalogError> {
         description: serde_json::from_str(&description).map_err(|error| damaged(error.to_string()))?,
         created: Timestamp(created_ms),
         egress: EgressRules::parse(egress).map_err(|error| damaged(error.to_string()))?,
+        keep_sockets,
     })
 }
 
@@ -129,9 +133,10 @@ pub fn insert_deployment(connection: &Connection, record: &DeploymentRecord) -> 
         record.component_bytes.cast_signed(),
         description,
         record.created.0.cast_signed(),
-        egress
+        egress,
+        record.keep_sockets
     ];
-    let query = format!("INSERT INTO deployments ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+    let query = format!("INSERT INTO deployments ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
     connection.execute(&query, values).map_err(CatalogError::sqlite("storing the deployment"))?;
     Ok(())
 }

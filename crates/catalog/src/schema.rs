@@ -12,7 +12,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use crate::error::CatalogError;
 
 /// Version of the form that this code reads and writes, kept in `user_version`.
-pub const VERSION: i64 = 2;
+pub const VERSION: i64 = 3;
 
 /// `durb` in ASCII: tells a catalog from any other database, kept in `application_id`.
 const APPLICATION_ID: i64 = 0x6475_7262;
@@ -36,9 +36,16 @@ const TABLES: &str = "
         description TEXT NOT NULL,
         created_ms INTEGER NOT NULL,
         egress TEXT NOT NULL DEFAULT '[]',
+        keep_sockets INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (app, number)
     ) STRICT, WITHOUT ROWID;
 ";
+
+/// What makes each version out of the one before, in order.
+const STEPS: [(i64, &str); 2] = [
+    (2, "ALTER TABLE deployments ADD COLUMN egress TEXT NOT NULL DEFAULT '[]'"),
+    (3, "ALTER TABLE deployments ADD COLUMN keep_sockets INTEGER NOT NULL DEFAULT 0"),
+];
 
 /// Opens the file, making it if need be.
 pub fn open(path: &Path) -> Result<Connection, CatalogError> {
@@ -112,14 +119,16 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), CatalogError>
     }
     let text = copy.to_string_lossy();
     connection.execute("VACUUM INTO ?1", [&*text]).map_err(CatalogError::sqlite("copying the catalog"))?;
-    to_version_2(connection).map_err(CatalogError::sqlite("migrating the catalog"))
+    for (reached, step) in STEPS.iter().filter(|(reached, _)| *reached > version) {
+        take_step(connection, *reached, step).map_err(CatalogError::sqlite("migrating the catalog"))?;
+    }
+    Ok(())
 }
 
-fn to_version_2(connection: &mut Connection) -> rusqlite::Result<()> {
+fn take_step(connection: &mut Connection, reached: i64, step: &str) -> rusqlite::Result<()> {
     let transaction = begin(connection)?;
-    transaction.execute_batch("ALTER TABLE deployments ADD COLUMN egress TEXT NOT NULL DEFAULT '[]'")?;
-    // What this step leads to, whatever the newest form is.
-    transaction.pragma_update(None, "user_version", 2)?;
+    transaction.execute_batch(step)?;
+    transaction.pragma_update(None, "user_version", reached)?;
     transaction.commit()
 }
 
@@ -153,7 +162,7 @@ mod tests {
         let path = folder.path().join("catalog.sqlite");
         open(&path).expect("new").pragma_update(None, "user_version", 7).expect("raise");
         let error = open(&path).expect_err("newer");
-        assert!(error.to_string().contains("has schema 7, this version reads schemas up to 2"), "{error}");
+        assert!(error.to_string().contains("has schema 7, this version reads schemas up to 3"), "{error}");
         let version: i64 = Connection::open(&path)
             .and_then(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))
             .expect("version");
@@ -167,6 +176,7 @@ mod tests {
         let old = open(&path).expect("new");
         old.execute_batch(
             "ALTER TABLE deployments DROP COLUMN egress;
+             ALTER TABLE deployments DROP COLUMN keep_sockets;
              INSERT INTO deployments VALUES ('demo', 1, x'00', 1, '{}', 0);
              PRAGMA user_version = 1",
         )
@@ -174,9 +184,12 @@ mod tests {
         drop(old);
         std::fs::write(folder.path().join("catalog.sqlite.v1"), "half a copy").expect("a leftover");
         let migrated = open(&path).expect("migrated");
-        let egress: String =
-            migrated.query_row("SELECT egress FROM deployments", [], |row| row.get(0)).expect("a row");
-        assert_eq!(egress, "[]");
+        let row: (String, bool) = migrated
+            .query_row("SELECT egress, keep_sockets FROM deployments", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .expect("a row");
+        assert_eq!(row, ("[]".to_owned(), false));
         let copy = Connection::open(folder.path().join("catalog.sqlite.v1")).expect("a copy");
         let version: i64 = copy.pragma_query_value(None, "user_version", |row| row.get(0)).expect("version");
         let apps: i64 =

@@ -23,11 +23,15 @@ const BYTES_MAX: u64 = 1024 * 1024;
 pub struct AppConfig {
     /// Where its objects may send requests.
     pub egress: EgressRules,
+    /// Whether open sockets go over to a deployment.
+    pub keep_sockets: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    #[serde(default)]
+    keep_sockets: bool,
     egress: Option<Egress>,
 }
 
@@ -66,7 +70,7 @@ impl AppConfig {
         let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let allow = file.egress.map(|egress| egress.allow).unwrap_or_default();
         let egress = EgressRules::parse(allow).map_err(|error| error.to_string())?;
-        Ok(Self { egress })
+        Ok(Self { egress, keep_sockets: file.keep_sockets })
     }
 }
 
@@ -84,10 +88,18 @@ mod tests {
     }
 
     #[test]
+    fn sockets_are_kept_where_the_file_says_so() {
+        let config = AppConfig::parse("keep_sockets = true\n[egress]\nallow = [\"*\"]").expect("good");
+        assert!(config.keep_sockets && config.egress.texts() == ["*"]);
+        assert!(!AppConfig::parse("keep_sockets = false").expect("good").keep_sockets);
+    }
+
+    #[test]
     fn what_is_not_known_is_named_with_its_place() {
         for (text, named) in [
             ("[egress]\nalow = []", "alow"),
             ("[ingress]\nallow = []", "ingress"),
+            ("keep_sockets = 1", "keep_sockets = 1"),
             ("egress = 1", "egress = 1"),
             ("[egress]\nallow = [1]", "line 2"),
             ("[egress]\nallow = [\"a b\"]", "egress rule `a b`"),

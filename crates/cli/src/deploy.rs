@@ -48,6 +48,8 @@ struct Report {
     digest: String,
     classes: Vec<Class>,
     egress: Vec<String>,
+    #[serde(rename = "keepSockets")]
+    keep_sockets: bool,
     changed: bool,
     notes: Vec<String>,
 }
@@ -91,7 +93,8 @@ fn query(classes: &[ClassName], config: &AppConfig) -> String {
     let classes = classes.iter().map(|class| format!("class={class}"));
     let rules = config.egress.texts().iter();
     let rules = rules.map(|rule| format!("egress={}", utf8_percent_encode(rule, NON_ALPHANUMERIC)));
-    let parts: Vec<String> = classes.chain(rules).collect();
+    let sockets = config.keep_sockets.then(|| "keepSockets=true".to_owned());
+    let parts: Vec<String> = classes.chain(rules).chain(sockets).collect();
     if parts.is_empty() { String::new() } else { format!("?{}", parts.join("&")) }
 }
 
@@ -129,6 +132,9 @@ fn show(report: &Report, output: Output) -> io::Result<()> {
     }
     if !report.egress.is_empty() {
         output.line(&format!("  may send requests to {}", report.egress.join(", ")))?;
+    }
+    if report.keep_sockets {
+        output.line("  keeps the sockets that are open")?;
     }
     report.notes.iter().try_for_each(|note| output.line(&format!("note: {note}")))
 }

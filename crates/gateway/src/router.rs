@@ -201,8 +201,14 @@ mod tests {
         };
         let description = ComponentDescription { classes: vec![class], entry: false };
         let app = AppName::new("demo").expect("app");
-        let request =
-            DeployRequest { app, digest, description, egress: Default::default(), now: Timestamp(0) };
+        let request = DeployRequest {
+            app,
+            digest,
+            description,
+            egress: Default::default(),
+            keep_sockets: false,
+            now: Timestamp(0),
+        };
         catalog.deploy(request, &|_| false).expect("deploy");
         let echo = Arc::new(Echo::default());
         let plane = DataPlane::new(DataPlaneConfig {

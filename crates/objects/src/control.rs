@@ -11,11 +11,20 @@ use tokio::time::Instant;
 
 use crate::life::Life;
 
+/// What becomes of the sockets of an object whose code is deployed anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OldSockets {
+    /// They go over to the new code, but for those that end with the instance.
+    Keep,
+    /// They are broken off (WS-31).
+    Cut,
+}
+
 /// Why an object takes no more events into its present instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ending {
     /// Its class was deployed anew: the next event starts the new code (LC-13).
-    CodeUpdated,
+    CodeUpdated(OldSockets),
     /// The node stops.
     Stopping,
 }
@@ -53,9 +62,13 @@ impl Control {
     /// more for the same gives no more time: deployments in a row must not keep old code alive.
     pub fn end(&self, ending: Ending, deadline: Instant) {
         self.change(|state| {
-            if state.ending.is_none_or(|(known, _)| known < ending) {
-                state.ending = Some((ending, deadline));
-            }
+            state.ending = match state.ending {
+                None => Some((ending, deadline)),
+                Some((known, first)) if known < ending => {
+                    Some((ending, if ending == Ending::Stopping { deadline } else { first }))
+                }
+                known => known,
+            };
         });
     }
 
@@ -184,11 +197,15 @@ mod tests {
     fn b_60_a_further_deployment_gives_events_of_old_code_no_more_time() {
         let (control, now) = (Control::default(), Instant::now());
         let [first, second] = [1, 2].map(|seconds| now + Duration::from_secs(seconds));
-        control.end(Ending::CodeUpdated, first);
-        control.end(Ending::CodeUpdated, second);
-        assert_eq!(control.ending(), Some((Ending::CodeUpdated, first)));
+        let [keep, cut] = [OldSockets::Keep, OldSockets::Cut].map(Ending::CodeUpdated);
+        control.end(keep, first);
+        control.end(keep, second);
+        assert_eq!(control.ending(), Some((keep, first)));
+        control.end(cut, second);
+        control.end(keep, second);
+        assert_eq!(control.ending(), Some((cut, first)), "one that cuts is enough");
         control.end(Ending::Stopping, second);
-        control.end(Ending::CodeUpdated, first);
+        control.end(cut, first);
         assert_eq!(control.ending(), Some((Ending::Stopping, second)));
         // Code that is current now can become old again.
         control.code_is_current();

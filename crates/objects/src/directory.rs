@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use crate::address::ObjectAddress;
-use crate::control::{Control, Ending};
+use crate::control::{Control, Ending, OldSockets};
 use crate::event::{Delivery, Event, Origin, Outcome, Reply, SqlAnswer, SqlRequest, Work, unanswered};
 use crate::guest::GuestLoader;
 use crate::life::Life;
@@ -134,12 +134,14 @@ impl Directory {
 
     /// Ends the instances of these namespaces: their events under way get the drain time, the next
     /// event starts the code that is deployed by then (LC-13). Alarms that the old code kept from running try again.
-    pub fn retire(&self, namespaces: &[NamespaceNumber]) {
+    pub fn retire(&self, namespaces: &[NamespaceNumber], sockets: OldSockets) {
         let deadline = Instant::now() + self.inner.node.limits.drain;
-        self.inner.node.sockets.cut(namespaces);
+        if sockets == OldSockets::Cut {
+            self.inner.node.sockets.cut(namespaces);
+        }
         self.inner.registry.for_each(|live| {
             if namespaces.contains(&live.object.key.namespace) {
-                live.control.end(Ending::CodeUpdated, deadline);
+                live.control.end(Ending::CodeUpdated(sockets), deadline);
             }
         });
         self.inner.node.alarms.let_go(namespaces);

@@ -21,6 +21,7 @@ use durabo_model::time::Timestamp;
 use durabo_objects::address::ObjectAddress;
 use durabo_objects::alarm_runs::{AlarmRun, RunOutcome};
 use durabo_objects::committer::LogPins;
+use durabo_objects::control::OldSockets;
 use durabo_objects::directory::Directory;
 use durabo_objects::event;
 use durabo_storage::folder::DataFolder;
@@ -57,7 +58,8 @@ impl ControlPlane for NodeControl {
                     || locked(&index).count(namespace).map_or(true, |count| count > 0)
             };
             let (deployed, notes) = uploads.deploy(&upload, &has_objects)?;
-            directory.retire(&deployed.restarted);
+            directory.retire(&deployed.restarted, OldSockets::Cut);
+            directory.retire(&deployed.restarted_with_sockets, OldSockets::Keep);
             let deployment = DeploymentReport::from(&deployed.deployment);
             if deployed.changed {
                 info!(app = %deployment.app, deployment = deployment.deployment, "deployed");

@@ -56,6 +56,7 @@ impl Uploads {
             digest: upload.digest,
             description,
             egress: upload.egress.clone(),
+            keep_sockets: upload.keep_sockets,
             now: self.clock.now(),
         };
         let deployed = self.catalog.deploy(request, has_objects).map_err(refused)?;
@@ -145,6 +146,7 @@ mod tests {
             app: AppName::new(app).expect("a name"),
             classes: classes.iter().map(|name| ClassName::new(*name).expect("a name")).collect(),
             egress: Default::default(),
+            keep_sockets: false,
             digest: ComponentDigest::of(&component),
             component: component.into(),
         }

@@ -51,6 +51,11 @@ impl ControlPlane {
         self.send("POST", &path, component).into_result()
     }
 
+    /// Uploads a component to which open sockets go over.
+    pub fn deploy_keeping_sockets(&self, app: &str, component: &[u8]) -> Outcome {
+        self.send("POST", &format!("/v1/apps/{app}/deployments?keepSockets=true"), component).into_result()
+    }
+
     /// The apps by name, in the form of the list.
     pub fn app(&self, app: &str) -> Option<Value> {
         let apps = self.send("GET", "/v1/apps", &[]).json();

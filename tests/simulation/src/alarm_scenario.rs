@@ -14,6 +14,7 @@ use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
 use durabo_model::object::NamespaceNumber;
 use durabo_model::time::{Clock, Timestamp};
+use durabo_objects::control::OldSockets;
 use durabo_objects::event::{Origin, SqlRequest};
 use durabo_storage::value::Value;
 use futures::FutureExt;
@@ -123,7 +124,7 @@ impl Run {
                 .set(Timestamp((self.clock.now().0 + self.random.below(120_000)).saturating_sub(60_000))),
             11 => world.directory.request_checkpoint(address(self.random.below(OBJECTS)).key),
             12 => self.pass(11_000).await,
-            _ if self.random.chance(20) => world.directory.retire(&[NamespaceNumber(1)]),
+            _ if self.random.chance(20) => world.directory.retire(&[NamespaceNumber(1)], OldSockets::Cut),
             _ => return world.flush().is_ok() && world.keep_up().is_ok(),
         }
         for _ in 0..self.random.below(30) {

@@ -17,6 +17,7 @@ use durabo_model::failure::Failure;
 use durabo_model::object::NamespaceNumber;
 use durabo_objects::append_outcome::AppendOutcome;
 use durabo_objects::commit_faults::CommitFault;
+use durabo_objects::control::OldSockets;
 use durabo_objects::event::Outcome;
 use futures::FutureExt;
 use tokio::task::{JoinHandle, yield_now};
@@ -134,7 +135,7 @@ impl Life<'_> {
             21 => self.write_and_wipe(object),
             17 | 20 => self.write_slowly(object),
             18 => self.fill_or_free_the_disk(),
-            19 => self.stage.world.directory.retire(&[NamespaceNumber(1)]),
+            19 => self.stage.world.directory.retire(&[NamespaceNumber(1)], OldSockets::Cut),
             4 => self.write_in_turns(object),
             22 | 23 => self.transact(object),
             5 => self.call(object),

@@ -13,6 +13,7 @@ use durabo_changelog::segment::Durability;
 use durabo_changelog::simulated_disk::{Fault, SimulatedDisk};
 use durabo_model::object::NamespaceNumber;
 use durabo_model::time::Timestamp;
+use durabo_objects::control::OldSockets;
 use durabo_objects::event::{Origin, Outcome, Reply};
 use futures::FutureExt;
 use tokio::task::yield_now;
@@ -233,7 +234,7 @@ impl Run {
             7 | 8 => return world.keep_up().is_ok(),
             9 if self.random.chance(30) => tokio::time::advance(Duration::from_secs(11)).await,
             10 => self.move_clock(),
-            11 if self.random.chance(10) => world.directory.retire(&[NamespaceNumber(1)]),
+            11 if self.random.chance(10) => world.directory.retire(&[NamespaceNumber(1)], OldSockets::Cut),
             11 => world.directory.request_checkpoint(address(self.some_object()).key),
             _ => {}
         }

@@ -11,6 +11,7 @@ use durabo_model::time::{Clock, Timestamp};
 use durabo_objects::alarm_runs::RunOutcome;
 use durabo_objects::append_outcome::AppendOutcome;
 use durabo_objects::commit_faults::CommitFault;
+use durabo_objects::control::OldSockets;
 use durabo_simulation::act::{Act, write};
 use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, seen};
@@ -269,7 +270,7 @@ async fn b_25_a_deployment_in_the_midst_of_a_run_is_no_failure() {
     let stage = Stage::start();
     let due = now(&stage);
     stage.answer(1, &[Act::OnAlarm(vec![Act::Wait, Act::WaitForEver]), Act::SetAlarm(0)]).await.expect("set");
-    stage.world.directory.retire(&[NamespaceNumber(1)]);
+    stage.world.directory.retire(&[NamespaceNumber(1)], OldSockets::Cut);
     stage.run_all().await;
     stage.pass(limits().drain.as_millis() as u64).await;
     assert_eq!(stage.alarm_runs(1).await, [(due, 0), (due, 0)]);

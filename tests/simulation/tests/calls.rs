@@ -5,6 +5,7 @@
 use durabo_model::limits;
 use durabo_model::object::NamespaceNumber;
 use durabo_objects::client::Client;
+use durabo_objects::control::OldSockets;
 use durabo_objects::event::Origin;
 use durabo_simulation::act::{Act, event, write};
 use durabo_simulation::address::address;
@@ -213,7 +214,7 @@ async fn lc_13_a_call_that_comes_back_is_served_by_the_instance_that_is_about_to
     let answer =
         stage.send(1, &[write(1), Act::Call(2, vec![write(2), back, Act::Expect]), Act::Expect, write(4)]);
     stage.run_tasks().await;
-    stage.world.directory.retire(&[NamespaceNumber(1)]);
+    stage.world.directory.retire(&[NamespaceNumber(1)], OldSockets::Cut);
     stage.run_all().await;
     assert_eq!(seen(taken(answer)), [1, 3, 4]);
 }

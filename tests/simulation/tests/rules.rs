@@ -8,6 +8,7 @@ use std::time::Duration;
 use durabo_changelog::disk::Disk;
 use durabo_changelog::simulated_disk::Fault;
 use durabo_model::object::NamespaceNumber;
+use durabo_objects::control::OldSockets;
 use durabo_objects::event::Origin;
 use durabo_simulation::act::{Act, event};
 use durabo_simulation::address::address;
@@ -180,7 +181,7 @@ async fn lc_13_a_deployment_drains_and_the_next_event_meets_a_new_instance() {
     let test = Stage::start();
     let answer = test.send(1, &[Act::Write(1, 10), Act::Wait, Act::Write(2, 10)]);
     test.run_tasks().await;
-    test.world.directory.retire(&[NamespaceNumber(1)]);
+    test.world.directory.retire(&[NamespaceNumber(1)], OldSockets::Cut);
     test.run_all().await;
     assert_eq!(seen(taken(answer)), [1, 2]);
     assert_eq!(seen(test.answer(1, &[Act::Write(3, 10)]).await), [1, 2, 3]);

@@ -11,6 +11,7 @@ use durabo_model::object::NamespaceNumber;
 use durabo_model::time::Clock;
 use durabo_objects::append_outcome::AppendOutcome::{Committed, Failed};
 use durabo_objects::commit_faults::CommitFault::{Answer, Hold};
+use durabo_objects::control::OldSockets;
 use durabo_simulation::act::{Act, write};
 use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, seen, taken};
@@ -200,7 +201,7 @@ async fn a_deployment_or_a_stop_ends_one_that_does_not_end_and_undoes_it() {
             tokio::spawn(async move { directory.stop(Duration::from_secs(5)).await })
         });
         if !stops {
-            stage.world.directory.retire(&[NamespaceNumber(1)]);
+            stage.world.directory.retire(&[NamespaceNumber(1)], OldSockets::Cut);
         }
         stage.run_all().await;
         assert!(!transaction.is_finished());

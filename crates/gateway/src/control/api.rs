@@ -67,6 +67,8 @@ pub struct Upload {
     pub classes: Vec<ClassName>,
     /// Where its objects may send requests.
     pub egress: EgressRules,
+    /// Whether open sockets go over to it.
+    pub keep_sockets: bool,
     /// Its bytes.
     pub component: Bytes,
     /// Digest of the bytes, computed here.
@@ -130,6 +132,8 @@ pub struct DeploymentReport {
     pub classes: Vec<ClassReport>,
     /// Rules by which its objects may send requests.
     pub egress: Vec<String>,
+    /// Whether open sockets went over to it.
+    pub keep_sockets: bool,
 }
 
 impl From<&DeploymentRecord> for DeploymentReport {
@@ -142,6 +146,7 @@ impl From<&DeploymentRecord> for DeploymentReport {
             created_ms: record.created.0,
             classes: record.description.classes.iter().map(ClassReport::from).collect(),
             egress: record.egress.texts().to_vec(),
+            keep_sockets: record.keep_sockets,
         }
     }
 }

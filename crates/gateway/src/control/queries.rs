@@ -31,10 +31,21 @@ fn unknown(key: &str, known: &str) -> Refused {
     refuse(ErrorCode::InvalidArgument, format!("query parameter `{key}` is not known here; known: {known}"))
 }
 
-/// `?class=A&class=B&egress=api.example.com`: classes of an upload, and where its objects may send requests.
-pub fn deployment(uri: &Uri) -> Result<(Vec<ClassName>, EgressRules), Refused> {
+/// What the query of an upload says of it.
+#[derive(Debug)]
+pub struct Deployment {
+    /// Classes, for a component without description.
+    pub classes: Vec<ClassName>,
+    /// Where its objects may send requests.
+    pub egress: EgressRules,
+    /// Whether open sockets go over to it.
+    pub keep_sockets: bool,
+}
+
+/// `?class=A&class=B&egress=api.example.com&keepSockets=true`.
+pub fn deployment(uri: &Uri) -> Result<Deployment, Refused> {
     let invalid = |message: String| refuse(ErrorCode::InvalidArgument, message);
-    let (mut classes, mut egress) = (Vec::new(), Vec::new());
+    let (mut classes, mut egress, mut keep_sockets) = (Vec::new(), Vec::new(), false);
     for (key, value) in pairs(uri)? {
         match key.as_str() {
             "class" => {
@@ -45,11 +56,16 @@ pub fn deployment(uri: &Uri) -> Result<(Vec<ClassName>, EgressRules), Refused> {
                 classes.push(class);
             }
             "egress" => egress.push(value),
-            _ => return Err(unknown(&key, "`class`, `egress`")),
+            "keepSockets" => {
+                keep_sockets = value
+                    .parse()
+                    .map_err(|_| invalid("`keepSockets` must be `true` or `false`".to_owned()))?;
+            }
+            _ => return Err(unknown(&key, "`class`, `egress`, `keepSockets`")),
         }
     }
     let egress = EgressRules::parse(egress).map_err(|error| invalid(error.to_string()))?;
-    Ok((classes, egress))
+    Ok(Deployment { classes, egress, keep_sockets })
 }
 
 /// `?{from}=…&limit=…`: where a part of a list begins, and how long it may be.
@@ -154,18 +170,22 @@ mod tests {
 
     #[test]
     fn queries_are_read_and_mistyped_ones_refused() {
-        let classes_of = |query: &str| {
-            deployment(&format!("/x?{query}").parse().expect("URI")).map(|(classes, _)| classes)
-        };
+        let classes_of =
+            |query: &str| deployment(&format!("/x?{query}").parse().expect("URI")).map(|read| read.classes);
         assert_eq!(classes_of("class=A&class=B").expect("classes").len(), 2);
         assert!(
             classes_of("clas=A").is_err()
                 && classes_of("class=1").is_err()
                 && classes_of("class=A&class=A").is_err()
         );
-        let (_, egress) =
-            deployment(&"/x?egress=a.b%3A1&class=A&egress=*".parse().expect("URI")).expect("rules");
-        assert_eq!(egress.texts(), ["a.b:1", "*"]);
+        let read = deployment(&"/x?egress=a.b%3A1&class=A&egress=*".parse().expect("URI")).expect("rules");
+        assert_eq!(
+            (read.egress.texts(), read.keep_sockets),
+            (&["a.b:1".to_owned(), "*".to_owned()][..], false)
+        );
+        let keeps = |value| deployment(&format!("/x?keepSockets={value}").parse().expect("URI"));
+        assert!(keeps("true").expect("read").keep_sockets && !keeps("false").expect("read").keep_sockets);
+        assert!(keeps("yes").is_err());
         assert!(deployment(&"/x?egress=a%20b".parse().expect("URI")).is_err());
         let page_of = |query: &str| page(&format!("/x?{query}").parse().expect("URI"), "after");
         assert_eq!(page_of("after=ff&limit=5").expect("page"), (Some("ff".to_owned()), 5));

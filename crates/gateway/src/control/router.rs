@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use super::alarm_routes;
 use super::api::{AppReport, DeploymentReport, ObjectsPage, Upload};
-use super::queries;
+use super::queries::{self, Deployment};
 use super::route::{Answer, Config, ControlConfig, RouteError, app_name, class_target, json, object_address};
 use crate::access::{check_origin, check_size, check_token};
 use crate::body::{BodyLimit, BodyName, RequestBody, read_body};
@@ -145,7 +145,7 @@ async fn deployments(State(config): Config, request: Request) -> Answer {
 
 async fn deploy(State(config): Config, request: Request) -> Answer {
     let app = app_name(&request)?;
-    let (classes, egress) = queries::deployment(request.uri())?;
+    let Deployment { classes, egress, keep_sockets } = queries::deployment(request.uri())?;
     let promised = match request.headers().get(DIGEST) {
         None => None,
         Some(value) => {
@@ -162,8 +162,8 @@ async fn deploy(State(config): Config, request: Request) -> Answer {
         );
         return Err(refuse(ErrorCode::InvalidBody, message).into());
     }
-    let report = config.node.deploy(Upload { app, classes, egress, component, digest }).await?;
-    Ok(json(&report))
+    let upload = Upload { app, classes, egress, keep_sockets, component, digest };
+    Ok(json(&config.node.deploy(upload).await?))
 }
 
 async fn objects(State(config): Config, request: Request) -> Answer {

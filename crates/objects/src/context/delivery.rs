@@ -144,7 +144,7 @@ impl ObjectContext {
         }
         ready!(drain.as_mut().poll(cx));
         Poll::Ready(match ending {
-            Ending::CodeUpdated => {
+            Ending::CodeUpdated(_) => {
                 Failure::new(ErrorCode::CodeUpdated, "Durable Object reset because its code was updated.")
             }
             Ending::Stopping => Failure::new(ErrorCode::Stopping, "the node stopped before the event ended"),

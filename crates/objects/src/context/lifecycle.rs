@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::instance::InstanceState;
 use super::{ContextParts, ObjectContext};
 use crate::blocking::blocking;
-use crate::control::{Control, Ending};
+use crate::control::{Control, Ending, OldSockets};
 use crate::event::Apart;
 use crate::history::History;
 use crate::lendable::Lendable;
@@ -145,8 +145,10 @@ impl ObjectContext {
         match self.control.ending() {
             Some((Ending::Stopping, _)) => return Poll::Ready(Waited::Stopping),
             // No instance runs the old code.
-            Some((Ending::CodeUpdated, _)) => {
-                self.cut_sockets();
+            Some((Ending::CodeUpdated(sockets), _)) => {
+                if sockets == OldSockets::Cut {
+                    self.cut_sockets();
+                }
                 self.control.code_is_current();
             }
             None => {}

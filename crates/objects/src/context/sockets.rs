@@ -19,6 +19,7 @@ use tracing::error;
 use super::ObjectContext;
 use super::lifecycle::ResetOf;
 use crate::address::ObjectAddress;
+use crate::control::{Ending, OldSockets};
 use crate::output_gate::Effect;
 use crate::socket::{CloseReason, Frame, Lifetime, Message, ReadyState, Socket, SocketId, Upgrade};
 use crate::sockets::{AutoResponse, ObjectSockets, SocketParts};
@@ -236,7 +237,7 @@ impl ObjectContext {
     }
 
     /// Whether the sockets outlive the instance that ends for `failure` (D9): a trap or a limit is the guest's
-    /// mishap, and a room must not be disconnected for it.
+    /// mishap, and a room must not be disconnected for it. A deployment may keep them too.
     pub(super) fn keeps_sockets(&self, of: ResetOf, failure: &Failure) -> bool {
         let is_mishap = matches!(
             failure.listed_code(),
@@ -251,8 +252,11 @@ impl ObjectContext {
                     | ErrorCode::SocketTimeout
             )
         );
+        let is_deployment = failure.listed_code() == Some(ErrorCode::CodeUpdated)
+            && matches!(self.control.ending(), Some((Ending::CodeUpdated(OldSockets::Keep), _)));
         !self.is_broken()
             && (of == ResetOf::Apart
+                || is_deployment
                 || is_mishap && self.instance.has_started && self.instance.aborted.is_none())
     }
 

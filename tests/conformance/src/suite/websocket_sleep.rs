@@ -122,6 +122,41 @@ fn c_265_c_053_a_deployment_cuts_sockets_and_they_come_back_to_the_new_code() {
     assert_eq!(awake.ok("journal", json!([]))[0], json!("before"), "storage was not kept");
 }
 
+fn ws_31_sockets_go_over_to_a_deployment_that_keeps_them() {
+    let node = TestNode::with(TestConfig::with_limits(|limits| hibernate_after(limits, Duration::ZERO)));
+    let (awake, asleep) = (room(&node), room(&node));
+    let mut talking = WebSocket::open(&node, &awake, "/?tags=kept");
+    let mut ending = WebSocket::open(&node, &awake, "/awake");
+    let mut silent = WebSocket::open(&node, &asleep, "/");
+    talking.send("attach kept");
+    assert_eq!((talking.ask_text("count"), ending.ask_text("count")), ("2".to_owned(), "3".to_owned()));
+    assert_eq!(silent.ask_text("count"), "1");
+    asleep.wait_until_hibernated();
+    let component = guest::WEBSOCKET.bytes_marked(1);
+    let report = node.control().deploy_keeping_sockets(guest::WEBSOCKET.app, &component).expect("deployed");
+    assert_eq!((&report["keepSockets"], &report["deployment"]), (&json!(true), &json!(2)));
+    assert_eq!(ending.see(), Seen::Lost, "it ends with the instance of the old code");
+    assert_eq!(talking.ask_text("count"), "1", "the old code answers");
+    assert_eq!(
+        (talking.ask_text("attachment"), talking.ask_text("tags")),
+        ("kept".to_owned(), "kept".to_owned())
+    );
+    assert_eq!(silent.ask_text("count"), "1", "the old code answers");
+    assert_eq!(awake.ok("journal", json!([])), json!([]), "no event tells of it");
+}
+
+fn ws_31_an_event_that_outlasts_the_drain_time_costs_no_socket_that_is_kept() {
+    let node = TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_millis(100)));
+    let room = room(&node);
+    let (mut busy, mut other) = (WebSocket::open(&node, &room, "/"), WebSocket::open(&node, &room, "/"));
+    busy.send("write-send-sleep x");
+    assert_eq!(busy.text(), "written x");
+    let component = guest::WEBSOCKET.bytes_marked(1);
+    node.control().deploy_keeping_sockets(guest::WEBSOCKET.app, &component).expect("deployed");
+    assert_eq!((busy.ask_text("count"), other.ask_text("count")), ("1".to_owned(), "2".to_owned()));
+    assert_eq!(room.ok("starts", json!([])), json!(2));
+}
+
 fn c_266_a_restart_of_the_node_tells_clients_that_it_goes_away_and_forgets_their_sockets() {
     let mut node = TestNode::start();
     let name = node.fresh(guest::WEBSOCKET, "Room").segment().to_owned();
@@ -149,5 +184,7 @@ pub(super) const CASES: &[Case] = cases![
     c_278_one_message_among_500_sockets_is_one_call_and_cuts_none,
     lc_11_a_socket_that_keeps_awake_does_and_ends_with_the_instance,
     c_265_c_053_a_deployment_cuts_sockets_and_they_come_back_to_the_new_code,
+    ws_31_sockets_go_over_to_a_deployment_that_keeps_them,
+    ws_31_an_event_that_outlasts_the_drain_time_costs_no_socket_that_is_kept,
     c_266_a_restart_of_the_node_tells_clients_that_it_goes_away_and_forgets_their_sockets,
 ];

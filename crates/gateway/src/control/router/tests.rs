@@ -152,6 +152,7 @@ fn gateway() -> (tempfile::TempDir, Arc<Recorder>, ControlGateway) {
             digest,
             description,
             egress: Default::default(),
+            keep_sockets: false,
             now: Timestamp(7),
         };
         catalog.deploy(request, &|_| false).expect("deploy");
