@@ -128,6 +128,18 @@ impl Room {
                 self.note(&format!("refused {}: {}", refused.name(), refused.message()))
             }
             "found" => socket.send(self.found.to_string()),
+            "transact-and-fail" => {
+                let undone: Result<(), Failure> = self
+                    .ctx
+                    .storage()
+                    .transaction(async |_| {
+                        self.note(argument)?;
+                        socket.send("sent within")?;
+                        Err(Failure::new("thrown"))
+                    })
+                    .await;
+                socket.send(undone.expect_err("it fails").message())
+            }
             "fail" => Err(Failure::new(argument)),
             "trap" => core::arch::wasm32::unreachable(),
             "send-and-trap" => {

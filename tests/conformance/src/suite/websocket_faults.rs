@@ -31,6 +31,28 @@ fn c_049_abort_cuts_all_sockets_and_no_close_handler_runs() {
     assert_eq!(room.ok("journal", json!([])), json!(["before"]));
 }
 
+fn c_060_a_hundred_handlers_that_fail_cost_neither_memory_nor_sockets() {
+    let room = room();
+    let (mut client, mut other) = (open(&room, "/"), open(&room, "/"));
+    for number in 0..100 {
+        client.send(&format!("fail for the {number}th time"));
+    }
+    assert_eq!(client.ask_text("count"), "101", "the instance is another one");
+    assert_eq!(other.ask_text("echo here"), "here");
+    assert_eq!(room.ok("starts", json!([])), json!(1));
+}
+
+fn c_199_a_transaction_that_fails_leaves_memory_and_sockets_as_they_are() {
+    let room = room();
+    let (mut client, mut other) = (open(&room, "/"), open(&room, "/"));
+    assert_eq!(client.ask_text("count"), "1");
+    client.send("transact-and-fail lost");
+    assert_eq!((client.text(), client.text()), ("sent within".to_owned(), "thrown".to_owned()));
+    assert_eq!(other.ask_text("count"), "3", "the instance is another one");
+    assert_eq!(room.ok("journal", json!([])), json!([]), "what was written within was kept");
+    assert_eq!(room.ok("listed", json!([null])), json!(2));
+}
+
 fn c_273_abort_unsets_the_automatic_answer() {
     let room = room();
     let _client = open(&room, "/");
@@ -136,6 +158,8 @@ fn b_43_a_message_over_the_limit_is_refused_at_once_and_the_connection_stays() {
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_049_abort_cuts_all_sockets_and_no_close_handler_runs,
+    c_060_a_hundred_handlers_that_fail_cost_neither_memory_nor_sockets,
+    c_199_a_transaction_that_fails_leaves_memory_and_sockets_as_they_are,
     c_273_abort_unsets_the_automatic_answer,
     a_socket_that_is_accepted_in_an_event_that_aborts_never_was,
     lc_8_a_trap_undoes_the_turn_and_keeps_the_sockets,
