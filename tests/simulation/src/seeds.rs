@@ -1,4 +1,6 @@
 //! Seeds: how many a test takes, what it tells of them, and that each planted fault is found by one.
+//!
+//! For the tests of this package, which run a scenario once per seed.
 
 use std::fmt::Debug;
 use std::io::Write;
