@@ -108,6 +108,13 @@ pub const ALARM_DOUBLINGS_MAX: u32 = 9;
 /// Past runs of an object's alarm that the node keeps.
 pub const ALARM_RUNS_KEPT_MAX: usize = 100;
 
+/// Bytes that the node keeps of what a past run's failure said; the rest is cut off.
+pub const ALARM_RUN_ERROR_BYTES_MAX: usize = 256;
+
+/// Time after which an alarm's run leaves its place among `alarm_runs_max` to others. Stops handlers that wait for
+/// ever from holding up all alarms of the node.
+pub const ALARM_PLACE_TIME: Duration = Duration::from_secs(5);
+
 /// Past runs of all alarms together that the node keeps in memory; beyond it the oldest are forgotten. Stops many
 /// objects from multiplying the bound of one.
 pub const NODE_ALARM_RUNS_KEPT_MAX: usize = 100_000;

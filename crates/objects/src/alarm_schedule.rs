@@ -66,6 +66,8 @@ struct Known {
     /// After faults of the node.
     hold: Option<Hold>,
     is_running: bool,
+    /// Counted among those that run.
+    has_place: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,11 +134,17 @@ impl AlarmSchedule {
             state.order.remove(&first);
             state.running += 1;
             let known = state.known.get_mut(&first.key).expect("BUG: it waits and is not known");
-            known.is_running = true;
+            (known.is_running, known.has_place) = (true, true);
             let entry = AlarmEntry { due: known.due.unwrap_or(first.due), key: first.key };
             due.push(WakeUp { entry, after_fault: known.hold.is_some() });
         }
         due
+    }
+
+    /// Says that it takes long: others may run meanwhile.
+    pub(crate) fn takes_long(&self, woken: ObjectKey) {
+        self.lock().free_place(woken);
+        self.shared.1.notify_one();
     }
 
     /// Says how it went. `hold_until` gives the time before which the object is not woken again, if the fault is
@@ -148,7 +156,7 @@ impl AlarmSchedule {
         hold_until: impl FnOnce(u32) -> Timestamp,
     ) {
         let mut state = self.lock();
-        state.running -= 1;
+        state.free_place(woken.key);
         state.update(woken.key, |known| {
             known.is_running = false;
             let is_fault = end == WokenEnd::Failed && known.due == Some(woken.due);
@@ -242,6 +250,11 @@ impl AlarmSchedule {
 }
 
 impl State {
+    fn free_place(&mut self, woken: ObjectKey) {
+        let known = self.known.get_mut(&woken).expect("BUG: it runs and is not known");
+        self.running -= usize::from(std::mem::take(&mut known.has_place));
+    }
+
     /// Changes what is known of an object; says whether it is the next to be woken.
     fn update(&mut self, key: ObjectKey, change: impl FnOnce(&mut Known)) -> bool {
         let known = self.known.entry(key).or_default();

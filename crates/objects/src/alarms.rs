@@ -6,11 +6,13 @@
 //! noticed within a second (AL-6).
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use durabo_model::limits::ALARM_PLACE_TIME;
 use durabo_model::name::ClassName;
 use durabo_model::object::{NamespaceNumber, ObjectKey};
 use durabo_model::time::Timestamp;
@@ -57,26 +59,29 @@ impl Alarms {
         let runs_max = alarms.node.limits.alarm_runs_max;
         let mut watch = ClockWatch::new(alarms.node.clock.now());
         loop {
-            alarms.read_index();
+            let is_read = alarms.read_index();
             let now = alarms.node.clock.now();
             watch.look(now);
             for wake_up in alarms.node.alarms.take_due(now, runs_max) {
                 alarms.tasks.spawn(alarms.clone().wake(wake_up));
             }
             let something_new = alarms.node.alarms.something_new();
-            match alarms.node.alarms.next_due(runs_max) {
-                None => something_new.await,
-                Some(due) => {
-                    let wait = Duration::from_millis(due.0.saturating_sub(alarms.node.clock.now().0));
-                    // Over is over, whichever of the two it was.
-                    timeout(wait.min(LOOK_EVERY), something_new).await.unwrap_or_default();
+            let wait = match alarms.node.alarms.next_due(runs_max) {
+                Some(due) => Duration::from_millis(due.0.saturating_sub(alarms.node.clock.now().0)),
+                // Nobody else would bring up what could not be read.
+                None if !is_read => LOOK_EVERY,
+                None => {
+                    something_new.await;
+                    continue;
                 }
-            }
+            };
+            // Over is over, whichever of the two it was.
+            timeout(wait.min(LOOK_EVERY), something_new).await.unwrap_or_default();
         }
     }
 
-    /// Reads the index on, as far as the schedule needs it.
-    fn read_index(&self) {
+    /// Reads the index on, as far as the schedule needs it; false if that failed.
+    fn read_index(&self) -> bool {
         while let Some(after) = self.node.alarms.begin_reading() {
             let entries = blocking(|| {
                 let index = self.node.index.lock().expect("BUG: the index's lock is never held over a panic");
@@ -87,8 +92,21 @@ impl Alarms {
                 Err(error) => {
                     self.node.alarms.read(None);
                     error!(%error, "alarms cannot be read from the object index");
-                    return;
+                    return false;
                 }
+            }
+        }
+        true
+    }
+
+    /// Waits for `run`, which leaves its place to others when it takes long.
+    async fn in_its_place<T>(&self, key: ObjectKey, run: impl Future<Output = T>) -> T {
+        let mut run = pin!(run);
+        match timeout(ALARM_PLACE_TIME, &mut run).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                self.node.alarms.takes_long(key);
+                run.await
             }
         }
     }
@@ -99,7 +117,8 @@ impl Alarms {
             None => WokenEnd::Failed,
             Some(class) => {
                 let to = ObjectAddress { key: entry.key, class, name: None };
-                match self.directory.ask_alarm(to, AlarmRequest::RunIfDue { after_fault }).await {
+                let asked = self.directory.ask_alarm(to, AlarmRequest::RunIfDue { after_fault });
+                match self.in_its_place(entry.key, asked).await {
                     Ok(_) => WokenEnd::Done,
                     Err(failure) if is_interrupted(&failure) => WokenEnd::Interrupted,
                     Err(_) => WokenEnd::Failed,

@@ -131,6 +131,18 @@ impl MailboxReceiver {
         self.lock().alarm.pop_front()
     }
 
+    /// Puts back what [`take_alarm`](Self::take_alarm) took, as the first.
+    pub(crate) fn put_alarm_back(&self, delivery: Delivery) {
+        self.lock().alarm.push_front(delivery);
+    }
+
+    /// Takes SQL of an operator, if that is the next event.
+    pub(crate) fn take_sql(&self) -> Option<Delivery> {
+        let mut state = self.lock();
+        state.events.front().filter(|next| matches!(next.work, Work::Sql(_)))?;
+        state.take_event()
+    }
+
     /// Ready when an event waits.
     pub fn poll_waiting(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();

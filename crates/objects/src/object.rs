@@ -84,7 +84,7 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
                     GuestExit::Reset(failure) => reset(&mut context, failure).await.map(|()| false),
                 }
             }
-            Ok(Waited::Apart) => match context.serve_apart() {
+            Ok(Waited::Apart(what)) => match context.serve_apart(what) {
                 Ok(()) => Ok(false),
                 Err(failure) => context.reset(ResetOf::Apart, failure).await.map(|()| false),
             },

@@ -165,3 +165,21 @@ fn a_deployment_lets_go_what_was_held_back_and_nothing_of_other_namespaces() {
     let woken = schedule.take_due(Timestamp(20), 9);
     assert_eq!(woken, [WakeUp { entry: entry(10, 1), after_fault: true }]);
 }
+
+#[test]
+fn a_run_that_takes_long_leaves_its_place_to_one_other() {
+    let schedule = AlarmSchedule::default();
+    (1..=3).for_each(|number| schedule.changed(key(number), Some(Timestamp(number))));
+    let taken = |schedule: &AlarmSchedule| -> Vec<_> {
+        schedule.take_due(Timestamp(10), 1).into_iter().map(|wake_up| wake_up.entry).collect()
+    };
+    assert_eq!(taken(&schedule), [entry(1, 1)]);
+    assert_eq!(taken(&schedule), []);
+    schedule.takes_long(key(1));
+    assert_eq!(taken(&schedule), [entry(2, 2)]);
+    // Its end frees no second place.
+    schedule.finished(entry(1, 1), WokenEnd::Done, |_| unreachable!("no fault"));
+    assert_eq!(taken(&schedule), []);
+    schedule.finished(entry(2, 2), WokenEnd::Done, |_| unreachable!("no fault"));
+    assert_eq!(taken(&schedule).len(), 1);
+}

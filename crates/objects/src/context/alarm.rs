@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::alarm_end::RunEnd;
 use super::{InFlight, NextEvent, ObjectContext};
 use crate::alarm_runs::AlarmRun;
-use crate::event::{AlarmAnswer, AlarmInfo, AlarmRequest, Delivery, Event, EventId, Reply, Work};
+use crate::event::{AlarmAnswer, AlarmInfo, AlarmRequest, Apart, Delivery, Event, EventId, Reply, Work};
 use crate::output_gate::Effect;
 
 /// A run of the alarm that has begun.
@@ -77,12 +77,15 @@ impl ObjectContext {
 
     /// Whether what is asked makes the alarm run, as it is stored now. If that cannot be read, the instance is to
     /// find out.
-    pub(super) fn is_to_run(&mut self, request: AlarmRequest) -> bool {
-        request != AlarmRequest::Cancel && !matches!(self.alarm_to_run(request), Ok(None))
+    pub(super) fn is_to_run(&mut self, request: AlarmRequest, now: Timestamp) -> bool {
+        request != AlarmRequest::Cancel && !matches!(self.alarm_to_run(request, now), Ok(None))
     }
 
-    fn alarm_to_run(&mut self, request: AlarmRequest) -> Result<Option<StoredAlarm>, SqlError> {
-        let now = self.node.clock.now();
+    fn alarm_to_run(
+        &mut self,
+        request: AlarmRequest,
+        now: Timestamp,
+    ) -> Result<Option<StoredAlarm>, SqlError> {
         let is_due = |alarm: &StoredAlarm| {
             request == AlarmRequest::RunNow || alarm.due <= now || is_planted(Mutation::RunEarly)
         };
@@ -94,7 +97,7 @@ impl ObjectContext {
         while self.alarm_run.is_none()
             && let Some(delivery) = self.mailbox.take_alarm()
         {
-            match self.begin_alarm(delivery) {
+            match self.begin_alarm(delivery, self.node.clock.now()) {
                 Ok(None) => {}
                 Ok(Some(next)) => return Some(next),
                 Err(failure) => return Some(NextEvent::Reset(failure)),
@@ -103,15 +106,23 @@ impl ObjectContext {
         None
     }
 
-    /// Does what is asked about the alarm and needs no instance.
-    pub(super) fn answer_alarm(&mut self, delivery: Delivery) -> Result<(), Failure> {
-        let begun = self.begin_alarm(delivery)?;
-        debug_assert!(begun.is_none(), "BUG: an alarm that is due needs an instance");
+    /// Does what is asked about the alarm and needs no instance. An alarm that has become due meanwhile is left.
+    pub(super) fn answer_alarm(&mut self) -> Result<(), Failure> {
+        let Some(delivery) = self.mailbox.take_alarm() else { return Ok(()) };
+        let now = self.node.clock.now();
+        if let Some(Apart::Alarm(request)) = delivery.work.asked_apart()
+            && self.is_to_run(request, now)
+        {
+            self.mailbox.put_alarm_back(delivery);
+            return Ok(());
+        }
+        let begun = self.begin_alarm(delivery, now)?;
+        assert!(begun.is_none(), "BUG: an alarm began without an instance");
         Ok(())
     }
 
     /// Begins the run, or answers. Between two turns.
-    fn begin_alarm(&mut self, delivery: Delivery) -> Result<Option<NextEvent>, Failure> {
+    fn begin_alarm(&mut self, delivery: Delivery, now: Timestamp) -> Result<Option<NextEvent>, Failure> {
         let Delivery { id, work: Work::Alarm(request), origin, reply } = delivery else {
             unreachable!("BUG: the lane of the alarm holds something else");
         };
@@ -127,7 +138,7 @@ impl ObjectContext {
             self.gate.release_after(self.position(), Effect::Reply(reply, outcome));
             return ended.map(|()| None);
         }
-        let found = self.alarm_to_run(request);
+        let found = self.alarm_to_run(request, now);
         let Some(alarm) = found.map_err(|error| self.storage_failed(StorageError::Poisoned(error)))? else {
             self.tell_alarm();
             let answer = match request {
@@ -143,7 +154,7 @@ impl ObjectContext {
         self.alarm_run = Some(RunUnderWay {
             event: id,
             alarm,
-            started: self.node.clock.now(),
+            started: now,
             after_fault: matches!(request, AlarmRequest::RunIfDue { after_fault: true }),
             is_given_up: false,
             returned: None,

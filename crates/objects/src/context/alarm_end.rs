@@ -5,8 +5,8 @@
 //! nothing is stored, and the schedule wakes the object again.
 
 use durabo_model::error_code::ErrorCode;
-use durabo_model::failure::Failure;
-use durabo_model::limits::ALARM_RETRIES_MAX;
+use durabo_model::failure::{Failure, cut};
+use durabo_model::limits::{ALARM_RETRIES_MAX, ALARM_RUN_ERROR_BYTES_MAX};
 use durabo_model::time::Timestamp;
 use durabo_storage::alarm::StoredAlarm;
 use durabo_storage::error::StorageError;
@@ -16,7 +16,7 @@ use tracing::{error, warn};
 
 use super::ObjectContext;
 use crate::alarm_runs::{AlarmRun, RunOutcome, after, retry_wait};
-use crate::event::{EventId, Outcome, Work};
+use crate::event::{AlarmRequest, Delivery, EventId, Outcome, Work};
 use crate::output_gate::Effect;
 
 /// How a run ended, and why if it failed.
@@ -124,7 +124,9 @@ impl ObjectContext {
 
     /// Takes the wake-up for which an instance was started that could not start.
     pub(super) fn take_waiting_alarm(&mut self) -> Option<StoppedRun> {
-        self.mailbox.first(|first| matches!(first.work, Work::Alarm(_))).filter(|is_alarm| *is_alarm)?;
+        let is_wake_up =
+            |first: &Delivery| matches!(first.work, Work::Alarm(request) if request != AlarmRequest::Cancel);
+        self.mailbox.first(is_wake_up).filter(|is_wake_up| *is_wake_up)?;
         let delivery = self.mailbox.take_alarm()?;
         Some(StoppedRun { begun: None, is_given_up: false, after_fault: false, reply: Some(delivery.reply) })
     }
@@ -199,6 +201,7 @@ impl ObjectContext {
     fn remember(&self, alarm: StoredAlarm, started: Timestamp, end: Option<RunEnd>) {
         let Some(RunEnd { outcome, error }) = end else { return };
         let finished = self.node.clock.now();
+        let error = error.map(|error| cut(error, ALARM_RUN_ERROR_BYTES_MAX));
         let run =
             AlarmRun { scheduled: alarm.time, started, finished, retry_count: alarm.retries, outcome, error };
         self.node.alarm_runs.push(self.identity.key, run);

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use super::ObjectContext;
 use crate::blocking::blocking;
-use crate::event::{Delivery, Outcome, Reply, SqlAnswer, SqlRequest, Work};
+use crate::event::{Apart, Delivery, Outcome, Reply, SqlAnswer, SqlRequest, Work};
 use crate::output_gate::Effect;
 
 /// How often an interrupt is repeated: one that falls between two statements is lost.
@@ -64,15 +64,16 @@ fn locked(handle: &Mutex<Option<InterruptHandle>>) -> MutexGuard<'_, Option<Inte
 }
 
 impl ObjectContext {
-    /// Does what waits first and needs no instance, and commits it.
-    pub(crate) fn serve_apart(&mut self) -> Result<(), Failure> {
-        if let Some(delivery) = self.mailbox.take_alarm() {
-            return self.answer_alarm(delivery);
+    /// Does what waits first and needs no instance, and commits it. What came meanwhile is looked at later: it may
+    /// need one.
+    pub(crate) fn serve_apart(&mut self, what: Apart) -> Result<(), Failure> {
+        match what {
+            Apart::Alarm(_) => self.answer_alarm(),
+            Apart::Sql => match self.mailbox.take_sql() {
+                Some(Delivery { work: Work::Sql(request), reply, .. }) => self.answer_sql(&request, reply),
+                _ => Ok(()),
+            },
         }
-        if let Some(Delivery { work: Work::Sql(request), reply, .. }) = self.mailbox.try_take() {
-            self.answer_sql(&request, reply)?;
-        }
-        Ok(())
     }
 
     /// Runs a request while no turn is open, as a turn of its own. The answer takes its position when that has

@@ -48,7 +48,7 @@ pub(crate) enum Waited {
     /// An event is there.
     Event,
     /// Something is there that needs no instance: SQL of an operator, or what concerns an alarm that is not to run.
-    Apart,
+    Apart(Apart),
     /// Nothing came for so long that the object leaves memory, or its place is wanted.
     Idle,
     /// A commit is not in the log, or not in time.
@@ -158,12 +158,11 @@ impl ObjectContext {
         if !self.has_output_room(cx) {
             return Poll::Pending;
         }
-        let is_apart = match self.mailbox.first(|first| first.work.asked_apart()).flatten() {
-            Some(Apart::Sql) => true,
-            Some(Apart::Alarm(request)) => !self.is_to_run(request),
-            None => false,
-        };
-        Poll::Ready(if is_apart { Waited::Apart } else { Waited::Event })
+        Poll::Ready(match self.mailbox.first(|first| first.work.asked_apart()).flatten() {
+            Some(Apart::Alarm(request)) if self.is_to_run(request, self.node.clock.now()) => Waited::Event,
+            Some(what) => Waited::Apart(what),
+            None => Waited::Event,
+        })
     }
 
     /// Whether the instance that ended wrote although there is no space at present.
@@ -326,7 +325,7 @@ impl ObjectContext {
                 return Poll::Ready(self.checkpoint_ended(done).map(|()| true));
             }
             match self.poll_waited(cx) {
-                Poll::Ready(Waited::Event | Waited::Apart) => Poll::Ready(Ok(false)),
+                Poll::Ready(Waited::Event | Waited::Apart(_)) => Poll::Ready(Ok(false)),
                 Poll::Ready(Waited::Stopping) => {
                     while look.as_mut().poll(cx).is_ready() {
                         look.as_mut().reset(Instant::now() + SPACE_PAUSE);
