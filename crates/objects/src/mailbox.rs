@@ -160,24 +160,20 @@ impl MailboxReceiver {
         alarm.or_else(|| state.take_event()).or_else(|| state.take_returning(0))
     }
 
-    /// Takes the calls of sockets out, and leaves all else.
-    pub(crate) fn take_sockets(&self) -> Vec<Delivery> {
+    /// Takes out all but the calls of sockets. One step, since a call of a socket may come at any moment.
+    pub(crate) fn take_all_but_sockets(&self) -> Vec<Delivery> {
         let mut state = self.lock();
-        let mut all = Vec::new();
-        while let Some(delivery) = state.events.pop() {
-            all.push(delivery);
+        let mut taken: Vec<_> = state.alarm.drain(..).collect();
+        let mut sockets = Vec::new();
+        while let Some(delivery) = state.take_event() {
+            let is_socket = matches!(delivery.work, Work::Socket(_));
+            if is_socket { &mut sockets } else { &mut taken }.push(delivery);
         }
-        let (sockets, others) =
-            all.into_iter().partition(|delivery| matches!(delivery.work, Work::Socket(_)));
-        let others: Vec<_> = others;
-        others.into_iter().for_each(|delivery| state.events.push(delivery.origin.caller(), delivery));
-        sockets
-    }
-
-    /// Puts calls back that were [taken](Self::take_sockets).
-    pub(crate) fn put_back(&self, sockets: Vec<Delivery>) {
-        let mut state = self.lock();
         sockets.into_iter().for_each(|delivery| state.events.push(delivery.origin.caller(), delivery));
+        while let Some(delivery) = state.take_returning(0) {
+            taken.push(delivery);
+        }
+        taken
     }
 
     /// Shows what [`try_take`](Self::try_take) would take, if anything.
@@ -292,10 +288,12 @@ mod tests {
     use crate::call_chain::{CallChain, Caller};
     use crate::client::Client;
     use crate::event::{Event, EventId, Origin, Work};
+    use crate::socket::{Lifetime, Socket, SocketCall, SocketId, SocketOwner};
     use bytes::Bytes;
     use durabo_model::object::NamespaceNumber;
     use durabo_model::object_id::ObjectId;
     use durabo_model::sequence::Epoch;
+    use durabo_model::time::Timestamp;
     use tokio::sync::oneshot;
     use tokio::task::yield_now;
 
@@ -357,6 +355,52 @@ mod tests {
         }
         assert!(left == 4 && receiver.is_empty());
     }
+    /// Counts calls of sockets that are dropped.
+    #[derive(Default)]
+    struct Owner(AtomicUsize);
+
+    impl SocketOwner for Owner {
+        fn call(&self, _socket: &Arc<Socket>) {}
+        fn auto_response(&self, _text: &str) -> Option<Bytes> {
+            None
+        }
+        fn forget(&self, _id: SocketId) {}
+        fn undelivered(&self, _id: SocketId) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn fell_behind(&self, _id: SocketId) {}
+        fn outgoing_bytes_max(&self) -> usize {
+            0
+        }
+        fn now(&self) -> Timestamp {
+            Timestamp(0)
+        }
+    }
+
+    #[test]
+    fn d9_what_waits_is_failed_without_the_calls_of_sockets_which_stay_in_their_order() {
+        let (mailbox, receiver) = mailbox();
+        let owner = Arc::new(Owner::default());
+        let call_of_socket = |number: u64| {
+            let parts = (SocketId(number), Vec::new(), Lifetime::Hibernate, Timestamp(0));
+            let call = SocketCall::new(Arc::new(Socket::new(parts, owner.clone())));
+            Delivery { id: EventId(number), work: Work::Socket(call), ..delivery(0) }
+        };
+        let caller = Caller { key: key(), epoch: Epoch(1), event: None, asked: Default::default() };
+        let chain = CallChain::default().then(caller).expect("short");
+        let returning = Delivery { origin: Origin { chain, ..Origin::default() }, ..delivery(1) };
+        for delivery in [delivery(1), call_of_socket(1), delivery(1), call_of_socket(2), returning] {
+            mailbox.put(&key(), delivery, &limits()).expect("room");
+        }
+        assert_eq!(receiver.take_all_but_sockets().len(), 3);
+        assert_eq!(owner.0.load(Ordering::Relaxed), 0, "a call of a socket was dropped");
+        // There is room again for as many as before.
+        mailbox.put(&key(), delivery(1), &limits()).expect("room");
+        mailbox.put(&key(), delivery(1), &limits()).expect("room");
+        let left: Vec<u64> = std::iter::from_fn(|| receiver.try_take()).map(|event| event.id.0).collect();
+        assert_eq!(left, [1, 2, 0, 0]);
+    }
+
     /// What a connection sends; the event's number is that of the last argument.
     fn sent(by: &Client, number: u64) -> Delivery {
         let origin = Origin { client: by.clone(), ..Origin::default() };

@@ -21,7 +21,7 @@ use super::instance::InstanceState;
 use super::{ContextParts, ObjectContext};
 use crate::blocking::blocking;
 use crate::control::{Control, Ending, OldSockets};
-use crate::event::Apart;
+use crate::event::{Apart, Delivery};
 use crate::history::History;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
@@ -196,12 +196,16 @@ impl ObjectContext {
     /// Fails the event that waits longest.
     pub(crate) fn fail_next(&mut self, failure: Failure) {
         if let Some(delivery) = self.mailbox.try_take() {
-            if self.is_broken() {
-                // The event has not begun, and has another reason to fail than those that had.
-                return delivery.refuse(failure);
-            }
-            self.gate.release_after(self.position(), Effect::Reply(delivery.reply, Err(failure)));
+            self.fail_delivery(delivery, failure);
         }
+    }
+
+    fn fail_delivery(&self, delivery: Delivery, failure: Failure) {
+        if self.is_broken() {
+            // The event has not begun, and has another reason to fail than those that had.
+            return delivery.refuse(failure);
+        }
+        self.gate.release_after(self.position(), Effect::Reply(delivery.reply, Err(failure)));
     }
 
     /// Fails all events that wait.
@@ -226,9 +230,9 @@ impl ObjectContext {
         self.gate.discard_after(self.history.sequence(), &failure);
         if self.is_broken_by(&failure) {
             // What happened to sockets that are kept is for the next instance.
-            let sockets = self.mailbox.take_sockets();
-            self.fail_waiting(&failure);
-            self.mailbox.put_back(sockets);
+            for delivery in self.mailbox.take_all_but_sockets() {
+                self.fail_delivery(delivery, failure.clone());
+            }
         } else if of == ResetOf::Instance && !self.instance.has_delivered {
             // The instance could not even start: it would be started again for this event without end.
             match self.take_waiting_alarm() {
