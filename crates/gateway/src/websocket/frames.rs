@@ -197,10 +197,15 @@ fn close_reason(mut payload: Vec<u8>) -> Result<CloseReason, Fault> {
         [_] => return Err(Fault::protocol(ProtocolError::InvalidCloseSequence.to_string())),
         [high, low, ..] => u16::from_be_bytes([high, low]),
     };
-    if !CloseCode::from(code).is_allowed() {
+    if !is_close_code_of_clients(code) {
         return Err(Fault::protocol(format!("close code {code} must not be sent")));
     }
     Ok(Some((code, text(payload.split_off(2))?)))
+}
+
+/// Codes that are registered for closing frames or free to use. tungstenite's own list lacks 1014.
+fn is_close_code_of_clients(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// Takes the mask off bytes that begin `at` bytes behind the beginning of their frame.

@@ -100,11 +100,22 @@ fn ws_18_what_must_not_be_on_the_wire_is_a_protocol_error() {
         ("closing frame of one byte", frame(0x88, &[3])),
         ("close code 1005", frame(0x88, &1005_u16.to_be_bytes())),
         ("close code 999", frame(0x88, &999_u16.to_be_bytes())),
+        ("close code 1004", frame(0x88, &1004_u16.to_be_bytes())),
+        ("close code 1015", frame(0x88, &1015_u16.to_be_bytes())),
+        ("close code 1016", frame(0x88, &1016_u16.to_be_bytes())),
         ("close code 2999", frame(0x88, &2999_u16.to_be_bytes())),
         ("close code 5000", frame(0x88, &5000_u16.to_be_bytes())),
     ];
     for (what, bytes) in wrong {
         assert_eq!(code(&bytes), 1002, "{what}");
+    }
+}
+
+#[test]
+fn ws_18_every_close_code_that_a_client_may_send_is_taken() {
+    for code in [1000, 1001, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 4999_u16] {
+        let received = read(&frame(0x88, &code.to_be_bytes())).expect("a good frame");
+        assert_eq!(received, [Received::Close(Some((code, String::new())))]);
     }
 }
 
