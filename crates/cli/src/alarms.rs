@@ -103,6 +103,7 @@ struct History {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Run {
+    schedule: Option<String>,
     scheduled_ms: u64,
     started_ms: u64,
     finished_ms: u64,
@@ -158,6 +159,7 @@ fn history(args: &HistoryArgs, output: Output) -> anyhow::Result<()> {
     }
     let rows = history.runs.into_iter().map(|run| {
         vec![
+            run.schedule.unwrap_or_else(|| "-".to_owned()),
             utc(run.scheduled_ms),
             utc(run.started_ms),
             format!("{} ms", run.finished_ms.saturating_sub(run.started_ms)),
@@ -166,7 +168,7 @@ fn history(args: &HistoryArgs, output: Output) -> anyhow::Result<()> {
             run.error.unwrap_or_else(|| "-".to_owned()),
         ]
     });
-    let heads = ["SCHEDULED", "STARTED", "TOOK", "RETRY", "OUTCOME", "ERROR"];
+    let heads = ["SCHEDULE", "SET FOR", "STARTED", "TOOK", "RETRY", "OUTCOME", "ERROR"];
     Ok(output.table(&heads, &rows.collect::<Vec<_>>())?)
 }
 

@@ -194,6 +194,28 @@ pub const SOCKET_WAITING_BYTES_MAX: usize = 64 * 1024;
 /// What a frame counts besides what it carries, in bytes. Stops an object from queueing empty frames without number.
 pub const SOCKET_FRAME_BYTES_COUNTED: usize = 64;
 
+/// Shortest and longest interval of a named alarm, in ms: a second, and 100 years (SC-3). The first stops one that
+/// does nothing but run.
+pub const SCHEDULE_INTERVAL_MS_MIN: u64 = 1000;
+/// See [`SCHEDULE_INTERVAL_MS_MIN`].
+pub const SCHEDULE_INTERVAL_MS_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+/// How far ahead the next time of a cron rule is looked for, in days: 100 years (SC-4). Stops a rule without any time
+/// from being looked at for ever.
+pub const SCHEDULE_DAYS_MAX: u32 = 100 * 366;
+
+/// Most bytes of the name of a named alarm (SC-1).
+pub const SCHEDULE_NAME_BYTES_MAX: usize = 256;
+
+/// Most bytes that a named alarm hands to its handler. What is larger belongs into the database.
+pub const SCHEDULE_PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Most named alarms of an object. Stops one object from being woken without end.
+pub const SCHEDULES_MAX: usize = 10_000;
+
+/// Longest cron rule, and longest time zone, in bytes. Stops rules that are slow to read.
+pub const SCHEDULE_RULE_BYTES_MAX: usize = 256;
+
 /// Most rows of one answer to an operator's SQL; who wants more pages through them.
 pub const OPERATOR_ROWS_MAX: u32 = 10_000;
 

@@ -26,6 +26,8 @@ pub enum RunOutcome {
 /// A past run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlarmRun {
+    /// Of the named alarm that it was of, if it has a name.
+    pub name: Option<String>,
     /// The time that was set.
     pub scheduled: Timestamp,
     /// When the handler was called.
@@ -134,7 +136,15 @@ mod tests {
     fn run(scheduled: u64) -> AlarmRun {
         let time = Timestamp(scheduled);
         let outcome = RunOutcome::Succeeded;
-        AlarmRun { scheduled: time, started: time, finished: time, retry_count: 0, outcome, error: None }
+        AlarmRun {
+            name: None,
+            scheduled: time,
+            started: time,
+            finished: time,
+            retry_count: 0,
+            outcome,
+            error: None,
+        }
     }
 
     #[test]

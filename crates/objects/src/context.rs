@@ -43,6 +43,7 @@ use crate::wal_memory::WalShare;
 
 mod alarm;
 mod alarm_end;
+pub mod schedule;
 mod bodies;
 mod calls;
 mod cancelled;

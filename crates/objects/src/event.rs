@@ -66,12 +66,23 @@ pub enum Event {
 }
 
 /// What a handler is told of the alarm that runs (AL-8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlarmInfo {
     /// The time that was set; the same on every try.
     pub scheduled_time: Timestamp,
     /// Counted tries before this one.
     pub retry_count: u32,
+    /// The named alarm that it is, if it has a name.
+    pub entry: Option<ScheduledEntry>,
+}
+
+/// What a handler is told of a named alarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScheduledEntry {
+    /// Its name.
+    pub name: String,
+    /// As it was set.
+    pub payload: Vec<u8>,
 }
 
 /// What is asked of an object about its alarm.

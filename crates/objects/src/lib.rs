@@ -5,6 +5,8 @@
 //! Modules stand bottom-up: each uses only those above it.
 
 mod blocking;
+mod cron_fields;
+pub mod trigger;
 mod lendable;
 mod retry;
 mod wakers;

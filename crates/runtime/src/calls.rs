@@ -14,7 +14,9 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::{limits, rpc};
 use durabo_objects::context::ObjectContext;
-use durabo_objects::event::{AlarmAnswer, AlarmInfo, Event, EventId, HttpRequest, Outcome, Reply};
+use durabo_objects::event::{
+    AlarmAnswer, AlarmInfo, Event, EventId, HttpRequest, Outcome, Reply, ScheduledEntry,
+};
 use durabo_objects::event_loop::GuestCalls;
 use durabo_objects::socket::{Incident, Message, SocketId};
 use wasmtime::component::{Accessor, TypedFunc};
@@ -33,6 +35,7 @@ pub struct InstanceExports {
     pub rpc: Option<exports::rpc_handler::Guest>,
     pub alarm: Option<exports::alarm_handler::Guest>,
     pub websocket: Option<exports::websocket_handler::Guest>,
+    pub schedule: Option<exports::schedule_handler::Guest>,
 }
 
 /// What the loop of `objects` needs to run events in one instance.
@@ -175,6 +178,18 @@ impl<'a> InstanceCalls<'a> {
     }
 
     async fn alarm(&self, id: EventId, info: AlarmInfo) -> Outcome {
+        if let Some(ScheduledEntry { name, payload }) = info.entry {
+            let (scheduled_time, retry_count) = (info.scheduled_time.0, info.retry_count);
+            let is_retry = retry_count > 0;
+            let info = exports::schedule_handler::ScheduleInfo {
+                name,
+                payload,
+                scheduled_time,
+                retry_count,
+                is_retry,
+            };
+            return self.scheduled(id, info).await;
+        }
         let handler = self.exports.alarm.as_ref().filter(|_| self.handles(Handler::Alarm));
         let Some(handler) = handler else {
             let text = "Handler does not export an alarm() function.";
@@ -212,6 +227,17 @@ impl<'a> InstanceCalls<'a> {
             }
         };
         handled.map_err(failure_record::of_guest).map(|()| Reply::Handled)
+    }
+
+    async fn scheduled(&self, id: EventId, info: exports::schedule_handler::ScheduleInfo) -> Outcome {
+        let handler = self.exports.schedule.as_ref().filter(|_| self.handles(Handler::Schedule));
+        let Some(handler) = handler else {
+            let text = "Handler does not export a scheduled() function.";
+            return Err(Failure::new(ErrorCode::HandlerMissing, text));
+        };
+        let ended: Result<(), types::Failure> = self.run(Some(id), handler.func_scheduled(), (info,)).await;
+        ended.map_err(failure_record::of_guest)?;
+        Ok(Reply::Alarm(AlarmAnswer::Ran))
     }
 
     fn handles(&self, handler: Handler) -> bool {

@@ -23,6 +23,7 @@ pub(crate) struct ExportIndices {
     pub rpc: Option<exports::rpc_handler::GuestIndices>,
     pub alarm: Option<exports::alarm_handler::GuestIndices>,
     pub websocket: Option<exports::websocket_handler::GuestIndices>,
+    pub schedule: Option<exports::schedule_handler::GuestIndices>,
 }
 
 /// Compiled code of one component, shared by all its instances.
@@ -52,8 +53,9 @@ impl CompiledComponent {
             rpc: exports::rpc_handler::GuestIndices::new(&pre).ok(),
             alarm: exports::alarm_handler::GuestIndices::new(&pre).ok(),
             websocket: exports::websocket_handler::GuestIndices::new(&pre).ok(),
+            schedule: exports::schedule_handler::GuestIndices::new(&pre).ok(),
         };
-        let handlers = exported_handlers(&pre, &exports);
+        let handlers = exported_handlers(&exports);
         let compiled = Self { digest, facts, handlers, exports, instance_pre: pre, costs: Arc::default() };
         compiled.check_description()?;
         Ok(compiled)
@@ -92,12 +94,12 @@ impl CompiledComponent {
     }
 }
 
-fn exported_handlers(pre: &InstancePre<GuestState>, exports: &ExportIndices) -> Vec<Handler> {
+fn exported_handlers(exports: &ExportIndices) -> Vec<Handler> {
     let exported = [
         (Handler::Http, exports.http.is_some()),
         (Handler::Rpc, exports.rpc.is_some()),
         (Handler::Alarm, exports.alarm.is_some()),
-        (Handler::Schedule, exports::schedule_handler::GuestIndices::new(pre).is_ok()),
+        (Handler::Schedule, exports.schedule.is_some()),
         (Handler::Websocket, exports.websocket.is_some()),
     ];
     exported.into_iter().filter(|(_, is_exported)| *is_exported).map(|(handler, _)| handler).collect()

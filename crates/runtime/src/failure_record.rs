@@ -7,6 +7,7 @@ use durabo_model::failure::{Failure, FailureFlags, FailureKind};
 use durabo_storage::alarm::AlarmError;
 use durabo_storage::kv::KvError;
 use durabo_storage::savepoint::SavepointError;
+use durabo_storage::schedule::ScheduleError;
 use durabo_storage::sql_error::SqlError;
 use durabo_storage::wipe::WipeError;
 
@@ -112,6 +113,20 @@ pub fn of_kv(error: KvError) -> Failure {
             Failure::new(ErrorCode::InvalidArgument, error.to_string())
         }
         KvError::Sql(error) => of_sql(&error, error.message.clone()),
+    }
+}
+
+/// A named alarm that could not be read or set.
+pub fn of_schedule(error: ScheduleError) -> Failure {
+    match error {
+        ScheduleError::Sql(error) => of_sql(&error, error.message.clone()),
+        ScheduleError::TooMany | ScheduleError::Payload { .. } | ScheduleError::ListTooLarge => {
+            let failure = Failure::new(ErrorCode::LimitExceeded, error.to_string());
+            Failure { name: "RangeError".to_owned(), ..failure }
+        }
+        ScheduleError::Name(_) | ScheduleError::Limit => {
+            Failure::new(ErrorCode::InvalidArgument, error.to_string())
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::ending::CpuExhausted;
 use crate::engine::GuestEngine;
 use crate::outside_access::OutsideAccess;
 use crate::reset_reason::{reset_reason, true_cause};
-use crate::state::GuestState;
+use crate::state::{GuestState, Wakes};
 
 /// Bytes that one call may hand to the host, whatever it is: the largest message and its frame. Stops
 /// a guest from making the host allocate without bound.
@@ -57,8 +57,9 @@ impl GuestLoader for WasmLoader {
         let at_once_max = context.limits().requests_at_once_max;
         let outside = OutsideAccess::new(self.outside.clone(), class.egress.clone(), at_once_max);
         let (costs, bindings) = (class.component.costs.clone(), class.bindings.clone());
-        let handles_alarm = class.component.class_handles(&class.class, Handler::Alarm);
-        let state = GuestState::new(context, &self.engine, costs, bindings, outside, handles_alarm);
+        let handles = |handler| class.component.class_handles(&class.class, handler);
+        let wakes = Wakes { alarm: handles(Handler::Alarm), schedule: handles(Handler::Schedule) };
+        let state = GuestState::new(context, &self.engine, costs, bindings, outside, wakes);
         let store = new_store(&self.engine, state);
         Ok(Box::new(WasmGuest { store, class, ticker: self.engine.ticker().clone() }))
     }
@@ -115,6 +116,7 @@ impl WasmGuest {
             rpc: indices.rpc.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
             alarm: indices.alarm.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
             websocket: indices.websocket.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
+            schedule: indices.schedule.as_ref().map(|at| at.load(&mut *store, &instance)).transpose()?,
         };
         let class = &*class;
         store

@@ -56,8 +56,8 @@ pub struct GuestState {
     pub bindings: Arc<EnvBindings>,
     /// The way to the outside, and how far it goes.
     pub outside: OutsideAccess,
-    /// Whether the class has a handler of alarms.
-    pub handles_alarm: bool,
+    /// By what the class can be woken.
+    pub wakes: Wakes,
     /// Standard error, for its tail.
     pub stderr: GuestOutput,
     /// How much may be logged.
@@ -68,6 +68,15 @@ pub struct GuestState {
 /// Host side of imports that get access to the store.
 pub type HostAccess<'a> = Access<'a, GuestState, HasSelf<GuestState>>;
 
+/// By what a class can be woken: which handlers it has.
+#[derive(Debug, Clone, Copy)]
+pub struct Wakes {
+    /// Of the alarm.
+    pub alarm: bool,
+    /// Of named alarms.
+    pub schedule: bool,
+}
+
 impl GuestState {
     /// State of a fresh instance for the object of `context`.
     pub fn new(
@@ -76,7 +85,7 @@ impl GuestState {
         costs: Arc<StatementCosts>,
         bindings: Arc<EnvBindings>,
         outside: OutsideAccess,
-        handles_alarm: bool,
+        wakes: Wakes,
     ) -> Self {
         let sole = SoleEvent::default();
         let identity = Arc::new(context.identity().clone());
@@ -101,7 +110,7 @@ impl GuestState {
             tasks: EventTasks::new(sole),
             bindings,
             outside,
-            handles_alarm,
+            wakes,
             stderr,
             log_quota,
         }

@@ -247,6 +247,7 @@ fn run_report(run: AlarmRun) -> AlarmRunReport {
         RunOutcome::Abandoned => "abandoned",
     };
     AlarmRunReport {
+        schedule: run.name,
         scheduled_ms: run.scheduled.0,
         started_ms: run.started.0,
         finished_ms: run.finished.0,

@@ -4,7 +4,6 @@
 //! what became of the time at which the object is to be woken, for the commit's record. Also stored is how
 //! often a run has failed, so that a restart does not begin to count anew.
 
-use durabo_changelog::record::AlarmChange;
 use durabo_model::limits::ALARM_TIME_MS_MAX;
 use durabo_model::time::Timestamp;
 use rusqlite::OptionalExtension;
@@ -34,6 +33,9 @@ pub struct StoredAlarm {
     /// How often the wait before the next try has doubled.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub doublings: u32,
+    /// Row of the named alarm that this is; `None` for the one without a name.
+    #[serde(skip)]
+    pub schedule: Option<i64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
@@ -90,8 +92,8 @@ impl Database {
             let used = [Some(database.newest_alarm), known.map(|known| known.serial), new.running];
             let serial = used.into_iter().flatten().max().unwrap_or_default() + 1;
             database.newest_alarm = serial;
-            let alarm = StoredAlarm { time, serial, due: time, retries: 0, doublings: 0 };
-            database.put_alarm(Some(&alarm), known.map(|known| known.due), options)
+            let alarm = StoredAlarm { time, serial, due: time, retries: 0, doublings: 0, schedule: None };
+            database.put_alarm(Some(&alarm), options)
         })?;
         Ok(())
     }
@@ -99,8 +101,10 @@ impl Database {
     /// Removes the alarm, if there is one (AL-3); says whether there was.
     pub fn delete_alarm(&mut self, options: KvWriteOptions) -> Result<bool, SqlError> {
         self.for_alarm(|database| {
-            let Some(known) = database.stored_alarm()? else { return Ok(false) };
-            database.put_alarm(None, Some(known.due), options)?;
+            if database.stored_alarm()?.is_none() {
+                return Ok(false);
+            }
+            database.put_alarm(None, options)?;
             Ok(true)
         })
     }
@@ -112,26 +116,11 @@ impl Database {
         self.for_alarm(|database| {
             database.roll_back_savepoints();
             database.check_poison()?;
-            let Some(known) = database.stored_alarm()?.filter(|known| known.serial == serial) else {
+            if database.stored_alarm()?.is_none_or(|known| known.serial != serial) {
                 return Ok(false);
-            };
-            database.put_alarm(next.as_ref(), Some(known.due), KvWriteOptions::default())?;
+            }
+            database.put_alarm(next.as_ref(), KvWriteOptions::default())?;
             Ok(true)
-        })
-    }
-
-    /// What became of the time at which the object is to be woken, in the turn that ends. A turn that has emptied the
-    /// database says it in any case: the alarm went with the rest (KV-16).
-    pub(crate) fn alarm_change(&mut self, has_wiped: bool) -> Result<AlarmChange, SqlError> {
-        let before = match self.alarm_before {
-            None if !has_wiped => return Ok(AlarmChange::Unchanged),
-            before => before,
-        };
-        let after = self.stored_alarm()?.map(|alarm| alarm.due);
-        Ok(match after {
-            after if !has_wiped && before == Some(after) => AlarmChange::Unchanged,
-            Some(due) => AlarmChange::Set(due),
-            None => AlarmChange::Cleared,
         })
     }
 
@@ -142,7 +131,7 @@ impl Database {
         self.within_memory(run).map_err(|error| self.explained(error))
     }
 
-    fn stored_alarm(&mut self) -> Result<Option<StoredAlarm>, SqlError> {
+    pub(crate) fn stored_alarm(&mut self) -> Result<Option<StoredAlarm>, SqlError> {
         if !self.has_metadata()? {
             return Ok(None);
         }
@@ -157,15 +146,8 @@ impl Database {
         text.map(|text| serde_json::from_str(&text).map_err(|_| damaged(&text))).transpose()
     }
 
-    fn put_alarm(
-        &mut self,
-        alarm: Option<&StoredAlarm>,
-        due_before: Option<Timestamp>,
-        options: KvWriteOptions,
-    ) -> Result<(), SqlError> {
-        self.begin_host_write(options)?;
-        // As it was when the turn began: this is the turn's first change of it.
-        self.alarm_before.get_or_insert(due_before);
+    fn put_alarm(&mut self, alarm: Option<&StoredAlarm>, options: KvWriteOptions) -> Result<(), SqlError> {
+        self.begin_wake_write(options)?;
         let Some(alarm) = alarm else {
             let deleted = self.connection.run(DELETE, &[&ALARM_ROW]);
             return deleted.map_err(|error| self.noticed(error));

@@ -96,6 +96,8 @@ pub struct Database {
     pub(crate) has_kv_table: bool,
     /// Whether the table of metadata is known to be there.
     pub(crate) has_metadata: bool,
+    /// Whether the table of named alarms is known to be there.
+    pub(crate) has_schedules: bool,
     /// When the object was to be woken at the turn's beginning, if the turn has changed the alarm.
     pub(crate) alarm_before: Option<Option<Timestamp>>,
     /// Serial number of the newest alarm.
@@ -155,6 +157,7 @@ impl Database {
             is_outdated: false,
             has_kv_table: false,
             has_metadata: false,
+            has_schedules: false,
             alarm_before: None,
             newest_alarm: 0,
             savepoints: Vec::new(),
@@ -447,6 +450,7 @@ impl Database {
         // It may have been made in this turn.
         self.has_kv_table = false;
         self.has_metadata = false;
+        self.has_schedules = false;
         self.alarm_before = None;
         self.savepoints.clear();
         self.transactions.clear();

@@ -32,6 +32,7 @@ pub mod exec;
 pub mod kv;
 pub mod wipe;
 pub mod alarm;
+pub mod schedule;
 pub mod checkpoint;
 pub mod object_index;
 mod redo;

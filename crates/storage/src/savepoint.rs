@@ -79,8 +79,9 @@ impl Database {
         self.roll_back_from(place);
     }
 
-    /// Rolls back all savepoints that are open, at the end of a turn.
-    pub(crate) fn roll_back_savepoints(&mut self) {
+    /// Rolls back all savepoints that are open, at the end of a turn or of a run. If that fails the database is
+    /// poisoned.
+    pub fn roll_back_savepoints(&mut self) {
         self.roll_back_from(0);
     }
 
@@ -103,6 +104,7 @@ impl Database {
         // It may have been made within.
         self.has_kv_table = false;
         self.has_metadata = false;
+        self.has_schedules = false;
         Ok(())
     }
 

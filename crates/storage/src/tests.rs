@@ -26,6 +26,7 @@ mod limits;
 mod refusals;
 mod renewal;
 mod savepoints;
+mod schedule;
 mod statements;
 mod transactions;
 mod turns;

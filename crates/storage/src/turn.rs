@@ -98,7 +98,7 @@ impl Database {
     /// Commits what was written. After an error SQLite's transaction may still be open.
     pub(crate) fn commit(&mut self) -> Result<Option<TurnCommit>, SqlError> {
         let name = self.store_name()?;
-        let alarm = self.alarm_change(self.wiped_after.is_some())?;
+        let alarm = self.wake_change(self.wiped_after.is_some())?;
         // What the cache holds comes on top of the limit: it was accepted when it was written.
         self.connection.wal().set_size_max(u64::MAX);
         self.connection.run("COMMIT", &[])?;

@@ -64,6 +64,7 @@ impl Database {
         self.turn_open = false;
         self.has_kv_table = false;
         self.has_metadata = false;
+        self.has_schedules = false;
         // A second wipe of a turn has nothing to do but to roll back to the first.
         if self.wiped_after.is_none() && !self.is_empty()? {
             self.wiped_after = Some(self.connection.frames());

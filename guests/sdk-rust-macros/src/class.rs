@@ -22,6 +22,12 @@ const RESERVED: &[&str] = &[
     "web_socket_error",
 ];
 
+/// What the handlers of alarms are.
+const ALARM: &str = "`alarm` is the handler of the object's alarm: \
+     `pub async fn alarm(&self, info: durabo::AlarmInfo) -> Result<(), durabo::Failure>`";
+const SCHEDULED: &str = "`scheduled` is the handler of the object's named alarms: \
+     `pub async fn scheduled(&self, info: durabo::ScheduleInfo) -> Result<(), durabo::Failure>`";
+
 /// A class, read from its block.
 pub(crate) struct Class {
     pub(crate) name: Ident,
@@ -29,6 +35,7 @@ pub(crate) struct Class {
     pub(crate) constructor: Function,
     pub(crate) fetch: Option<Function>,
     pub(crate) alarm: Option<Function>,
+    pub(crate) scheduled: Option<Function>,
     pub(crate) methods: Vec<Function>,
     pub(crate) sockets: SocketHandlers,
     /// Some handler is `async`: all take `&self`.
@@ -77,6 +84,7 @@ impl Class {
         let mut constructor = None;
         let mut fetch = None;
         let mut alarm = None;
+        let mut scheduled = None;
         let mut methods = Vec::new();
         let mut sockets = SocketHandlers::default();
         for item in &block.items {
@@ -87,7 +95,8 @@ impl Class {
             match name.as_str() {
                 "new" => constructor = read_constructor(function, &mut errors),
                 "fetch" if is_public && takes_self => fetch = read_fetch(function, &mut errors),
-                "alarm" if takes_self => alarm = read_alarm(function, &mut errors),
+                "alarm" if takes_self => alarm = read_alarm(function, ALARM, &mut errors),
+                "scheduled" if takes_self => scheduled = read_alarm(function, SCHEDULED, &mut errors),
                 "websocket_message" if is_public && takes_self => {
                     sockets.message = read_socket_handler(function, "message: durabo::Message", &mut errors);
                 }
@@ -109,7 +118,7 @@ impl Class {
                 format!("class{class} has no constructor; add `pub fn new(ctx: durabo::Context) -> Self`"),
             ));
         }
-        let handlers = || fetch.iter().chain(&alarm).chain(&methods).chain(sockets.all());
+        let handlers = || fetch.iter().chain(&alarm).chain(&scheduled).chain(&methods).chain(sockets.all());
         let suspends = handlers().any(|function| function.is_async);
         if suspends {
             handlers().for_each(|function| refuse_exclusive(function, &mut errors));
@@ -121,6 +130,7 @@ impl Class {
                 constructor,
                 fetch,
                 alarm,
+                scheduled,
                 methods,
                 sockets,
                 suspends,
@@ -185,9 +195,9 @@ fn read_fetch(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function
     Some(read)
 }
 
-/// The handler of the alarm. One that is not public is refused: an author who forgot `pub` would find out
+/// The handler of the alarm, or of named ones. One that is not public is refused: an author who forgot `pub` would find out
 /// only when an alarm is set.
-fn read_alarm(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function> {
+fn read_alarm(function: &ImplItemFn, form: &str, errors: &mut Vec<Error>) -> Option<Function> {
     let read = read_function(function, errors)?;
     let is_public = matches!(function.vis, Visibility::Public(_));
     let gives_nothing = match &read.output {
@@ -198,11 +208,8 @@ fn read_alarm(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function
         }
     };
     if !is_public || read.params.len() > 1 || !gives_nothing {
-        errors.push(Error::new(
-            function.sig.span(),
-            "`alarm` is the handler of the object's alarm: `pub async fn alarm(&self, info: durabo::AlarmInfo) \
-             -> Result<(), durabo::Failure>`, with or without `info`; give another function another name",
-        ));
+        let text = format!("{form}, with or without `info`; give another function another name");
+        errors.push(Error::new(function.sig.span(), text));
         return None;
     }
     Some(read)

@@ -13,16 +13,18 @@ pub(crate) fn line(class: &Class) -> String {
     if class.fetch.is_some() {
         handlers.push("http");
     }
-    let has_sockets = class.sockets.all().next().is_some();
-    // A class has some handler; one that has only others is not for calls.
-    if !class.methods.is_empty() || (class.fetch.is_none() && class.alarm.is_none() && !has_sockets) {
-        handlers.push("rpc");
-    }
     if class.alarm.is_some() {
         handlers.push("alarm");
     }
-    if has_sockets {
+    if class.scheduled.is_some() {
+        handlers.push("schedule");
+    }
+    if class.sockets.all().next().is_some() {
         handlers.push("websocket");
+    }
+    // A class has some handler; one that has only others is not for calls.
+    if !class.methods.is_empty() || handlers.is_empty() {
+        handlers.push("rpc");
     }
     let mut object = Map::new();
     object.insert("durabo".into(), json!(1));
@@ -77,9 +79,10 @@ mod tests {
                 pub fn new(ctx: Context) -> Self { Self }
                 pub fn start(&self) {}
                 pub async fn alarm(&self, info: AlarmInfo) -> Result<(), Failure> { Ok(()) }
+                pub async fn scheduled(&self) {}
             }
         });
-        assert_eq!(handlers, json!(["rpc", "alarm"]));
+        assert_eq!(handlers, json!(["alarm", "schedule", "rpc"]));
         let handlers = handlers_of(parse_quote! {
             impl Clock {
                 pub fn new(ctx: Context) -> Self { Self }

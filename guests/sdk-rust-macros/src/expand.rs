@@ -44,7 +44,8 @@ pub(crate) fn expand(block: &ItemImpl, class: &Class) -> TokenStream {
     let start = start(class);
     let arms = class.methods.iter().map(|method| arm(class, method));
     let fetch = class.fetch.as_ref().map(|function| fetch(class, function));
-    let alarm = class.alarm.as_ref().map(|function| alarm(class, function));
+    let alarm = class.alarm.as_ref().map(|function| woken(class, function, &quote!(AlarmInfo)));
+    let scheduled = class.scheduled.as_ref().map(|function| woken(class, function, &quote!(ScheduleInfo)));
     let sockets = sockets(class);
     let description = description(class);
     quote! {
@@ -71,6 +72,8 @@ pub(crate) fn expand(block: &ItemImpl, class: &Class) -> TokenStream {
             #fetch
 
             #alarm
+
+            #scheduled
 
             #sockets
         }
@@ -133,14 +136,15 @@ fn fetch(class: &Class, function: &Function) -> TokenStream {
     }
 }
 
-fn alarm(class: &Class, function: &Function) -> TokenStream {
+fn woken(class: &Class, function: &Function, info: &TokenStream) -> TokenStream {
+    let name = &function.name;
     let call = call(class, function, &if function.params.is_empty() { quote!() } else { quote!(info) });
     let ended = outcome(function, call);
     quote! {
         #[allow(unused_variables, clippy::let_unit_value)]
-        async fn alarm(
+        async fn #name(
             held: &Self::Held,
-            info: ::durabo::AlarmInfo,
+            info: ::durabo::#info,
         ) -> ::core::result::Result<(), ::durabo::Failure> {
             let ended: () = #ended;
             ::core::result::Result::Ok(ended)

@@ -19,6 +19,7 @@ use proc_macro::TokenStream;
 /// - `websocket_message`, `websocket_close` and `websocket_error` handle events of sockets that the object has
 ///   accepted: `pub fn websocket_message(&self, socket: Socket, message: Message)`, and the others with a `Close` and
 ///   a `Failure`.
+/// - `scheduled` runs at the times of its named alarms, in the same way: `pub fn scheduled(&self, info: ScheduleInfo)`.
 /// - Every other `pub fn` with `self` is an RPC method. Arguments are read by serde, in order; an
 ///   `Option` at the end may be left out. The result is written by serde; a type whose name ends in
 ///   `Result` is one that may fail, and its error must turn into a `Failure`.

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::bindings::durabo::object::alarm as wit;
+pub use crate::bindings::durabo::object::alarm::Outcome as AlarmOutcome;
 use crate::bindings::durabo::object::types::WriteFlags;
 use crate::bindings::exports::durabo::object::alarm_handler as handler;
 use crate::failure::Failure;
@@ -43,6 +44,11 @@ impl Alarm {
         Ok(time)
     }
 
+    /// The last runs since the node started, newest first, `limit` at most; the node keeps 100.
+    pub fn history(&self, limit: u32) -> Result<Vec<AlarmRun>, Failure> {
+        Ok(runs_from_host(wit::history(limit).map_err(Failure::from_host)?))
+    }
+
     /// Clears it; clearing none is no error. Does not stop a run that is under way (AL-15).
     pub fn delete(&self) -> Result<(), Failure> {
         wit::delete(self.flags).map_err(Failure::from_host)
@@ -58,6 +64,35 @@ pub struct AlarmInfo {
     pub retry_count: u32,
     /// Whether there was one.
     pub is_retry: bool,
+}
+
+/// A past run, of the alarm or of a named one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlarmRun {
+    /// The moment that was set.
+    pub scheduled_time: Timestamp,
+    /// When the handler was called.
+    pub started: Timestamp,
+    /// When it had returned, or was cut.
+    pub finished: Timestamp,
+    /// Tries before it that failed and counted.
+    pub retry_count: u32,
+    /// How it ended.
+    pub outcome: AlarmOutcome,
+    /// What the failure said.
+    pub error: Option<String>,
+}
+
+pub(crate) fn runs_from_host(runs: Vec<wit::Run>) -> Vec<AlarmRun> {
+    let run = |run: wit::Run| AlarmRun {
+        scheduled_time: Timestamp::from_millis(run.scheduled_time),
+        started: Timestamp::from_millis(run.started),
+        finished: Timestamp::from_millis(run.finished),
+        retry_count: run.retry_count,
+        outcome: run.outcome,
+        error: run.error,
+    };
+    runs.into_iter().map(run).collect()
 }
 
 impl AlarmInfo {

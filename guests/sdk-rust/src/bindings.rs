@@ -18,6 +18,7 @@ wit_bindgen::generate!({
             import durabo:object/kv@0.1.0;
             import durabo:object/storage@0.1.0;
             import durabo:object/alarm@0.1.0;
+            import durabo:object/schedule@0.1.0;
             import durabo:object/http@0.1.0;
             import durabo:object/websocket@0.1.0;
             import durabo:object/stub@0.1.0;
@@ -26,6 +27,7 @@ wit_bindgen::generate!({
             export durabo:object/rpc-handler@0.1.0;
             export durabo:object/alarm-handler@0.1.0;
             export durabo:object/websocket-handler@0.1.0;
+            export durabo:object/schedule-handler@0.1.0;
         }
     ",
     path: "../../wit",

@@ -10,6 +10,7 @@ use crate::bindings::durabo::object::types::WriteFlags;
 use crate::bindings::exports::durabo::object::lifecycle::StartInfo;
 use crate::failure::Failure;
 use crate::kv::Kv;
+use crate::schedule::Schedule;
 use crate::sql::Sql;
 use crate::storage::Storage;
 use crate::transaction::{self, Transaction};
@@ -64,6 +65,11 @@ impl Context {
     /// The object's WebSockets.
     pub fn sockets(&self) -> Sockets {
         Sockets { _by_context: () }
+    }
+
+    /// The object's named alarms.
+    pub fn schedule(&self) -> Schedule {
+        Schedule { flags: WriteFlags::empty() }
     }
 
     /// Runs `work` as a critical section: while it runs, no other event of the object is delivered, and what

@@ -10,10 +10,13 @@ use std::rc::Rc;
 
 use crate::alarm::AlarmInfo;
 use crate::bindings::durabo::object::{http as wit_http, types as wit, websocket as wit_websocket};
-use crate::bindings::exports::durabo::object::{alarm_handler as wit_alarm, lifecycle::StartInfo};
+use crate::bindings::exports::durabo::object::{
+    alarm_handler as wit_alarm, lifecycle::StartInfo, schedule_handler as wit_schedule,
+};
 use crate::context::Context;
 use crate::failure::{Failure, FailureKind};
 use crate::http::{Request, Response};
+use crate::schedule::ScheduleInfo;
 use crate::websocket::{Close, Message, Socket};
 
 /// A class of objects, as `#[durabo::object]` describes it.
@@ -34,6 +37,12 @@ pub trait Class: Sized + 'static {
     fn fetch(held: &Self::Held, request: Request) -> impl Future<Output = Result<Response, Failure>> {
         let _ = (held, request);
         async { Err(handler_missing("fetch")) }
+    }
+
+    /// A run of a named alarm; a class without `scheduled` refuses it (SC-17).
+    fn scheduled(held: &Self::Held, info: ScheduleInfo) -> impl Future<Output = Result<(), Failure>> {
+        let _ = (held, info);
+        async { Err(handler_missing("scheduled")) }
     }
 
     /// A run of the alarm; a class without `alarm` refuses it (AL-13).
@@ -114,6 +123,9 @@ pub trait Object {
 
     /// See [`Class::websocket`].
     fn websocket(&self, socket: Socket, event: SocketEvent) -> Local<'_, ()>;
+
+    /// See [`Class::scheduled`].
+    fn scheduled(&self, info: ScheduleInfo) -> Local<'_, ()>;
 }
 
 struct Live<C: Class>(C::Held);
@@ -133,6 +145,10 @@ impl<C: Class> Object for Live<C> {
 
     fn websocket(&self, socket: Socket, event: SocketEvent) -> Local<'_, ()> {
         Box::pin(C::websocket(&self.0, socket, event))
+    }
+
+    fn scheduled(&self, info: ScheduleInfo) -> Local<'_, ()> {
+        Box::pin(C::scheduled(&self.0, info))
     }
 }
 
@@ -203,6 +219,11 @@ pub fn message(message: wit_websocket::Message) -> SocketEvent {
 /// An error as the host gives it.
 pub fn error(failure: wit::Failure) -> SocketEvent {
     SocketEvent::Error(Failure::from_host(failure))
+}
+
+/// Export `schedule-handler.scheduled`.
+pub async fn scheduled(info: wit_schedule::ScheduleInfo) -> Result<(), wit::Failure> {
+    Ok(live()?.scheduled(ScheduleInfo::from_host(info)).await?)
 }
 
 fn live() -> Result<Rc<dyn Object>, Failure> {
@@ -283,6 +304,14 @@ macro_rules! export {
 
                 async fn websocket_error(socket: u64, error: types::Failure) -> Result<(), types::Failure> {
                     $crate::lifecycle::websocket(socket, $crate::lifecycle::error(error)).await
+                }
+            }
+
+            impl exports::schedule_handler::Guest for Component {
+                async fn scheduled(
+                    info: exports::schedule_handler::ScheduleInfo,
+                ) -> Result<(), types::Failure> {
+                    $crate::lifecycle::scheduled(info).await
                 }
             }
 

@@ -36,6 +36,8 @@ mod log_counts;
 mod neighbours;
 mod restart;
 mod rpc;
+mod schedule_runs;
+mod schedules;
 mod sections;
 mod sql_allowed;
 mod sql_attacks;
@@ -83,6 +85,8 @@ pub fn cases() -> Vec<Case> {
         outcomes::CASES,
         restart::CASES,
         rpc::CASES,
+        schedule_runs::CASES,
+        schedules::CASES,
         sections::CASES,
         sql_allowed::CASES,
         sql_attacks::CASES,

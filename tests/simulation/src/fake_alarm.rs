@@ -14,7 +14,7 @@ use crate::fake_engine::Engine;
 use crate::fake_store::{exec, write};
 
 /// Notes that the handler runs; what it is told to do.
-pub(crate) fn begin(engine: &Engine, info: AlarmInfo) -> Result<Vec<Act>, Failure> {
+pub(crate) fn begin(engine: &Engine, info: &AlarmInfo) -> Result<Vec<Act>, Failure> {
     let now = engine.with_context(|context| context.clock().now());
     let noted = [
         Value::Integer(info.scheduled_time.0 as i64),
@@ -25,15 +25,17 @@ pub(crate) fn begin(engine: &Engine, info: AlarmInfo) -> Result<Vec<Act>, Failur
                   VALUES (?, ?, ?, (SELECT time FROM expected))";
     exec(engine, insert, &noted)?;
     match exec(engine, "SELECT acts FROM on_alarm", &[])?.as_slice() {
-        [Value::Blob(acts)] => Ok(of_kept(acts).into_iter().filter_map(|act| at_first(act, info)).collect()),
+        [Value::Blob(acts)] => {
+            Ok(of_kept(acts).into_iter().filter_map(|act| at_first(act, info.retry_count)).collect())
+        }
         _ => Ok(Vec::new()),
     }
 }
 
 /// What an act comes to that differs from try to try.
-fn at_first(act: Act, info: AlarmInfo) -> Option<Act> {
+fn at_first(act: Act, retry_count: u32) -> Option<Act> {
     match act {
-        Act::FailAtFirst | Act::TrapAtFirst if info.retry_count >= 2 => None,
+        Act::FailAtFirst | Act::TrapAtFirst if retry_count >= 2 => None,
         Act::FailAtFirst => Some(Act::Fail),
         Act::TrapAtFirst => Some(Act::Trap),
         other => Some(other),

@@ -115,7 +115,7 @@ impl GuestCalls for FakeCalls<'_> {
         };
         let is_alarm = matches!(event, Event::Alarm(_));
         let acts = match &event {
-            Event::Alarm(info) => fake_alarm::begin(self.0, *info),
+            Event::Alarm(info) => fake_alarm::begin(self.0, info),
             other => Ok(acts(other)),
         };
         self.0.spawn(handler.perform(acts?));

@@ -58,6 +58,8 @@ pub struct AlarmRunsReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlarmRunReport {
+    /// Name of the named alarm that it was of; null for the alarm itself.
+    pub schedule: Option<String>,
     /// The time that was set, in ms since 1970.
     pub scheduled_ms: u64,
     /// When the handler was called.

@@ -21,13 +21,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::alarm_end::RunEnd;
 use super::{InFlight, NextEvent, ObjectContext};
 use crate::alarm_runs::AlarmRun;
-use crate::event::{AlarmAnswer, AlarmInfo, AlarmRequest, Apart, Delivery, Event, EventId, Reply, Work};
+use crate::event::{AlarmAnswer, AlarmRequest, Apart, Delivery, Event, EventId, Reply, Work};
 use crate::output_gate::Effect;
 
 /// A run of the alarm that has begun.
 pub(super) struct RunUnderWay {
     pub event: EventId,
     pub alarm: StoredAlarm,
+    /// Of the named alarm that it is, if it has a name.
+    pub name: Option<String>,
     pub started: Timestamp,
     /// The try before failed for a fault of the node.
     pub after_fault: bool,
@@ -53,12 +55,13 @@ impl ObjectContext {
 
     /// Which alarm runs at present: it counts as not set.
     pub fn running_alarm(&self) -> Option<u64> {
-        self.alarm_run.as_ref().map(|run| run.alarm.serial)
+        self.alarm_run.as_ref().filter(|run| run.alarm.schedule.is_none()).map(|run| run.alarm.serial)
     }
 
-    /// The last runs of the alarm, newest first, `limit` at most.
-    pub fn alarm_runs(&self, limit: usize) -> Vec<AlarmRun> {
-        self.node.alarm_runs.of(&self.identity.key, limit)
+    /// The last runs of the alarm without a name, or of the entry of that name, newest first, `limit` at most.
+    pub fn alarm_runs(&self, name: Option<&str>, limit: usize) -> Vec<AlarmRun> {
+        let runs = self.node.alarm_runs.of(&self.identity.key, usize::MAX).into_iter();
+        runs.filter(|run| run.name.as_deref() == name).take(limit).collect()
     }
 
     /// Resets the object as [`abort`](Self::abort) does; if `event` is the run of the alarm, that is given up
@@ -89,7 +92,11 @@ impl ObjectContext {
         let is_due = |alarm: &StoredAlarm| {
             request == AlarmRequest::RunNow || alarm.due <= now || is_planted(Mutation::RunEarly)
         };
-        Ok(self.database.alarm()?.filter(is_due))
+        let next = match request {
+            AlarmRequest::RunNow => self.database.alarm()?,
+            _ => self.database.next_run()?,
+        };
+        Ok(next.filter(is_due))
     }
 
     /// Takes what concerns the alarm, while none runs: the next event, or nothing any more.
@@ -148,12 +155,15 @@ impl ObjectContext {
             self.gate.release_after(self.position(), Effect::Reply(reply, answer));
             return Ok(None);
         };
+        let info = self.alarm_info(&alarm);
+        let info = info.map_err(|error| self.storage_failed(StorageError::Poisoned(error)))?;
         self.in_flight.insert(id, InFlight { reply, origin, listeners: None, socket: None });
         self.instance.has_delivered = true;
         self.instance.pending.active();
         self.alarm_run = Some(RunUnderWay {
             event: id,
             alarm,
+            name: info.entry.as_ref().map(|entry| entry.name.clone()),
             started: now,
             after_fault: matches!(request, AlarmRequest::RunIfDue { after_fault: true }),
             is_given_up: false,
@@ -161,7 +171,6 @@ impl ObjectContext {
             end: None,
             limit: Box::pin(sleep_until(Instant::now() + self.node.limits.alarm_run_timeout)),
         });
-        let info = AlarmInfo { scheduled_time: alarm.time, retry_count: alarm.retries };
         Ok(Some(NextEvent::Deliver(id, Event::Alarm(info))))
     }
 

@@ -37,6 +37,7 @@ pub(super) struct StoppedRun {
 
 struct Begun {
     alarm: StoredAlarm,
+    name: Option<String>,
     started: Timestamp,
 }
 
@@ -76,7 +77,7 @@ impl ObjectContext {
             }
             Err(failure) if is_without_handler(failure) => {
                 let (class, object) = (self.identity.class.as_str(), self.identity.key.id);
-                warn!(class, %object, "the alarm was removed: the class has no handler for it any more");
+                warn!(class, %object, "an alarm was dropped: the class has no handler for it any more");
                 self.settle_run(alarm, None, RunOutcome::Abandoned, Some(failure))
             }
             Err(failure) => self.count_failure(alarm, after_fault, failure),
@@ -108,14 +109,14 @@ impl ObjectContext {
     /// To be called when a turn has ended well: a run whose handler has returned is over.
     pub(super) fn close_alarm_run(&mut self) {
         let Some(run) = self.alarm_run.take_if(|run| run.end.is_some()) else { return };
-        self.remember(run.alarm, run.started, run.end);
+        self.remember(run.alarm, run.name, run.started, run.end);
     }
 
     /// Takes the run that is under way out of an instance that is reset.
     pub(super) fn stop_alarm_run(&mut self) -> Option<StoppedRun> {
         let run = self.alarm_run.take()?;
         Some(StoppedRun {
-            begun: Some(Begun { alarm: run.alarm, started: run.started }),
+            begun: Some(Begun { alarm: run.alarm, name: run.name, started: run.started }),
             is_given_up: run.is_given_up,
             after_fault: run.after_fault,
             reply: self.in_flight.remove(&run.event).map(|event| event.reply),
@@ -139,12 +140,17 @@ impl ObjectContext {
         is_fault: bool,
     ) -> Result<(), Failure> {
         let StoppedRun { begun, is_given_up, after_fault, reply } = run;
-        let stored = self.database.alarm().map_err(|error| self.alarm_not_stored(error))?;
-        let begun = begun.or_else(|| {
-            let now = self.node.clock.now();
-            stored.filter(|alarm| alarm.due <= now).map(|alarm| Begun { alarm, started: now })
-        });
-        if let Some(Begun { alarm, started }) = begun {
+        let stored = self.database.next_run().map_err(|error| self.alarm_not_stored(error))?;
+        let started = self.node.clock.now();
+        let due = stored.filter(|alarm| begun.is_none() && alarm.due <= started);
+        let begun = match due {
+            None => begun,
+            Some(alarm) => {
+                let info = self.alarm_info(&alarm).map_err(|error| self.alarm_not_stored(error))?;
+                Some(Begun { alarm, name: info.entry.map(|entry| entry.name), started })
+            }
+        };
+        if let Some(Begun { alarm, name, started }) = begun {
             let end = if is_given_up {
                 self.settle_run(alarm, None, RunOutcome::Abandoned, Some(&failure))
             } else if is_fault {
@@ -154,7 +160,7 @@ impl ObjectContext {
             };
             let end = end.map_err(|error| self.alarm_not_stored(error))?;
             self.end_turn()?;
-            self.remember(alarm, started, Some(end));
+            self.remember(alarm, name, started, Some(end));
         }
         if let Some(reply) = reply {
             self.gate.release_after(self.position(), Effect::Reply(reply, Err(failure)));
@@ -191,19 +197,35 @@ impl ObjectContext {
         outcome: RunOutcome,
         failure: Option<&Failure>,
     ) -> Result<RunEnd, SqlError> {
-        let is_still_set = self.database.settle_alarm(alarm.serial, next)?;
+        // First, since what follows is found out from what will be committed.
+        self.database.roll_back_savepoints();
+        let next = match next {
+            None => self.following(&alarm)?,
+            next => next,
+        };
+        let is_still_set = match alarm.schedule {
+            None => self.database.settle_alarm(alarm.serial, next)?,
+            Some(_) => self.database.settle_schedule(&alarm, next)?,
+        };
         // One that was replaced or deleted by its handler is not tried again (AL-14, AL-15).
         let outcome =
             if outcome == RunOutcome::Failed && !is_still_set { RunOutcome::Abandoned } else { outcome };
         Ok(RunEnd { outcome, error: failure.map(|failure| failure.message.clone()) })
     }
 
-    fn remember(&self, alarm: StoredAlarm, started: Timestamp, end: Option<RunEnd>) {
+    fn remember(&self, alarm: StoredAlarm, name: Option<String>, started: Timestamp, end: Option<RunEnd>) {
         let Some(RunEnd { outcome, error }) = end else { return };
         let finished = self.node.clock.now();
         let error = error.map(|error| cut(error, ALARM_RUN_ERROR_BYTES_MAX));
-        let run =
-            AlarmRun { scheduled: alarm.time, started, finished, retry_count: alarm.retries, outcome, error };
+        let run = AlarmRun {
+            name,
+            scheduled: alarm.time,
+            started,
+            finished,
+            retry_count: alarm.retries,
+            outcome,
+            error,
+        };
         self.node.alarm_runs.push(self.identity.key, run);
     }
 

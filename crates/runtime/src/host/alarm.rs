@@ -25,7 +25,7 @@ impl Host for GuestState {
 
     async fn set(&mut self, time: Timestamp, options: WriteFlags) -> Answer<()> {
         wait_for_room(self).await?;
-        let new = match self.context.new_alarm(time, self.handles_alarm) {
+        let new = match self.context.new_alarm(time, self.wakes.alarm) {
             Ok(new) => new,
             Err(refused) => return Ok(Err(failure_record::to_guest(refused))),
         };
@@ -47,12 +47,12 @@ impl Host for GuestState {
     }
 
     async fn history(&mut self, limit: u32) -> Answer<Vec<Run>> {
-        let runs = self.context.alarm_runs(limit as usize);
+        let runs = self.context.alarm_runs(None, limit as usize);
         Ok(Ok(runs.into_iter().map(run_to_guest).collect()))
     }
 }
 
-fn run_to_guest(run: AlarmRun) -> Run {
+pub(super) fn run_to_guest(run: AlarmRun) -> Run {
     Run {
         scheduled_time: run.scheduled.0,
         started: run.started.0,

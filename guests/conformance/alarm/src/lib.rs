@@ -4,6 +4,7 @@
 //! the suite reads by an operator's SQL, so that no request disturbs an object that is to wake by itself.
 
 mod tables;
+mod named;
 mod step;
 mod script;
 mod subject;

@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use durabo::{Context, Failure, Namespace, Timestamp, timer};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::named::NamedStep;
 use crate::tables;
 
 /// One step. Times are milliseconds.
@@ -23,6 +25,7 @@ pub(crate) enum Step {
     SetDate(i64),
     SetUnconfirmed(u64),
     Delete,
+    Named(NamedStep),
     /// The clock that the object sees.
     Now,
     /// Sets the alarm so far ahead if none is set.
@@ -39,6 +42,8 @@ pub(crate) enum Step {
     Undone(Vec<Step>),
     /// Sets the alarm in a transaction, waits so long, gives the alarm, and rolls back.
     SetAndRollBack(u64, u64),
+    /// These steps in a transaction that waits so long and is rolled back.
+    RolledBackAfter(u64, Vec<Step>),
     /// Ends the turn.
     Wait(u64),
     /// Sets the alarm to the present in a critical section and stays there so long, between two notes.
@@ -63,6 +68,7 @@ pub(crate) enum Outcome {
     Time(Option<Timestamp>),
     Has(bool),
     Integers(Vec<i64>),
+    Named(Value),
     Failed { error: Refusal },
 }
 
@@ -110,6 +116,15 @@ impl Step {
                 });
                 return Ok(Outcome::Time(transaction.await?));
             }
+            Self::RolledBackAfter(ms, steps) => {
+                let storage = ctx.storage();
+                let transaction = storage.transaction(async |transaction| {
+                    steps.iter().try_for_each(|step| step.perform_at_once(ctx).map(drop))?;
+                    timer::sleep(Duration::from_millis(*ms)).await;
+                    transaction.rollback()
+                });
+                transaction.await?;
+            }
             Self::Tell(name, text) => {
                 Namespace::new("Alarm").get_by_name(name)?.call::<()>("note", (text,)).await?;
             }
@@ -133,6 +148,7 @@ impl Step {
                 Outcome::Nothing(alarm.unconfirmed().set(Timestamp::from_millis(*time))?)
             }
             Self::Delete => Outcome::Nothing(alarm.delete()?),
+            Self::Named(step) => Outcome::Named(step.perform(ctx)?),
             Self::Now => Outcome::Time(Some(Timestamp::now())),
             Self::SetInIfNone(ms) => Outcome::Time(match alarm.get()? {
                 None => Some(alarm.set_in(Duration::from_millis(*ms))?),
@@ -161,6 +177,7 @@ impl Step {
             Self::Exhaust => exhaust(),
             Self::Wait(_)
             | Self::SetAndRollBack(..)
+            | Self::RolledBackAfter(..)
             | Self::DueInSection(_)
             | Self::Tell(..)
             | Self::TellSelf(_) => {

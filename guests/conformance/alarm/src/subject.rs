@@ -1,9 +1,9 @@
-//! Class `Alarm`: does what its script says when its alarm is due, and writes down what it saw.
+//! Class `Alarm`: does what its script says when its alarm or a named one is due, and writes down what it saw.
 //!
 //! Each run and each start has a row. A run's row is durable before its steps begin, so that it stays when they
 //! trap.
 
-use durabo::{AlarmInfo, Context, Failure, Timestamp};
+use durabo::{AlarmInfo, Context, Failure, ScheduleInfo, Timestamp};
 
 use crate::script;
 use crate::step::{Outcome, Step, note};
@@ -51,13 +51,32 @@ impl Alarm {
 
     /// Writes the run down, then does its steps.
     pub async fn alarm(&self, info: AlarmInfo) -> Result<(), Failure> {
+        let AlarmInfo { scheduled_time, retry_count, is_retry } = info;
+        self.wake(ScheduleInfo {
+            name: String::new(),
+            payload: Vec::new(),
+            scheduled_time,
+            retry_count,
+            is_retry,
+        })
+        .await
+    }
+
+    /// The same for a named alarm.
+    pub async fn scheduled(&self, info: ScheduleInfo) -> Result<(), Failure> {
+        self.wake(info).await
+    }
+
+    async fn wake(&self, info: ScheduleInfo) -> Result<(), Failure> {
         let sql = self.ctx.sql();
         let alarm = self.ctx.alarm().get()?.map(time_of);
+        let entry = (!info.name.is_empty()).then_some(info.name);
+        let payload = entry.as_ref().map(|_| String::from_utf8_lossy(&info.payload).into_owned());
         let before: i64 = sql.exec("SELECT count(*) FROM runs", ())?.one()?;
         let run: i64 = sql
             .exec(
-                "INSERT INTO runs (at, scheduled, retries, is_retry, alarm, start, name)
-                 VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                "INSERT INTO runs (at, scheduled, retries, is_retry, alarm, start, name, entry, payload)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
                 (
                     time_of(Timestamp::now()),
                     time_of(info.scheduled_time),
@@ -66,6 +85,8 @@ impl Alarm {
                     alarm,
                     self.start,
                     self.ctx.identity().name.clone(),
+                    entry,
+                    payload,
                 ),
             )?
             .one()?;

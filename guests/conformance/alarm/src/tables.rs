@@ -12,7 +12,7 @@ pub(crate) fn prepare(ctx: &Context) -> Result<(), Failure> {
          CREATE TABLE IF NOT EXISTS starts (id INTEGER PRIMARY KEY, alarm INTEGER);
          CREATE TABLE IF NOT EXISTS runs (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, scheduled INTEGER NOT NULL,
              retries INTEGER NOT NULL, is_retry INTEGER NOT NULL, alarm INTEGER, start INTEGER NOT NULL, name TEXT,
-             outcomes TEXT)",
+             entry TEXT, payload TEXT, outcomes TEXT)",
         (),
     )?;
     Ok(())

@@ -5,7 +5,7 @@
 
 use durabo::bindings::durabo::object::{http, types, websocket};
 use durabo::bindings::exports::durabo::object::{
-    alarm_handler, http_handler, lifecycle, rpc_handler, websocket_handler,
+    alarm_handler, http_handler, lifecycle, rpc_handler, schedule_handler, websocket_handler,
 };
 
 use crate::faults::Faults;
@@ -78,6 +78,12 @@ impl websocket_handler::Guest for Component {
 
     async fn websocket_error(socket: u64, error: types::Failure) -> Result<(), types::Failure> {
         durabo::lifecycle::websocket(socket, durabo::lifecycle::error(error)).await
+    }
+}
+
+impl schedule_handler::Guest for Component {
+    async fn scheduled(info: schedule_handler::ScheduleInfo) -> Result<(), types::Failure> {
+        durabo::lifecycle::scheduled(info).await
     }
 }
 

@@ -20,7 +20,7 @@ use super::standing::lasting_node;
 use super::waking::{FAR_MS, RETRY_WAIT, Run, Waking, now, quick_retries, wait_until_past};
 
 /// A node whose retries come soon, whose instances have little memory, and that has hooks.
-fn quick_node() -> &'static TestNode {
+pub fn quick_node() -> &'static TestNode {
     static NODE: OnceLock<TestNode> = OnceLock::new();
     NODE.get_or_init(|| {
         let mut config = quick_retries();

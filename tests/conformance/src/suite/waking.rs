@@ -1,4 +1,4 @@
-//! Objects of class `Alarm`, as the cases on alarms use them.
+//! Objects of class `Alarm`, as the cases on alarms and named alarms use them.
 //!
 //! What an object saw is read by an operator's SQL, which starts no instance, so that it wakes by its alarm alone.
 //! Time decides nothing: a case waits for runs, and where it shows that none comes it waits for the run of another
@@ -33,6 +33,8 @@ pub struct Run {
     pub start: u64,
     /// The object's name.
     pub name: Option<String>,
+    /// Name of the named alarm that ran, and what it was handed.
+    pub entry: Option<(String, String)>,
     /// What its steps gave; null if it did not come to their end.
     pub outcomes: Value,
 }
@@ -111,6 +113,16 @@ impl Waking {
         self.run(json!(["get"])).remove(0).as_u64()
     }
 
+    /// The named alarm of that name, in an event of its own; null if there is none.
+    pub fn entry(&self, name: &str) -> Value {
+        self.run(json!([{"named": {"get": name}}])).remove(0)
+    }
+
+    /// Names of the named alarms.
+    pub fn entries(&self) -> Value {
+        self.run(json!([{"named": {"list": ["", null, 1000]}}])).remove(0)
+    }
+
     /// Rows of a query.
     pub fn rows(&self, query: &str) -> Vec<Value> {
         let answer = self.object.sql(query).unwrap_or_else(|error| panic!("{query}: {error:?}"));
@@ -119,8 +131,7 @@ impl Waking {
 
     /// Runs that have begun, in order.
     pub fn runs(&self) -> Vec<Run> {
-        let query =
-            "SELECT at, scheduled, retries, is_retry, alarm, start, name, outcomes FROM runs ORDER BY id";
+        let query = "SELECT at, scheduled, retries, is_retry, alarm, start, name, outcomes, entry, payload FROM runs ORDER BY id";
         self.rows(query).iter().map(Run::of_row).collect()
     }
 
@@ -160,6 +171,7 @@ impl Run {
     fn of_row(row: &Value) -> Self {
         let number = |column: usize| row[column].as_u64();
         let needed = |column| number(column).unwrap_or_else(|| panic!("column {column} of {row}"));
+        let text = |column: usize| row[column].as_str().map(str::to_owned);
         let outcomes = row[7].as_str().map(|text| serde_json::from_str(text).expect("outcomes are JSON"));
         Self {
             at: needed(0),
@@ -168,7 +180,8 @@ impl Run {
             is_retry: needed(3) == 1,
             alarm: number(4),
             start: needed(5),
-            name: row[6].as_str().map(str::to_owned),
+            name: text(6),
+            entry: text(8).zip(text(9)),
             outcomes: outcomes.unwrap_or(Value::Null),
         }
     }

@@ -83,6 +83,7 @@ impl ControlPlane for Recorder {
     fn alarm_runs(&self, object: ObjectKey, limit: usize) -> BoxFuture<'_, Result<AlarmRunsReport, Failure>> {
         self.note(format!("runs {} {limit}", object.id));
         let run = AlarmRunReport {
+            schedule: None,
             scheduled_ms: 1,
             started_ms: 2,
             finished_ms: 3,
@@ -323,7 +324,7 @@ async fn alarms_are_listed_from_a_position_run_and_cancelled() {
     let alarm = format!("{of_class}/objects/a/alarm");
     let (_, body) = ask(&gateway, request("GET", &format!("{alarm}/runs?limit=2")), "").await;
     let run = json!({"scheduledMs": 1, "startedMs": 2, "finishedMs": 3, "retryCount": 4, "outcome": "failed",
-        "error": "no"});
+        "error": "no", "schedule": null});
     assert_eq!((body, heard()), (json!({"runs": [run]}), format!("runs {id} 2")));
     let (_, body) = ask(&gateway, request("POST", &format!("{alarm}/run")), "").await;
     assert_eq!((body, heard()), (json!({"done": "run"}), r#"run Some("a")"#.to_owned()));
