@@ -141,7 +141,7 @@ impl Kv {
             open.push(self.ctx.storage().savepoint()?);
             step.run(&self.ctx)?;
         }
-        timer::sleep(std::time::Duration::from_millis(1)).await;
+        timer::sleep(Duration::from_millis(1)).await;
         let ends = open.into_iter().rev().map(|savepoint| savepoint.release());
         Ok(ends
             .map(|end| end.map_or_else(|failure| failure.code().to_owned(), |()| "kept".to_owned()))
