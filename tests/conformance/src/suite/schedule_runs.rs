@@ -14,22 +14,15 @@ use crate::{TestNode, eventually, guest};
 use super::alarm_retries::quick_node;
 use super::outcomes::refused;
 use super::standing::{hooked_node, lasting_node, node};
-use super::waking::{FAR_MS, Run, Waking, ahead_of_the_alarm, now, wait_until_past};
+use super::waking::{
+    FAR_MS, Run, Waking, ahead_of_the_alarm, get_entry as get, now, set_entry as set, wait_until_past,
+};
 
 /// Interval of entries that repeat: the shortest that there is.
 const INTERVAL_MS: u64 = 1000;
 
 fn fresh() -> Waking {
     Waking::on(node())
-}
-
-/// A step that sets an entry, with the payload `p`.
-fn set(name: &str, when: &Value) -> Value {
-    json!({"named": {"set": [name, when, "p"]}})
-}
-
-fn get(name: &str) -> Value {
-    json!({"named": {"get": name}})
 }
 
 fn every() -> Value {

@@ -14,22 +14,13 @@ use crate::node::fresh_name;
 
 use super::outcomes::{answered_after_the_commit, wait_until_held};
 use super::standing::{hooked_node, lasting_node, node};
-use super::waking::{FAR_MS, Waking, now, wait_until_past};
+use super::waking::{FAR_MS, Waking, get_entry as get, now, set_entry as set, wait_until_past};
 
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 
 fn fresh() -> Waking {
     Waking::on(node())
-}
-
-/// A step that sets an entry, with the payload `p`.
-fn set(name: &str, when: &Value) -> Value {
-    json!({"named": {"set": [name, when, "p"]}})
-}
-
-fn get(name: &str) -> Value {
-    json!({"named": {"get": name}})
 }
 
 fn delete(name: &str) -> Value {

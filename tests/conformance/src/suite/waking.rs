@@ -70,6 +70,16 @@ pub fn wait_until_past(node: &TestNode, time: u64) {
     fence.wait_for_ends(1);
 }
 
+/// A step that sets a named alarm, with the payload `p`.
+pub fn set_entry(name: &str, when: &Value) -> Value {
+    json!({"named": {"set": [name, when, "p"]}})
+}
+
+/// A step that gives a named alarm.
+pub fn get_entry(name: &str) -> Value {
+    json!({"named": {"get": name}})
+}
+
 impl Waking {
     /// One of `node`.
     pub fn on(node: &TestNode) -> Self {
