@@ -237,6 +237,8 @@ fn class_target(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use durabo_model::description::Handler;
     use durabo_model::error_code::ErrorCode;
     use durabo_model::name::ClassName;
@@ -334,7 +336,9 @@ mod tests {
         };
         let second = catalog.deploy(keeping("v1", &["A", "B"]), NO_OBJECTS).expect("second");
         assert!(second.changed, "the setting alone makes a deployment");
-        assert_eq!((second.restarted, second.restarted_with_sockets), (vec![], vec![a, b]));
+        assert!(second.restarted.is_empty(), "{:?}", second.restarted);
+        // In no order that is promised.
+        assert_eq!(HashSet::from_iter(second.restarted_with_sockets), HashSet::from([a, b]));
         assert!(!catalog.deploy(keeping("v1", &["A", "B"]), NO_OBJECTS).expect("again").changed);
         let third = catalog.deploy(keeping("v2", &["A"]), NO_OBJECTS).expect("third");
         assert_eq!((third.restarted, third.restarted_with_sockets), (vec![b], vec![a]));
