@@ -28,12 +28,13 @@ const LIMITS: [&str; 4] = [
     "--limit=disk.log_bytes_max=4MiB",
 ];
 
-/// Numbers that an object was asked to take over by its alarm: the newest that was acknowledged, and one that had
-/// no answer, which may be what it took over.
+/// Numbers that an object was asked to take over by its alarm.
+///
+/// Those after the acknowledged one had no answer, in this round or in earlier ones: each of them may be stored, and
+/// any that is stored may be what the object takes over, until a newer one is.
 #[derive(Default)]
 struct Asked {
     acknowledged: u64,
-    open: Option<u64>,
     newest: u64,
 }
 
@@ -57,10 +58,9 @@ fn write(
         known.newest += 1;
         let number = known.newest;
         if call(&agent, listen, &object, "ask", &json!([number, dice.below(DELAY_MS_MAX)])).is_none() {
-            known.open = Some(number);
             return;
         }
-        (known.acknowledged, known.open) = (number, None);
+        known.acknowledged = number;
         // The receiver goes away when it has counted enough.
         let _ = tell.send(());
     }
@@ -70,21 +70,20 @@ fn write(
 fn check(listen: &str, asked: &mut BTreeMap<String, Asked>) {
     let (agent, mut questions) = (agent(), 0);
     for (object, known) in asked {
-        let wanted = |woken: &u64| *woken == known.acknowledged || Some(*woken) == known.open;
         loop {
             let answer = call(&agent, listen, object, "woken", &json!([]));
             let woken = answer.expect("an answer after the restart").as_u64().unwrap_or(0);
-            if wanted(&woken) {
-                // If that is what was acknowledged, the open one may be stored all the same, and still to come.
+            if (known.acknowledged..=known.newest).contains(&woken) {
+                // One without an answer may be stored all the same, and still to come.
                 known.acknowledged = woken;
                 break;
             }
             questions += 1;
             assert!(
                 woken < known.acknowledged && questions < QUESTIONS_MAX,
-                "the alarm of `{object}` has taken over {woken}; {} was acknowledged, {:?} open",
+                "the alarm of `{object}` has taken over {woken}; {} was acknowledged, {} is the newest asked for",
                 known.acknowledged,
-                known.open
+                known.newest
             );
         }
     }
