@@ -110,6 +110,13 @@ def syncs(result):
     return text
 
 
+def alarms(result):
+    rows = [row for row in result["rows"] if row["workload"] == "alarm"]
+    late = lambda row: " / ".join(str(row["late_ms"][part]) for part in ("p50", "p99", "max"))
+    return markdown(("alarms", "", "server", "set one by one, /s", "late by ms, p50 / p99 / most"),
+                    [(row["alarms"], row["what"], row["target"], row["set_per_s"], late(row)) for row in rows])
+
+
 def starts(result):
     rows = {}
     for row in result["rows"]:
@@ -198,6 +205,9 @@ def goals(results):
         goal(f"10 times the peer's requests per CPU-second, {workload}, 64 connections", ratio(workload, 64, 1), times, at_least(10))
     for workload in ("counter", "counter-spread"):
         goal(f"10 times the peer's durable counts per second, {workload}, 64 connections", ratio(workload, 64, 0), times, at_least(10))
+    for workload in ("kv", "kv-spread"):
+        goal(f"10 times the peer's durable keys per second, {workload}, 64 connections", ratio(workload, 64, 0), times, at_least(10))
+    goal("5 times the peer's rows per CPU-second, 1,000 in a transaction, 64 connections", ratio("rows", 64, 1), times, at_least(5))
     goal("5 times the peer's new objects per second, 64 connections", ratio("create", 64, 0), times, at_least(5))
     alone = [ratio(workload, 1, 0) for workload, conc in paths if conc == 1]
     alone = [value for value in alone if value is not None]
@@ -213,6 +223,15 @@ def goals(results):
              times, lambda value: value <= 2)
     goal("under 300 bytes of log per small commit, counter, 64 connections", log["bytes"] / log["commits"] if log.get("commits") else None,
          lambda value: f"{value:.0f}", lambda value: value < 300)
+    late = {}
+    for row in results.get("run", {"rows": []})["rows"]:
+        if row["workload"] == "alarm":
+            late.setdefault((row["alarms"], row["what"]), {})[row["target"]] = row["late_ms"]
+    for (count, what), both in late.items():
+        for part in ("p50", "p99"):
+            values = {target: row[part] for target, row in both.items()}
+            goal(f"alarms no later than the peer's, {count} {what}, {part}", values if PEER in values and OURS in values else None,
+                 lambda v: f"{v[OURS]} ms, peer {v[PEER]} ms", lambda v: v[OURS] <= v[PEER])
     live = {row["what"]: row["rss_per_object"] / 1024 for row in results.get("scaling", {"rows": []})["rows"]
             if row["part"] == "live" and "skipped" not in row}
     for what, most in (("with database", 120), ("without database", 70)):
@@ -227,7 +246,7 @@ def goals(results):
 
 
 SECTIONS = [("run", "Beside the peer", beside_peer), ("run", "Beside the limits of the machine", limits),
-            ("run", "Syncs", syncs), ("starts", "First answers", starts), ("scaling", "What grows with a node", scaling),
+            ("run", "Syncs", syncs), ("run", "Alarms", alarms), ("starts", "First answers", starts), ("scaling", "What grows with a node", scaling),
             ("day", "A day of writes", day),
             ("fairness", "Neighbours of hogs", fairness)]
 
