@@ -162,7 +162,7 @@ def day(result):
     rows = [("durable writes", f"{row['writes']:,} in {options['seconds']:g} s, {row['commits_per_s']:,} a second"),
             ("latency, p50 / p99", f"{ms(row['p50_us'])} / {ms(row['p99_us'])} ms"),
             ("log written", f"{size(row['log_written'])}, {row['log_bytes_per_commit']:,.0f} bytes a write"),
-            ("written to the disk in all", f"{row['disk_bytes_per_commit']:,.0f} bytes a write"),
+            *([("written by the whole disk", f"{row['disk_bytes_per_commit']:,} bytes a write")] if row["disk_bytes_per_commit"] else []),
             ("log on the disk, at most", size(row["log_on_disk_most"])),
             ("of it to be read by a start, at most", size(row["log_to_read_most"])),
             ("files of the objects", size(row["objects_on_disk"])),
