@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
@@ -20,6 +20,13 @@ use durabo_model::limits;
 use durabo_model::time::Timestamp;
 
 use crate::client::Client;
+
+mod call;
+mod client_end;
+
+pub(crate) use call::Handling;
+pub use call::SocketCall;
+pub use client_end::{SocketClient, Upgrade};
 
 /// Entries for which an idle queue keeps its memory.
 const QUEUE_CAPACITY_KEPT: usize = 4;
@@ -367,62 +374,6 @@ impl fmt::Debug for Socket {
     }
 }
 
-/// A call of the object, in its mailbox: something has happened to the socket. Dropped there, the socket is cut,
-/// so that its client learns of it.
-pub struct SocketCall(Option<Arc<Socket>>);
-
-impl SocketCall {
-    pub(crate) fn new(socket: Arc<Socket>) -> Self {
-        Self(Some(socket))
-    }
-
-    /// Takes what has happened, unless the socket is gone.
-    pub(crate) fn begin(mut self) -> Option<(Incident, Handling)> {
-        let socket = self.0.take()?;
-        let incident = socket.take_incident()?;
-        let is_last = incident.is_last();
-        Some((incident, Handling { socket, is_last }))
-    }
-}
-
-impl Drop for SocketCall {
-    fn drop(&mut self) {
-        if let Some(socket) = self.0.take() {
-            socket.owner.undelivered(socket.id);
-        }
-    }
-}
-
-impl fmt::Debug for SocketCall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SocketCall").field(&self.0.as_ref().map(|socket| socket.id)).finish()
-    }
-}
-
-/// Two calls of one socket there never are.
-impl PartialEq for SocketCall {
-    fn eq(&self, _other: &Self) -> bool {
-        false
-    }
-}
-
-/// An event of a socket whose handler runs. Dropped when that has ended, in whatever way: then the next event may
-/// come (WS-15), or the socket is gone (WS-8).
-#[derive(Debug)]
-pub(crate) struct Handling {
-    pub socket: Arc<Socket>,
-    is_last: bool,
-}
-
-impl Drop for Handling {
-    fn drop(&mut self) {
-        match self.is_last {
-            true => self.socket.owner.forget(self.socket.id),
-            false => self.socket.handled(),
-        }
-    }
-}
-
 /// What a burst took is not kept while a socket is idle.
 fn give_back<T>(queue: &mut VecDeque<T>) {
     if queue.is_empty() && queue.capacity() > QUEUE_CAPACITY_KEPT {
@@ -433,139 +384,6 @@ fn give_back<T>(queue: &mut VecDeque<T>) {
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
-    }
-}
-
-/// The client's end of a socket on its way to the client, in a response with status 101. Dropped before an
-/// object has returned it, the socket was never there (WS-5); dropped later, the client is lost.
-#[derive(Debug)]
-pub struct Upgrade {
-    socket: Option<Arc<Socket>>,
-    is_returned: bool,
-}
-
-impl Upgrade {
-    pub(crate) fn new(socket: Arc<Socket>) -> Self {
-        Self { socket: Some(socket), is_returned: false }
-    }
-
-    /// Says that an object has returned it in its response.
-    pub fn returned(mut self) -> Self {
-        self.is_returned = true;
-        self
-    }
-
-    /// Joins the client to the socket, with the sub-protocol that was chosen; empty for none.
-    pub fn join(mut self, protocol: String) -> SocketClient {
-        let socket = self.socket.take().expect("BUG: an end is joined once");
-        let mut state = socket.lock();
-        state.is_joined = true;
-        state.protocol = protocol;
-        drop(state);
-        SocketClient { socket }
-    }
-}
-
-/// Two ends are the same if they are of the same socket.
-impl PartialEq for Upgrade {
-    fn eq(&self, other: &Self) -> bool {
-        matches!((&self.socket, &other.socket), (Some(one), Some(other)) if Arc::ptr_eq(one, other))
-    }
-}
-
-impl Drop for Upgrade {
-    fn drop(&mut self) {
-        match self.socket.take() {
-            Some(socket) if self.is_returned => socket.lose(),
-            Some(socket) => {
-                socket.cut();
-                socket.owner.forget(socket.id);
-            }
-            None => {}
-        }
-    }
-}
-
-/// The end of a client's connection. Dropped before [`end`](Self::end) was called, the client is lost.
-#[derive(Debug)]
-pub struct SocketClient {
-    socket: Arc<Socket>,
-}
-
-impl SocketClient {
-    /// The next frame for the client; `None` if the connection is to be broken off at once.
-    pub fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
-        let mut state = self.socket.lock();
-        if state.is_cut {
-            return Poll::Ready(None);
-        }
-        match state.outgoing.pop_front() {
-            Some(frame) => {
-                state.outgoing_bytes = state.outgoing_bytes.saturating_sub(frame.bytes());
-                give_back(&mut state.outgoing);
-                Poll::Ready(Some(frame))
-            }
-            None => {
-                register(&mut state, cx);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Whether the connection is to be broken off at once.
-    pub fn is_cut(&self) -> bool {
-        self.socket.lock().is_cut
-    }
-
-    /// Whether so little waits for the object that more may be read from the client.
-    pub fn has_room(&self) -> bool {
-        self.socket.lock().has_room()
-    }
-
-    /// Ready when [`has_room`](Self::has_room) is true. Wakes also when there is a frame, or the connection is to be
-    /// broken off.
-    pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.socket.lock();
-        register(&mut state, cx);
-        if state.has_room() { Poll::Ready(()) } else { Poll::Pending }
-    }
-
-    /// Says that a message came. Call it only when there is [room](Self::poll_room). One that is answered
-    /// automatically is no event (WS-24): the answer goes behind what is being written (WS-27).
-    pub fn receive(&self, message: Message) {
-        if let Message::Text(text) = &message
-            && text.len() <= limits::SOCKET_AUTO_RESPONSE_BYTES_MAX
-            && let Some(answer) = self.socket.owner.auto_response(text)
-        {
-            let now = self.socket.owner.now();
-            let mut state = self.socket.lock();
-            if !state.is_closed_by_object {
-                state.auto_response = Some(now);
-                drop(state);
-                self.socket.push(Frame::Text(answer));
-            }
-            return;
-        }
-        self.socket.happen(Incident::Message(message));
-    }
-
-    /// Says how the connection ended; a [message](Incident::Message) is no end.
-    pub fn end(self, incident: Incident) {
-        debug_assert!(incident.is_last(), "BUG: a message ends no connection");
-        self.socket.happen(incident);
-    }
-
-    /// Lets go of the socket without telling the object, since the node stops (WS-32).
-    pub fn forget(self) {
-        self.socket.cut();
-        self.socket.owner.forget(self.socket.id);
-    }
-}
-
-impl Drop for SocketClient {
-    fn drop(&mut self) {
-        // Does nothing if the end was told.
-        self.socket.lose();
     }
 }
 
