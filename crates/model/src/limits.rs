@@ -194,6 +194,10 @@ pub const SOCKET_WAITING_BYTES_MAX: usize = 64 * 1024;
 /// What a frame counts besides what it carries, in bytes. Stops an object from queueing empty frames without number.
 pub const SOCKET_FRAME_BYTES_COUNTED: usize = 64;
 
+/// What a socket may hold of messages that have not come whole, and of frames that wait, however much others hold, in
+/// bytes. Stops sockets that hold much from taking the little that others need to go on.
+pub const SOCKET_SHARE_BYTES_MIN: usize = 4 * 1024;
+
 /// Shortest and longest interval of a named alarm, in ms: a second, and 100 years (SC-3). The first stops one that
 /// does nothing but run.
 pub const SCHEDULE_INTERVAL_MS_MIN: u64 = 1000;
@@ -315,8 +319,19 @@ pub struct ObjectLimits {
     /// was down from starting all the objects whose alarms are overdue at once.
     pub alarm_runs_max: usize,
     /// Bytes of frames that wait for one client of a socket; one that does not keep up is closed with code 1013. A
-    /// single frame always passes. Stops a client that never reads from filling memory.
+    /// single frame always passes. Less than this if half of what is free of the two bounds below is less, so that
+    /// those who do not keep up take nothing from the others. Stops a client that never reads from filling memory.
     pub socket_outgoing_bytes_max: usize,
+    /// Bytes of frames that one object has asked for and that are not on the connections of its clients; what a
+    /// broadcast carries counts once. Beyond it, or beyond half of what is free of the node's, sending fails. Stops a
+    /// turn from sending without bound, be it while nothing of it may leave.
+    pub sockets_outgoing_bytes_max: usize,
+    /// The same of all objects together. Stops many objects from multiplying the bound of one.
+    pub node_sockets_outgoing_bytes_max: usize,
+    /// Bytes of messages of all clients that have not come whole or that wait for their objects. A socket whose
+    /// message grows to more than half of what is free is closed with code 1013. Stops many clients that begin a
+    /// large message and do not end it, or whose objects do not take it.
+    pub node_sockets_incoming_bytes_max: usize,
 }
 
 impl Default for ObjectLimits {
@@ -358,6 +373,9 @@ impl Default for ObjectLimits {
             alarm_run_timeout: Duration::from_secs(15 * 60),
             alarm_runs_max: 500,
             socket_outgoing_bytes_max: 16 * 1024 * 1024,
+            sockets_outgoing_bytes_max: 64 * 1024 * 1024,
+            node_sockets_outgoing_bytes_max: 512 * 1024 * 1024,
+            node_sockets_incoming_bytes_max: 512 * 1024 * 1024,
         }
     }
 }

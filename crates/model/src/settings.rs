@@ -120,6 +120,9 @@ settings! {
         alarm_run_timeout: Time from 1,
         alarm_runs_max: Count from 1,
         socket_outgoing_bytes_max: Bytes from 1,
+        sockets_outgoing_bytes_max: Bytes from 64 * 1024,
+        node_sockets_outgoing_bytes_max: Bytes from MIB,
+        node_sockets_incoming_bytes_max: Bytes from MIB,
     }
     http: HttpLimits, "http." {
         connections_max: Count from 1,

@@ -10,6 +10,7 @@ pub mod trigger;
 mod lendable;
 mod retry;
 mod wakers;
+mod byte_budget;
 pub mod room;
 pub mod wal_memory;
 pub mod client;

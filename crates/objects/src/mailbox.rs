@@ -285,10 +285,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::byte_budget::Budget;
     use crate::call_chain::{CallChain, Caller};
     use crate::client::Client;
     use crate::event::{Event, EventId, Origin, Work};
-    use crate::socket::{Lifetime, Socket, SocketCall, SocketId, SocketOwner};
+    use crate::socket::{Lifetime, NewSocket, Socket, SocketCall, SocketId, SocketMemory, SocketOwner};
     use bytes::Bytes;
     use durabo_model::object::NamespaceNumber;
     use durabo_model::object_id::ObjectId;
@@ -356,8 +357,7 @@ mod tests {
         assert!(left == 4 && receiver.is_empty());
     }
     /// Counts calls of sockets that are dropped.
-    #[derive(Default)]
-    struct Owner(AtomicUsize);
+    struct Owner(AtomicUsize, SocketMemory);
 
     impl SocketOwner for Owner {
         fn call(&self, _socket: &Arc<Socket>) {}
@@ -369,8 +369,8 @@ mod tests {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
         fn fell_behind(&self, _id: SocketId) {}
-        fn outgoing_bytes_max(&self) -> usize {
-            0
+        fn memory(&self) -> &SocketMemory {
+            &self.1
         }
         fn now(&self) -> Timestamp {
             Timestamp(0)
@@ -380,10 +380,17 @@ mod tests {
     #[test]
     fn d9_what_waits_is_failed_without_the_calls_of_sockets_which_stay_in_their_order() {
         let (mailbox, receiver) = mailbox();
-        let owner = Arc::new(Owner::default());
+        let (outgoing, incoming) = (Budget::new(0), Budget::new(0));
+        let memory = SocketMemory { outgoing, incoming, client_bytes_max: 0 };
+        let owner = Arc::new(Owner(AtomicUsize::new(0), memory));
         let call_of_socket = |number: u64| {
-            let parts = (SocketId(number), Vec::new(), Lifetime::Hibernate, Timestamp(0));
-            let call = SocketCall::new(Arc::new(Socket::new(parts, owner.clone())));
+            let socket = NewSocket {
+                id: SocketId(number),
+                tags: Vec::new(),
+                lifetime: Lifetime::Hibernate,
+                accepted: Timestamp(0),
+            };
+            let call = SocketCall::new(Arc::new(Socket::new(socket, owner.clone())));
             Delivery { id: EventId(number), work: Work::Socket(call), ..delivery(0) }
         };
         let caller = Caller { key: key(), epoch: Epoch(1), event: None, asked: Default::default() };

@@ -26,7 +26,7 @@ use tokio::sync::oneshot;
 
 use crate::append_outcome::AppendOutcome;
 use crate::event::Outcome;
-use crate::socket::{Frame, Socket};
+use crate::socket::Sending;
 
 /// What leaves an object besides answers: called once, with `Ok` when it may leave, or with the failure
 /// for which it must not. It runs in the thread that lets it out and must be short.
@@ -36,14 +36,11 @@ pub type Departure = Box<dyn FnOnce(Result<(), Failure>) + Send>;
 pub enum Effect {
     /// The answer to an event.
     Reply(oneshot::Sender<Outcome>, Outcome),
-    /// A frame for the clients of these sockets.
-    Frame(Receivers, Frame),
+    /// A frame for the clients of some sockets.
+    Frame(Sending),
     /// Anything else: a call, a request, a piece of a body.
     Send(Departure),
 }
-
-/// Sockets to which one frame goes.
-pub type Receivers = Vec<Arc<Socket>>;
 
 impl fmt::Debug for Effect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,7 +60,7 @@ impl Effect {
             Effect::Reply(_, Err(failure)) => {
                 failure.message.len() + failure.details.as_ref().map_or(0, Vec::len)
             }
-            Effect::Frame(_, frame) => frame.bytes(),
+            Effect::Frame(sending) => sending.bytes(),
             Effect::Send(_) => 0,
         }
     }
@@ -72,7 +69,7 @@ impl Effect {
         match self {
             // A caller that went away loses only the reply (ST-10).
             Effect::Reply(to, outcome) => drop(to.send(outcome)),
-            Effect::Frame(to, frame) => to.iter().for_each(|socket| socket.push(frame.clone())),
+            Effect::Frame(mut sending) => drop(sending.leave_to(usize::MAX)),
             Effect::Send(depart) => depart(Ok(())),
         }
     }
@@ -80,8 +77,7 @@ impl Effect {
     fn fail(self, failure: Failure) {
         match self {
             Effect::Reply(to, _) => drop(to.send(Err(failure))),
-            Effect::Frame(to, Frame::Close(_)) => to.iter().for_each(|socket| socket.close_undone()),
-            Effect::Frame(..) => {}
+            Effect::Frame(sending) => sending.undo(),
             Effect::Send(depart) => depart(Err(failure)),
         }
     }

@@ -19,14 +19,19 @@ use durabo_model::failure::Failure;
 use durabo_model::limits;
 use durabo_model::time::Timestamp;
 
+use crate::byte_budget::Hold;
 use crate::client::Client;
 
 mod call;
 mod client_end;
+mod memory;
+mod sending;
 
 pub(crate) use call::Handling;
 pub use call::SocketCall;
 pub use client_end::{SocketClient, Upgrade};
+pub(crate) use memory::SocketMemory;
+pub use sending::Sending;
 
 /// Entries for which an idle queue keeps its memory.
 const QUEUE_CAPACITY_KEPT: usize = 4;
@@ -79,15 +84,6 @@ impl Frame {
     }
 }
 
-impl From<Message> for Frame {
-    fn from(message: Message) -> Self {
-        match message {
-            Message::Text(text) => Frame::Text(text.into()),
-            Message::Binary(bytes) => Frame::Binary(bytes.into()),
-        }
-    }
-}
-
 /// What happened at the client's end.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Incident {
@@ -133,6 +129,15 @@ pub enum ReadyState {
     Closed,
 }
 
+/// Why a connection is to end that has not sent its closing frame yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// The object has closed the socket; what it had sent before goes first.
+    ByObject,
+    /// The client does not keep up.
+    FellBehind,
+}
+
 /// Whether the object may leave memory while the socket is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
@@ -154,8 +159,8 @@ pub(crate) trait SocketOwner: Send + Sync + 'static {
     fn undelivered(&self, id: SocketId);
     /// A frame was refused, since the client does not keep up.
     fn fell_behind(&self, id: SocketId);
-    /// Bytes of frames that may wait for one client.
-    fn outgoing_bytes_max(&self) -> usize;
+    /// What its sockets hold.
+    fn memory(&self) -> &SocketMemory;
     /// Time of day.
     fn now(&self) -> Timestamp;
 }
@@ -172,23 +177,43 @@ pub struct Socket {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+/// A frame in its place.
+struct Queued {
+    frame: Frame,
+    _place: Hold,
+}
+
+/// What a socket is from its beginning.
+pub(crate) struct NewSocket {
+    pub id: SocketId,
+    pub tags: Vec<String>,
+    pub lifetime: Lifetime,
+    pub accepted: Timestamp,
+}
+
 struct State {
     protocol: String,
     /// A connection has taken the client's end.
     is_joined: bool,
     /// The object has asked for the end (WS-22); kept over hibernation (WS-23).
     is_closed_by_object: bool,
+    /// The object's closing frame has left it.
+    is_close_sent: bool,
     /// A frame was refused.
     has_fallen_behind: bool,
+    /// The connection has ended; what came by it is still on its way.
+    has_left: bool,
     /// Nothing comes from the client any more.
     has_ended: bool,
     /// Both ends are to let go at once.
     is_cut: bool,
-    outgoing: VecDeque<Frame>,
+    outgoing: VecDeque<Queued>,
     outgoing_bytes: usize,
     incoming: VecDeque<Incident>,
-    incoming_bytes: usize,
+    /// Bytes of what is in `incoming`.
+    incoming_hold: Hold,
+    /// What the connection has of messages that the socket does not have yet.
+    unfinished_hold: Hold,
     /// An event of it is on its way to the object, or its handler runs.
     is_called: bool,
     /// The connection's task.
@@ -198,31 +223,33 @@ struct State {
 }
 
 impl Socket {
-    pub(crate) fn new(
-        (id, tags, lifetime, accepted): (SocketId, Vec<String>, Lifetime, Timestamp),
-        owner: Arc<dyn SocketOwner>,
-    ) -> Self {
-        Self { id, tags, lifetime, accepted, client: Client::new(), owner, state: Mutex::default() }
+    pub(crate) fn new(socket: NewSocket, owner: Arc<dyn SocketOwner>) -> Self {
+        let NewSocket { id, tags, lifetime, accepted } = socket;
+        let state = Mutex::new(State::new(owner.memory()));
+        Self { id, tags, lifetime, accepted, client: Client::new(), owner, state }
     }
 
-    /// Takes a frame that the output gate has let out. Nothing is kept for a client that is gone.
-    pub(crate) fn push(&self, frame: Frame) {
+    /// Takes a frame that the output gate has let out, and its place. Nothing is kept for a client that is gone.
+    pub(crate) fn push(&self, frame: Frame, place: Hold) {
+        // Of what others leave; what waits for this client takes some of it already.
+        let bytes_max = self.owner.memory().client_bytes_max();
         let mut state = self.lock();
-        if state.is_cut || state.has_ended || state.has_fallen_behind {
+        if state.is_cut || state.has_ended || state.has_left || state.has_fallen_behind {
             return;
         }
         let bytes = frame.bytes();
-        let is_full = !state.outgoing.is_empty()
-            && state.outgoing_bytes + bytes > self.owner.outgoing_bytes_max()
-            && !matches!(frame, Frame::Close(_));
+        state.is_close_sent |= matches!(frame, Frame::Close(_));
+        let is_full =
+            !state.outgoing.is_empty() && state.outgoing_bytes + bytes > bytes_max && !state.is_close_sent;
         if is_full {
             state.has_fallen_behind = true;
             state.outgoing.clear();
             let text = "the client does not take what is sent to it fast enough";
-            state.outgoing.push_back(Frame::Close(Some((1013, text.to_owned()))));
+            let frame = Frame::Close(Some((1013, text.to_owned())));
+            state.outgoing.push_back(Queued { frame, _place: place });
             state.outgoing_bytes = 0;
         } else {
-            state.outgoing.push_back(frame);
+            state.outgoing.push_back(Queued { frame, _place: place });
             state.outgoing_bytes += bytes;
         }
         let connection = state.connection.take();
@@ -255,6 +282,8 @@ impl Socket {
         state.is_cut = true;
         state.outgoing = VecDeque::new();
         state.incoming = VecDeque::new();
+        state.incoming_hold.set(0);
+        state.unfinished_hold.set(0);
         let connection = state.connection.take();
         drop(state);
         self.client.leave();
@@ -265,7 +294,8 @@ impl Socket {
     fn take_incident(&self) -> Option<Incident> {
         let mut state = self.lock();
         let incident = state.incoming.pop_front()?;
-        state.incoming_bytes -= incident.bytes();
+        let bytes = state.incoming_hold.bytes() - incident.bytes();
+        state.incoming_hold.set(bytes);
         give_back(&mut state.incoming);
         let connection = state.connection.take();
         drop(state);
@@ -323,8 +353,10 @@ impl Socket {
         if incident.is_last() {
             state.has_ended = true;
             state.outgoing = VecDeque::new();
+            state.unfinished_hold.set(0);
         }
-        state.incoming_bytes += incident.bytes();
+        let bytes = state.incoming_hold.bytes() + incident.bytes();
+        state.incoming_hold.set(bytes);
         state.incoming.push_back(incident);
         let has_ended = state.has_ended;
         let is_called = std::mem::replace(&mut state.is_called, true);
@@ -356,15 +388,38 @@ impl Socket {
         });
     }
 
+    /// Whether so little waits for the object that more may be read from the client.
+    fn has_room(&self, state: &State) -> bool {
+        let bytes_max = limits::SOCKET_WAITING_BYTES_MAX.min(self.owner.memory().incoming.share());
+        state.incoming.len() < limits::SOCKET_EVENTS_WAITING_MAX && state.incoming_hold.bytes() < bytes_max
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("BUG: a socket's lock is never held over a panic")
     }
 }
 
 impl State {
-    fn has_room(&self) -> bool {
-        self.incoming.len() < limits::SOCKET_EVENTS_WAITING_MAX
-            && self.incoming_bytes < limits::SOCKET_WAITING_BYTES_MAX
+    fn new(memory: &SocketMemory) -> Self {
+        Self {
+            protocol: String::new(),
+            is_joined: false,
+            is_closed_by_object: false,
+            is_close_sent: false,
+            has_fallen_behind: false,
+            has_left: false,
+            has_ended: false,
+            is_cut: false,
+            outgoing: VecDeque::new(),
+            outgoing_bytes: 0,
+            incoming: VecDeque::new(),
+            incoming_hold: memory.incoming.hold(0),
+            unfinished_hold: memory.incoming.hold(0),
+            is_called: false,
+            connection: None,
+            attachment: None,
+            auto_response: None,
+        }
     }
 }
 

@@ -13,17 +13,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_model::limits;
+use durabo_model::limits::{self, ObjectLimits};
 use durabo_model::object::{NamespaceNumber, ObjectKey};
 use durabo_model::time::{Clock, Timestamp};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::address::ObjectAddress;
+use crate::byte_budget::Budget;
 use crate::counters::Counters;
 use crate::event::{Delivery, Origin, Work};
 use crate::outbound::{Post, Undelivered};
-use crate::socket::{Lifetime, Socket, SocketCall, SocketId, SocketOwner, Upgrade};
+use crate::socket::{Lifetime, NewSocket, Socket, SocketCall, SocketId, SocketMemory, SocketOwner, Upgrade};
 use crate::wakers::Wakers;
 
 /// A text and its automatic answer.
@@ -36,10 +37,37 @@ pub struct AutoResponse {
 }
 
 /// Objects that have sockets, whether they are in memory or not. Clones are the same book.
-#[derive(Debug, Clone, Default)]
-pub struct SocketBook(Arc<Mutex<HashMap<ObjectKey, Arc<ObjectSockets>>>>);
+#[derive(Debug, Clone)]
+pub struct SocketBook(Arc<Book>);
+
+type SocketsOfObjects = HashMap<ObjectKey, Arc<ObjectSockets>>;
+
+#[derive(Debug)]
+struct Book {
+    objects: Mutex<SocketsOfObjects>,
+    outgoing: Budget,
+    incoming: Budget,
+}
 
 impl SocketBook {
+    /// A book without any, for sockets that may hold so much together.
+    pub fn new(limits: &ObjectLimits) -> Self {
+        Self(Arc::new(Book {
+            objects: Mutex::default(),
+            outgoing: Budget::new(limits.node_sockets_outgoing_bytes_max),
+            incoming: Budget::new(limits.node_sockets_incoming_bytes_max),
+        }))
+    }
+
+    /// What the sockets of a further object may hold.
+    fn memory(&self, limits: &ObjectLimits) -> SocketMemory {
+        SocketMemory {
+            outgoing: self.0.outgoing.within(limits.sockets_outgoing_bytes_max),
+            incoming: self.0.incoming.clone(),
+            client_bytes_max: limits.socket_outgoing_bytes_max,
+        }
+    }
+
     /// Those of an object, if it has any.
     pub(crate) fn of(&self, key: &ObjectKey) -> Option<Arc<ObjectSockets>> {
         self.lock().get(key).cloned()
@@ -68,24 +96,29 @@ impl SocketBook {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<ObjectSockets>>> {
-        self.0.lock().expect("BUG: the book's lock is never held over a panic")
+    fn lock(&self) -> MutexGuard<'_, SocketsOfObjects> {
+        self.0.objects.lock().expect("BUG: the book's lock is never held over a panic")
     }
 }
 
 /// What the sockets of an object need of its node.
-pub(crate) struct SocketParts {
+pub(crate) struct SocketParts<'a> {
     pub address: ObjectAddress,
     pub post: Arc<dyn Post>,
     pub clock: Arc<dyn Clock>,
     pub counters: Arc<Counters>,
-    pub outgoing_bytes_max: usize,
+    pub limits: &'a ObjectLimits,
     pub book: SocketBook,
 }
 
 /// The sockets of one object.
 pub struct ObjectSockets {
-    parts: SocketParts,
+    address: ObjectAddress,
+    post: Arc<dyn Post>,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    book: SocketBook,
+    memory: SocketMemory,
     me: Weak<ObjectSockets>,
     state: Mutex<State>,
 }
@@ -103,14 +136,25 @@ struct State {
 
 impl std::fmt::Debug for ObjectSockets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ObjectSockets").field("object", &self.parts.address.key).finish_non_exhaustive()
+        f.debug_struct("ObjectSockets").field("object", &self.address.key).finish_non_exhaustive()
     }
 }
 
 impl ObjectSockets {
     /// An object without any.
-    pub(crate) fn new(parts: SocketParts) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self { parts, me: me.clone(), state: Mutex::default() })
+    pub(crate) fn new(parts: SocketParts<'_>) -> Arc<Self> {
+        let SocketParts { address, post, clock, counters, limits, book } = parts;
+        let memory = book.memory(limits);
+        Arc::new_cyclic(|me| Self {
+            address,
+            post,
+            clock,
+            counters,
+            book,
+            memory,
+            me: me.clone(),
+            state: Mutex::default(),
+        })
     }
 
     /// Makes a socket, and the client's end of it. Refused if there are too many (WS-4).
@@ -121,19 +165,20 @@ impl ObjectSockets {
     ) -> Result<(SocketId, Upgrade), Failure> {
         let me = self.me.upgrade().expect("BUG: called on a value that is gone");
         // Both locks in this order, always.
-        let mut book = self.parts.book.lock();
+        let mut book = self.book.lock();
         let mut state = self.lock();
         let max = limits::SOCKETS_PER_OBJECT_MAX;
         if state.sockets.len() >= max {
             let text = format!("only {max} websockets can be accepted on a single Durable Object instance");
-            return Err(Failure::new(ErrorCode::LimitExceeded, text).of_object(self.parts.address.key.id));
+            return Err(Failure::new(ErrorCode::LimitExceeded, text).of_object(self.address.key.id));
         }
-        let id = self.parts.counters.next_socket();
-        let socket = Arc::new(Socket::new((id, tags, lifetime, self.parts.clock.now()), me.clone()));
+        let id = self.counters.next_socket();
+        let socket = NewSocket { id, tags, lifetime, accepted: self.clock.now() };
+        let socket = Arc::new(Socket::new(socket, me.clone()));
         state.keep_awake += usize::from(lifetime == Lifetime::KeepAwake);
         state.sockets.insert(id, socket.clone());
         drop(state);
-        book.insert(self.parts.address.key, me);
+        book.insert(self.address.key, me);
         drop(book);
         Ok((id, Upgrade::new(socket)))
     }
@@ -152,7 +197,7 @@ impl ObjectSockets {
 
     /// Removes a socket whose last event was handled, or that is cut.
     pub(crate) fn remove(&self, id: SocketId) -> Option<Arc<Socket>> {
-        let mut book = self.parts.book.lock();
+        let mut book = self.book.lock();
         let mut state = self.lock();
         let socket = state.sockets.remove(&id)?;
         if socket.lifetime == Lifetime::KeepAwake {
@@ -160,7 +205,7 @@ impl ObjectSockets {
             state.waiting.wake_all();
         }
         if state.sockets.is_empty() {
-            book.remove(&self.parts.address.key);
+            book.remove(&self.address.key);
         }
         Some(socket)
     }
@@ -240,15 +285,14 @@ impl SocketOwner for ObjectSockets {
         let (reply, _) = oneshot::channel();
         let origin = Origin { client: socket.client.clone(), ..Origin::default() };
         let work = Work::Socket(SocketCall::new(socket.clone()));
-        let delivery = Delivery { id: self.parts.counters.next_event(), work, origin, reply };
-        match self.parts.post.put(&self.parts.address, delivery) {
+        let delivery = Delivery { id: self.counters.next_event(), work, origin, reply };
+        match self.post.put(&self.address, delivery) {
             Ok(_) => {}
             // It is dropped with its call.
             Err(Undelivered::Refused(..)) => {}
             Err(Undelivered::NoPlace(delivery)) => {
                 let socket = socket.clone();
-                self.parts
-                    .post
+                self.post
                     .spawn(Box::pin(async move { me.call_when_there_is_a_place(&socket, delivery).await }));
             }
         }
@@ -266,23 +310,23 @@ impl SocketOwner for ObjectSockets {
 
     fn undelivered(&self, id: SocketId) {
         if let Some(socket) = self.remove(id) {
-            let object = self.parts.address.key.id;
+            let object = self.address.key.id;
             warn!(%object, socket = id.0, "socket is cut: what happened to it cannot be delivered");
             socket.cut();
         }
     }
 
     fn fell_behind(&self, id: SocketId) {
-        let object = self.parts.address.key.id;
+        let object = self.address.key.id;
         info!(%object, socket = id.0, "socket is closed: its client does not take what is sent to it");
     }
 
-    fn outgoing_bytes_max(&self) -> usize {
-        self.parts.outgoing_bytes_max
+    fn memory(&self) -> &SocketMemory {
+        &self.memory
     }
 
     fn now(&self) -> Timestamp {
-        self.parts.clock.now()
+        self.clock.now()
     }
 }
 
@@ -290,7 +334,7 @@ impl ObjectSockets {
     /// Nothing of a socket is lost for want of a place in memory: it waits for as long as it takes.
     async fn call_when_there_is_a_place(&self, socket: &Arc<Socket>, mut delivery: Delivery) {
         while self.get(socket.id).is_some() {
-            match self.parts.post.put_in_place(&self.parts.address, delivery).await {
+            match self.post.put_in_place(&self.address, delivery).await {
                 Ok(_) => return,
                 Err((back, failure)) if failure.flags.overloaded => delivery = back,
                 Err(_) => return,
@@ -298,3 +342,6 @@ impl ObjectSockets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

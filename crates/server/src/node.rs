@@ -269,7 +269,7 @@ fn start_objects(
         wal_memory: wal_memory.clone(),
         held_bytes: HeldBytes::default(),
         counters: Arc::new(Counters::new(start_number)),
-        sockets: SocketBook::default(),
+        sockets: SocketBook::new(&config.limits),
     });
     let directory =
         Directory::new(node.clone(), Arc::new(loader), Box::new(SingleNode), objects.handle().clone());

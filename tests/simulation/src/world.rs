@@ -134,6 +134,7 @@ impl World {
         let checkpoint_after = limits.checkpoint_after;
         let alarms = AlarmSchedule::default();
         let node = Arc::new(Node {
+            sockets: SocketBook::new(&limits),
             limits,
             durability,
             clock: clock.clone(),
@@ -150,7 +151,6 @@ impl World {
             wal_memory: wal_memory.clone(),
             held_bytes: HeldBytes::default(),
             counters: Arc::new(Counters::new(start_number)),
-            sockets: SocketBook::default(),
         });
         let index = node.index.clone();
         let tasks = Handle::current();

@@ -4,6 +4,7 @@
 //! take their place in the output gate at the moment at which the guest asks (OG-3), and are the socket's as soon
 //! as they have left: the instance may go then (WS-30).
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -21,7 +22,9 @@ use super::lifecycle::ResetOf;
 use crate::address::ObjectAddress;
 use crate::control::{Ending, OldSockets};
 use crate::output_gate::Effect;
-use crate::socket::{CloseReason, Frame, Lifetime, Message, ReadyState, Socket, SocketId, Upgrade};
+use crate::socket::{
+    CloseReason, Frame, Lifetime, Message, ReadyState, Sending, Socket, SocketId, SocketOwner, Upgrade,
+};
 use crate::sockets::{AutoResponse, ObjectSockets, SocketParts};
 
 /// Bytes of a tag that an error repeats.
@@ -55,10 +58,11 @@ impl ObjectContext {
         self.sockets_or_new().accept(tags, lifetime)
     }
 
-    /// Sends a message, after all that was written before (WS-23). Nothing happens if the client is gone.
+    /// Sends a message, after all that was written before (WS-23). Nothing happens if the client is gone. Refused
+    /// if too much waits already.
     pub fn send_to_socket(&self, id: SocketId, message: Message) -> Result<(), Failure> {
         check_message(&message)?;
-        let Some(socket) = self.socket(id) else { return Ok(()) };
+        let Some((sockets, socket)) = self.socket(id) else { return Ok(()) };
         if socket.is_closed_by_object() {
             let text = "Can't call WebSocket send() after close().";
             return Err(Failure {
@@ -66,29 +70,38 @@ impl ObjectContext {
                 ..Failure::new(ErrorCode::SocketClosed, text)
             });
         }
-        self.gate.release_after(self.position(), Effect::Frame(vec![socket], message.into()));
-        Ok(())
+        self.send(sockets, vec![socket], message)
     }
 
     /// Sends a message to all open sockets, or to those with a tag, but not to some; returns to how many (WS-34).
-    /// One that is too large goes to nobody.
+    /// One that is too large goes to nobody, and so does one for which too much waits already.
     pub fn broadcast(&self, tag: Option<&str>, message: Message, except: &[SocketId]) -> usize {
         let Some(sockets) = &self.sockets else { return 0 };
-        if let Err(failure) = check_message(&message) {
+        let sent = check_message(&message).and_then(|()| {
+            let except = excepted(except)?;
+            let mut receivers = sockets.with_tag(tag);
+            receivers.retain(|socket| {
+                matches!(socket.ready_state(), ReadyState::Open | ReadyState::Connecting)
+                    && !except.contains(&socket.id)
+            });
+            let count = receivers.len();
+            if count > 0 {
+                self.send(sockets, receivers, message)?;
+            }
+            Ok(count)
+        });
+        sent.unwrap_or_else(|failure| {
             let (class, object) = (self.identity.class.as_str(), self.identity.key.id);
             error!(target: "guest", class, %object, %failure, "nothing was broadcast");
-            return 0;
-        }
-        let mut receivers = sockets.with_tag(tag);
-        receivers.retain(|socket| {
-            matches!(socket.ready_state(), ReadyState::Open | ReadyState::Connecting)
-                && !except.contains(&socket.id)
-        });
-        let count = receivers.len();
-        if count > 0 {
-            self.gate.release_after(self.position(), Effect::Frame(receivers, message.into()));
-        }
-        count
+            0
+        })
+    }
+
+    fn send(&self, of: &ObjectSockets, to: Vec<Arc<Socket>>, message: Message) -> Result<(), Failure> {
+        let made = of.memory().frame(message, to.len());
+        let (frame, places) = made.map_err(|failure| failure.of_object(self.identity.key.id))?;
+        self.gate.release_after(self.position(), Effect::Frame(Sending::new(to, frame, places)));
+        Ok(())
     }
 
     /// Starts the closing handshake (WS-22). A second call does nothing.
@@ -99,10 +112,11 @@ impl ObjectContext {
         reason: Option<String>,
     ) -> Result<(), Failure> {
         let reason = close_reason(code, reason)?;
-        if let Some(socket) = self.socket(id)
+        if let Some((sockets, socket)) = self.socket(id)
             && socket.close_by_object()
         {
-            self.gate.release_after(self.position(), Effect::Frame(vec![socket], Frame::Close(reason)));
+            let closing = Sending::new(vec![socket], Frame::Close(reason), sockets.memory().place());
+            self.gate.release_after(self.position(), Effect::Frame(closing));
         }
         Ok(())
     }
@@ -116,7 +130,7 @@ impl ObjectContext {
 
     /// What is known of a socket, unless it is gone.
     pub fn socket_info(&self, id: SocketId) -> Option<SocketInfo> {
-        let socket = self.socket(id)?;
+        let (_, socket) = self.socket(id)?;
         Some(SocketInfo {
             tags: socket.tags.clone(),
             state: socket.ready_state(),
@@ -129,7 +143,7 @@ impl ObjectContext {
 
     /// How far a socket is; one that is gone is closed.
     pub fn socket_state(&self, id: SocketId) -> ReadyState {
-        self.socket(id).map_or(ReadyState::Closed, |socket| socket.ready_state())
+        self.socket(id).map_or(ReadyState::Closed, |(_, socket)| socket.ready_state())
     }
 
     /// Keeps a small value with a socket (WS-11). Nothing happens if it is gone.
@@ -142,7 +156,7 @@ impl ObjectContext {
             );
             return Err(Failure::new(ErrorCode::LimitExceeded, text));
         }
-        if let Some(socket) = self.socket(id) {
+        if let Some((_, socket)) = self.socket(id) {
             socket.set_attachment(attachment);
         }
         Ok(())
@@ -150,7 +164,7 @@ impl ObjectContext {
 
     /// The last value that was kept with a socket (WS-12).
     pub fn socket_attachment(&self, id: SocketId) -> Option<Vec<u8>> {
-        self.socket(id)?.attachment()
+        self.socket(id)?.1.attachment()
     }
 
     /// Sets or unsets what is answered without the object (WS-24, WS-25).
@@ -272,8 +286,9 @@ impl ObjectContext {
         error!(target: "guest", class, %object, socket = socket.0, %failure, "handler of a socket's event failed");
     }
 
-    fn socket(&self, id: SocketId) -> Option<Arc<Socket>> {
-        self.sockets.as_ref()?.get(id)
+    fn socket(&self, id: SocketId) -> Option<(&ObjectSockets, Arc<Socket>)> {
+        let sockets = self.sockets.as_ref()?;
+        Some((sockets, sockets.get(id)?))
     }
 
     fn sockets_or_new(&mut self) -> &Arc<ObjectSockets> {
@@ -288,7 +303,7 @@ impl ObjectContext {
                 post: self.post.clone(),
                 clock: node.clock.clone(),
                 counters: node.counters.clone(),
-                outgoing_bytes_max: node.limits.socket_outgoing_bytes_max,
+                limits: &node.limits,
                 book: node.sockets.clone(),
             })
         })
@@ -315,6 +330,17 @@ fn distinct_tags(tags: Vec<String>) -> Result<Vec<String>, Failure> {
         }
     }
     Ok(distinct)
+}
+
+/// The sockets that a broadcast leaves out, unless they are more than an object can have: then none of them may be
+/// one that is to hear of it.
+fn excepted(except: &[SocketId]) -> Result<HashSet<SocketId>, Failure> {
+    let (count, max) = (except.len(), limits::SOCKETS_PER_OBJECT_MAX);
+    if count <= max {
+        return Ok(except.iter().copied().collect());
+    }
+    let text = format!("{count} sockets are to be left out, the limit is {max}; name each once");
+    Err(Failure::new(ErrorCode::LimitExceeded, text))
 }
 
 fn check_message(message: &Message) -> Result<(), Failure> {
@@ -390,6 +416,15 @@ mod tests {
         assert!(close_reason(Some(1000), Some("x".repeat(123))).is_ok());
         let failure = close_reason(Some(1000), Some("x".repeat(124))).expect_err("too long");
         assert!(failure.message.contains("123 bytes"), "{failure}");
+    }
+
+    #[test]
+    fn a_broadcast_leaves_out_as_many_as_an_object_may_have_and_no_more() {
+        let ids = |count: usize| (0..count as u64).map(SocketId).collect::<Vec<_>>();
+        let except = excepted(&ids(limits::SOCKETS_PER_OBJECT_MAX)).expect("all of an object");
+        assert_eq!(except.len(), limits::SOCKETS_PER_OBJECT_MAX);
+        let failure = excepted(&ids(limits::SOCKETS_PER_OBJECT_MAX + 1)).expect_err("too many");
+        assert!(failure.message.contains("32769") && failure.message.contains("32768"), "{failure}");
     }
 
     #[test]

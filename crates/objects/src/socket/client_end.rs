@@ -2,12 +2,13 @@
 //!
 //! Whichever is dropped tells the socket, so that no client is lost without the object hearing of it (WS-5, WS-20).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use durabo_model::limits;
 
-use super::{Frame, Incident, Message, Socket, give_back, register};
+use super::{Closing, Frame, Incident, Message, Queued, Socket, give_back, register};
 
 /// The client's end of a socket on its way to the client, in a response with status 101. Dropped before an
 /// object has returned it, the socket was never there (WS-5); dropped later, the client is lost.
@@ -73,7 +74,7 @@ impl SocketClient {
             return Poll::Ready(None);
         }
         match state.outgoing.pop_front() {
-            Some(frame) => {
+            Some(Queued { frame, .. }) => {
                 state.outgoing_bytes = state.outgoing_bytes.saturating_sub(frame.bytes());
                 give_back(&mut state.outgoing);
                 Poll::Ready(Some(frame))
@@ -92,7 +93,7 @@ impl SocketClient {
 
     /// Whether so little waits for the object that more may be read from the client.
     pub fn has_room(&self) -> bool {
-        self.socket.lock().has_room()
+        self.socket.has_room(&self.socket.lock())
     }
 
     /// Ready when [`has_room`](Self::has_room) is true. Wakes also when there is a frame, or the connection is to be
@@ -100,7 +101,20 @@ impl SocketClient {
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.socket.lock();
         register(&mut state, cx);
-        if state.has_room() { Poll::Ready(()) } else { Poll::Pending }
+        if self.socket.has_room(&state) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Says how many bytes the connection holds of messages that have not come whole, or for which there was no room.
+    /// False if that has grown to more than a socket may have at present: if it is for a message, the connection is to
+    /// be closed with code 1013.
+    pub fn hold(&self, bytes: usize) -> bool {
+        let mut state = self.socket.lock();
+        if state.is_cut {
+            return true;
+        }
+        let has_grown = bytes > state.unfinished_hold.bytes();
+        state.unfinished_hold.set(bytes);
+        !has_grown || bytes + state.incoming_hold.bytes() <= self.socket.owner.memory().incoming.share()
     }
 
     /// Says that a message came. Call it only when there is [room](Self::poll_room). One that is answered
@@ -115,11 +129,28 @@ impl SocketClient {
             if !state.is_closed_by_object {
                 state.auto_response = Some(now);
                 drop(state);
-                self.socket.push(Frame::Text(answer));
+                self.socket.push(Frame::Text(answer), self.socket.owner.memory().place());
             }
             return;
         }
         self.socket.happen(Incident::Message(message));
+    }
+
+    /// Why the connection is to end, if it is: there is a closing frame, maybe behind others.
+    pub fn closing(&self) -> Option<Closing> {
+        let state = self.socket.lock();
+        let by_object = state.is_close_sent.then_some(Closing::ByObject);
+        if state.has_fallen_behind { Some(Closing::FellBehind) } else { by_object }
+    }
+
+    /// Says that the connection has ended, although what came by it is not all [received](Self::receive) yet. Nothing
+    /// is sent any more, and whoever waits for the client learns that it has gone.
+    pub fn leave(&self) {
+        let mut state = self.socket.lock();
+        state.has_left = true;
+        state.outgoing = VecDeque::new();
+        drop(state);
+        self.socket.client.leave();
     }
 
     /// Says how the connection ended; a [message](Incident::Message) is no end.

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::FutureExt;
 
 use super::*;
+use crate::byte_budget::Budget;
 
 /// Remembers what it is asked.
-#[derive(Default)]
 struct Owner {
+    memory: SocketMemory,
     calls: Mutex<Vec<Arc<Socket>>>,
     forgotten: AtomicUsize,
     undelivered: AtomicUsize,
@@ -39,8 +40,8 @@ impl SocketOwner for Owner {
         self.fell_behind.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn outgoing_bytes_max(&self) -> usize {
-        1000
+    fn memory(&self) -> &SocketMemory {
+        &self.memory
     }
 
     fn now(&self) -> Timestamp {
@@ -62,15 +63,46 @@ impl Owner {
     }
 }
 
+/// Of an object for whose clients 50,000 bytes may wait each, and 200,000 together; of what they send, 20,000 bytes.
+fn owner() -> Arc<Owner> {
+    let (outgoing, incoming) = (Budget::new(200_000), Budget::new(20_000));
+    Arc::new(Owner {
+        memory: SocketMemory { outgoing, incoming, client_bytes_max: 50_000 },
+        calls: Mutex::default(),
+        forgotten: AtomicUsize::new(0),
+        undelivered: AtomicUsize::new(0),
+        fell_behind: AtomicUsize::new(0),
+    })
+}
+
+fn socket_of(owner: &Arc<Owner>) -> Arc<Socket> {
+    let (id, tags, accepted) = (SocketId(1), Vec::new(), Timestamp(1));
+    Arc::new(Socket::new(NewSocket { id, tags, lifetime: Lifetime::Hibernate, accepted }, owner.clone()))
+}
+
 fn socket() -> (Arc<Owner>, Arc<Socket>) {
-    let owner = Arc::new(Owner::default());
-    let parts = (SocketId(1), Vec::new(), Lifetime::Hibernate, Timestamp(1));
-    (owner.clone(), Arc::new(Socket::new(parts, owner)))
+    let owner = owner();
+    let socket = socket_of(&owner);
+    (owner, socket)
+}
+
+fn join(socket: &Arc<Socket>) -> SocketClient {
+    Upgrade::new(socket.clone()).returned().join(String::new())
+}
+
+/// Lets a message out to all of these.
+fn send(owner: &Owner, to: &[&Arc<Socket>], message: Message) {
+    let (frame, places) = owner.memory.frame(message, to.len()).expect("room");
+    Sending::new(to.iter().map(|socket| (*socket).clone()).collect(), frame, places).leave_to(usize::MAX);
+}
+
+fn bytes(count: usize) -> Message {
+    Message::Binary(vec![0; count])
 }
 
 fn joined() -> (Arc<Owner>, Arc<Socket>, SocketClient) {
     let (owner, socket) = socket();
-    let client = Upgrade::new(socket.clone()).returned().join(String::new());
+    let client = join(&socket);
     (owner, socket, client)
 }
 
@@ -145,10 +177,10 @@ fn ws_5_an_end_that_no_object_returned_never_was_and_one_that_was_returned_is_lo
 
 #[test]
 fn frames_come_in_order_and_what_was_pushed_before_the_client_joined_comes_first() {
-    let (_owner, socket) = socket();
-    socket.push(Frame::Text("early".into()));
+    let (owner, socket) = socket();
+    send(&owner, &[&socket], text("early"));
     let client = Upgrade::new(socket.clone()).returned().join("v2".to_owned());
-    socket.push(Frame::Text("late".into()));
+    send(&owner, &[&socket], text("late"));
     assert_eq!(next_frame(&client), Some(Some(Frame::Text("early".into()))));
     assert_eq!(next_frame(&client), Some(Some(Frame::Text("late".into()))));
     assert_eq!(next_frame(&client), None);
@@ -159,9 +191,9 @@ fn frames_come_in_order_and_what_was_pushed_before_the_client_joined_comes_first
 fn a_client_that_does_not_keep_up_gets_1013_and_nothing_else_any_more() {
     let (owner, socket, client) = joined();
     // One frame passes whatever its size.
-    socket.push(Frame::Binary(vec![0; 5000].into()));
-    socket.push(Frame::Text("too much".into()));
-    socket.push(Frame::Text("and more".into()));
+    send(&owner, &[&socket], bytes(60_000));
+    send(&owner, &[&socket], text("too much"));
+    send(&owner, &[&socket], text("and more"));
     assert_eq!(owner.fell_behind.load(Ordering::Relaxed), 1);
     let Some(Some(Frame::Close(Some((1013, _))))) = next_frame(&client) else { panic!("no closing frame") };
     assert_eq!(next_frame(&client), None);
@@ -189,7 +221,7 @@ async fn st_7_nothing_more_is_read_while_too_much_waits_and_taking_an_event_make
 #[test]
 fn ws_24_an_automatic_answer_is_no_event_and_stands_behind_what_is_being_written() {
     let (owner, socket, client) = joined();
-    socket.push(Frame::Text("first".into()));
+    send(&owner, &[&socket], text("first"));
     client.receive(text("ping"));
     client.receive(Message::Binary(b"ping".to_vec()));
     assert_eq!(owner.calls(), 1, "bytes are delivered");
@@ -204,7 +236,7 @@ fn ws_24_an_automatic_answer_is_no_event_and_stands_behind_what_is_being_written
 #[test]
 fn ws_31_a_socket_that_is_cut_tells_nobody_and_lets_go_of_all() {
     let (owner, socket, client) = joined();
-    socket.push(Frame::Text("x".into()));
+    send(&owner, &[&socket], text("x"));
     socket.cut();
     assert!(client.is_cut());
     assert_eq!(next_frame(&client), Some(None));
@@ -220,4 +252,109 @@ fn a_call_that_is_dropped_in_a_mailbox_is_told() {
     client.receive(text("x"));
     drop(SocketCall::new(socket));
     assert_eq!(owner.undelivered.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn what_waits_for_a_client_counts_until_it_is_taken_or_the_client_has_gone() {
+    let (owner, socket, client) = joined();
+    send(&owner, &[&socket], bytes(100));
+    send(&owner, &[&socket], bytes(100));
+    assert_eq!(owner.memory.outgoing.held(), 2 * (100 + limits::SOCKET_FRAME_BYTES_COUNTED));
+    drop(next_frame(&client));
+    assert_eq!(owner.memory.outgoing.held(), 100 + limits::SOCKET_FRAME_BYTES_COUNTED);
+    drop(client);
+    assert_eq!(owner.memory.outgoing.held(), 0);
+    send(&owner, &[&socket], bytes(100));
+    assert_eq!(owner.memory.outgoing.held(), 0, "kept for a client that is gone");
+}
+
+#[test]
+fn those_who_do_not_keep_up_are_closed_before_they_take_the_room_of_those_who_do() {
+    let owner = owner();
+    let sockets: Vec<_> = (0..8).map(|_| socket_of(&owner)).collect();
+    let clients: Vec<_> = sockets.iter().map(join).collect();
+    let (reads, deaf) = sockets.split_first().expect("eight");
+    // Seven times 50,000 bytes are more than may wait for all.
+    for _ in 0..50 {
+        for socket in deaf {
+            let Ok((frame, places)) = owner.memory.frame(bytes(10_000), 1) else { continue };
+            Sending::new(vec![socket.clone()], frame, places).leave_to(1);
+        }
+        send(&owner, &[reads], bytes(5000));
+        assert!(matches!(next_frame(&clients[0]), Some(Some(Frame::Binary(_)))), "one that reads was closed");
+    }
+    assert!(owner.fell_behind.load(Ordering::Relaxed) > 0);
+    assert_eq!(reads.ready_state(), ReadyState::Open);
+}
+
+#[test]
+fn messages_count_from_their_first_piece_until_the_object_takes_them() {
+    let (owner, _socket, client) = joined();
+    assert!(client.hold(3000));
+    assert_eq!(owner.memory.incoming.held(), 3000);
+    client.receive(bytes(3000));
+    assert!(client.hold(0));
+    assert_eq!(owner.memory.incoming.held(), 3000);
+    drop(owner.begin());
+    assert_eq!(owner.memory.incoming.held(), 0);
+    client.hold(3000);
+    drop(client);
+    assert_eq!(owner.memory.incoming.held(), 0, "the client has gone");
+}
+
+#[test]
+fn a_message_that_grows_to_more_than_half_of_what_is_free_is_too_much_and_a_smaller_one_is_not() {
+    let owner = owner();
+    let sockets = [socket_of(&owner), socket_of(&owner)];
+    let [large, small] = sockets.each_ref().map(join);
+    assert!(large.hold(6000));
+    assert!(!large.hold(7000), "13,000 bytes are free");
+    assert!(small.hold(limits::SOCKET_SHARE_BYTES_MIN));
+    large.hold(20_000);
+    small.hold(0);
+    assert!(small.hold(limits::SOCKET_SHARE_BYTES_MIN), "what a socket may have in any case");
+    assert!(large.hold(19_000), "it gets smaller");
+}
+
+#[test]
+fn st_7_less_may_wait_for_the_object_while_others_hold_much() {
+    let owner = owner();
+    let sockets = [socket_of(&owner), socket_of(&owner), socket_of(&owner)];
+    let [one, other, idle] = sockets.each_ref().map(join);
+    one.receive(bytes(5000));
+    assert!(one.has_room());
+    other.hold(12_000);
+    assert!(!one.has_room() && idle.has_room());
+    drop(other);
+    assert!(one.has_room());
+}
+
+#[test]
+fn a_client_that_has_left_gets_nothing_more_and_what_it_had_sent_is_still_handled() {
+    let (owner, socket, client) = joined();
+    send(&owner, &[&socket], bytes(100));
+    client.leave();
+    assert!(socket.client.is_gone());
+    assert_eq!(owner.memory.outgoing.held(), 0);
+    send(&owner, &[&socket], bytes(100));
+    assert_eq!(owner.memory.outgoing.held(), 0, "kept for a client that has left");
+    client.receive(text("sent before"));
+    drop(client);
+    let (first, handling) = owner.begin().expect("an event");
+    assert_eq!(first, Incident::Message(text("sent before")));
+    drop(handling);
+    assert!(matches!(owner.begin(), Some((Incident::Close { code: 1006, .. }, _))));
+}
+
+#[test]
+fn a_connection_learns_that_it_is_to_close_before_the_closing_frame_is_next() {
+    let (owner, socket, client) = joined();
+    send(&owner, &[&socket], bytes(100));
+    assert_eq!(client.closing(), None);
+    socket.push(Frame::Close(None), owner.memory.place());
+    assert_eq!(client.closing(), Some(Closing::ByObject));
+    let (owner, socket, client) = joined();
+    send(&owner, &[&socket], bytes(60_000));
+    send(&owner, &[&socket], bytes(60_000));
+    assert_eq!(client.closing(), Some(Closing::FellBehind));
 }

@@ -210,6 +210,20 @@ impl Room {
         self.ctx.sockets().all().into_iter().try_for_each(|socket| socket.send("x".repeat(bytes)))
     }
 
+    /// Writes, so that nothing leaves before the turn's end, and sends messages of so many bytes to the first socket
+    /// until one is refused; returns how many were not, and the refusal.
+    pub fn flood(&self, bytes: usize) -> Result<(usize, String), Failure> {
+        self.note("flood")?;
+        let sockets = self.ctx.sockets().all();
+        let first = sockets.first().ok_or_else(|| Failure::new("no socket"))?;
+        for count in 0..10_000 {
+            if let Err(refused) = first.send(vec![0_u8; bytes]) {
+                return Ok((count, format!("{}: {}", refused.code(), refused.message())));
+            }
+        }
+        Err(Failure::new("nothing was refused"))
+    }
+
     /// Closes all.
     pub fn close_all(&self, code: Option<u16>, reason: Option<String>) -> Result<(), Failure> {
         let mut sockets = self.ctx.sockets().all().into_iter();

@@ -155,6 +155,18 @@ fn b_43_a_message_over_the_limit_is_refused_at_once_and_the_connection_stays() {
     assert_eq!(client.ask_text("echo here"), "here");
 }
 
+fn a_turn_that_sends_without_bound_is_refused_and_harms_no_other_client() {
+    let room = room();
+    let (_flooded, mut other) = (open(&room, "/"), open(&room, "/"));
+    let answer = room.ok("flood", json!([1024 * 1024]));
+    assert_eq!(answer[0], json!(63), "{answer}");
+    let refusal = answer[1].as_str().unwrap_or_default();
+    assert!(refusal.starts_with("limit-exceeded: ") && refusal.contains("67108864"), "{refusal}");
+    assert_eq!(other.ask_text("echo here"), "here");
+    assert_eq!(room.ok("journal", json!([])), json!(["flood"]));
+    assert_eq!(room.ok("starts", json!([])), json!(1));
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_049_abort_cuts_all_sockets_and_no_close_handler_runs,
@@ -169,4 +181,5 @@ pub(super) const CASES: &[Case] = cases![
     c_077_a_commit_that_fails_lets_no_frame_out_and_cuts_the_sockets,
     ws_30_a_frame_leaves_although_the_instance_has_gone,
     b_43_a_message_over_the_limit_is_refused_at_once_and_the_connection_stays,
+    a_turn_that_sends_without_bound_is_refused_and_harms_no_other_client,
 ];

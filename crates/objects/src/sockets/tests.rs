@@ -1,0 +1,78 @@
+//! What the sockets of several objects leave one another.
+//!
+//! One socket is tested in its own module, whole objects in the suite.
+
+use durabo_model::name::ClassName;
+use durabo_model::object_id::ObjectId;
+use futures::future::BoxFuture;
+
+use super::*;
+use crate::life::Life;
+use crate::socket::Message;
+
+/// A node without a place for any event.
+struct Nowhere;
+
+impl Post for Nowhere {
+    fn put(&self, _to: &ObjectAddress, delivery: Delivery) -> Result<Arc<Life>, Undelivered> {
+        Err(Undelivered::Refused(delivery, nowhere()))
+    }
+
+    fn put_in_place<'a>(
+        &'a self,
+        _to: &'a ObjectAddress,
+        delivery: Delivery,
+    ) -> BoxFuture<'a, Result<Arc<Life>, (Delivery, Failure)>> {
+        Box::pin(async { Err((delivery, nowhere())) })
+    }
+
+    fn spawn(&self, _task: BoxFuture<'static, ()>) {}
+}
+
+fn nowhere() -> Failure {
+    Failure::new(ErrorCode::Stopping, "there is no object")
+}
+
+#[derive(Debug)]
+struct NoTime;
+
+impl Clock for NoTime {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+}
+
+fn object(number: u8, book: &SocketBook, limits: &ObjectLimits) -> Arc<ObjectSockets> {
+    let key = ObjectKey { namespace: NamespaceNumber(1), id: ObjectId::from_bytes([number; 32]) };
+    let class = ClassName::new("Room").expect("a good name");
+    ObjectSockets::new(SocketParts {
+        address: ObjectAddress { key, class, name: None },
+        post: Arc::new(Nowhere),
+        clock: Arc::new(NoTime),
+        counters: Arc::new(Counters::new(1)),
+        limits,
+        book: book.clone(),
+    })
+}
+
+#[test]
+fn no_object_takes_all_that_sockets_of_the_node_may_hold() {
+    const MIB: usize = 1024 * 1024;
+    let limits = ObjectLimits {
+        sockets_outgoing_bytes_max: 64 * MIB,
+        node_sockets_outgoing_bytes_max: 64 * MIB,
+        ..ObjectLimits::default()
+    };
+    let book = SocketBook::new(&limits);
+    let objects = [1, 2, 3].map(|number| object(number, &book, &limits));
+    let message = || Message::Binary(vec![0; MIB]);
+    let asked = objects.each_ref().map(|sockets| {
+        let ask = || sockets.memory().frame(message(), 1).ok();
+        std::iter::from_fn(ask).collect::<Vec<_>>()
+    });
+    let counts = asked.each_ref().map(Vec::len);
+    assert!(counts[0] > counts[1] && counts[1] > counts[2] && counts[2] > 0, "{counts:?}");
+    assert!(counts.iter().sum::<usize>() < 64, "{counts:?}");
+    drop(asked);
+    assert!(objects[2].memory().frame(message(), 1).is_ok());
+}
