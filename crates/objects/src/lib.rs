@@ -50,4 +50,5 @@ mod registry;
 mod object;
 pub mod directory;
 pub mod alarms;
+pub mod loose_socket;
 pub mod test_hooks;

@@ -6,10 +6,10 @@
 //! back to what is durable and opens it again. This is the one door: nothing leaves an object by any other
 //! way.
 //!
-//! What is held is counted, here and over all gates of the node, so that an object can stop taking
-//! events while the disk stalls.
+//! What is held is counted, here and over all gates, so that an object can stop taking events while the disk stalls.
 //!
-//! The object's task puts effects in, the committer lets them out. Knows nothing of SQLite.
+//! The object's task puts effects in, the committer lets them out; what would hold up its thread, and so all commits
+//! of the node, it leaves to a task beside it. Knows nothing of SQLite.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,11 +22,20 @@ use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::object_id::ObjectId;
 use durabo_model::sequence::Sequence;
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
 use crate::append_outcome::AppendOutcome;
 use crate::event::Outcome;
 use crate::socket::Sending;
+
+/// Sockets to which frames are handed in one go. Each is woken for it, some microseconds each; a broadcast to 10,000
+/// would hold up all commits of the node for a hundredth of a second.
+const RECEIVERS_AT_ONCE: usize = 64;
+
+/// Runs a task beside the thread that asks for it.
+pub type RunBeside = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
 
 /// What leaves an object besides answers: called once, with `Ok` when it may leave, or with the failure
 /// for which it must not. It runs in the thread that lets it out and must be short.
@@ -65,6 +74,14 @@ impl Effect {
         }
     }
 
+    /// Sockets that it goes to.
+    fn receivers(&self) -> usize {
+        match self {
+            Effect::Frame(sending) => sending.receivers(),
+            Effect::Reply(..) | Effect::Send(_) => 0,
+        }
+    }
+
     fn release(self) {
         match self {
             // A caller that went away loses only the reply (ST-10).
@@ -88,10 +105,16 @@ impl Effect {
 pub struct HeldBytes(Arc<AtomicUsize>);
 
 /// The gate of one object. Lives as long as the object is in memory, over resets.
-#[derive(Debug)]
 pub struct OutputGate {
     state: Mutex<State>,
     node_bytes: HeldBytes,
+    beside: RunBeside,
+}
+
+impl fmt::Debug for OutputGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OutputGate").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -120,8 +143,8 @@ struct State {
 
 impl OutputGate {
     /// A gate of an object whose commits up to `durable` are on disk. What it holds is counted in
-    /// `node_bytes` too.
-    pub fn new(durable: Sequence, node_bytes: HeldBytes) -> Self {
+    /// `node_bytes` too; what takes long to let out runs `beside` the log.
+    pub fn new(durable: Sequence, node_bytes: HeldBytes, beside: RunBeside) -> Self {
         let state = State {
             durable,
             broken: None,
@@ -132,7 +155,7 @@ impl OutputGate {
             waiting: None,
             watching: None,
         };
-        Self { state: Mutex::new(state), node_bytes }
+        Self { state: Mutex::new(state), node_bytes, beside }
     }
 
     /// Lets `effect` out when the commit `position` is durable: at once if it is.
@@ -145,7 +168,7 @@ impl OutputGate {
             state.is_releasing = true;
             drop(state);
             effect.release();
-            self.release_durable();
+            self.release_durable(usize::MAX);
         } else {
             debug_assert!(
                 state.held.back().is_none_or(|(last, _)| *last <= position)
@@ -161,7 +184,7 @@ impl OutputGate {
 
     /// Says what became of the commit `sequence` of `object`, whose gate this is. `Committed` only after the
     /// log's sync (invariant 1) and in order.
-    pub fn settle(&self, object: &ObjectId, sequence: Sequence, outcome: &AppendOutcome) {
+    pub fn settle(self: &Arc<Self>, object: &ObjectId, sequence: Sequence, outcome: &AppendOutcome) {
         let Some(failure) = outcome.failure(*object) else { return self.advance(sequence) };
         self.break_from(failure, |state| {
             if *outcome != AppendOutcome::Unknown {
@@ -195,19 +218,19 @@ impl OutputGate {
         }
         state.is_releasing = true;
         drop(state);
-        self.release_durable();
+        self.release_durable(usize::MAX);
     }
 
     /// Says that the commits up to `through` are durable.
-    fn advance(&self, through: Sequence) {
+    fn advance(self: &Arc<Self>, through: Sequence) {
         let mut state = self.lock();
         assert!(through > state.durable, "BUG: commit {through:?} became durable after {:?}", state.durable);
         state.durable = through;
         let waiting = state.waiting.take();
         let is_mine = !std::mem::replace(&mut state.is_releasing, true);
         drop(state);
-        if is_mine {
-            self.release_durable();
+        if is_mine && !self.release_durable(RECEIVERS_AT_ONCE) {
+            (self.beside)(Box::pin(self.clone().release_beside()));
         }
         if let Some(waker) = waiting {
             waker.wake();
@@ -215,25 +238,64 @@ impl OutputGate {
     }
 
     /// Lets out what may leave, one after the other: two threads at once would change the order of what
-    /// they let out (ST-2). To be called by whoever has set `is_releasing`, which this takes back.
-    fn release_durable(&self) {
+    /// they let out (ST-2). To be called by whoever has set `is_releasing`, which this takes back; unless it returns
+    /// false, since what is left goes to more than `receivers_max` sockets.
+    fn release_durable(&self, receivers_max: usize) -> bool {
+        let mut receivers_left = receivers_max;
         loop {
             let mut state = self.lock();
             let durable = state.durable;
-            let ready = state.held.iter().take_while(|(position, _)| *position <= durable).count();
+            let is_next = |(position, effect): &&(Sequence, Effect)| {
+                let left = (*position <= durable).then(|| receivers_left.checked_sub(effect.receivers()));
+                left.flatten().map(|left| receivers_left = left).is_some()
+            };
+            let ready = state.held.iter().take_while(is_next).count();
             if ready == 0 {
-                state.is_releasing = false;
-                return;
+                let is_done = state.held.front().is_none_or(|(position, _)| *position > durable);
+                state.is_releasing = !is_done;
+                // Who waits for room or a commit may have looked while another thread was letting things out.
+                let waiting = if is_done { state.waiting.take() } else { None };
+                drop(state);
+                waiting.into_iter().for_each(Waker::wake);
+                return is_done;
             }
             let released: Vec<_> = state.held.drain(..ready).collect();
             self.count_left(&mut state, &released);
-            // Who waits for room may have looked while another thread was letting these out.
             let waiting = state.waiting.take();
             drop(state);
             released.into_iter().for_each(|(_, effect)| effect.release());
-            if let Some(waker) = waiting {
-                waker.wake();
+            waiting.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Goes on with [`release_durable`](Self::release_durable), a few sockets at a time, so that neither the log nor
+    /// the tasks of this thread wait. Whatever comes meanwhile goes behind it.
+    async fn release_beside(self: Arc<Self>) {
+        loop {
+            if let Some(mut sending) = self.take_large() {
+                while sending.leave_to(RECEIVERS_AT_ONCE) {
+                    yield_now().await;
+                }
             }
+            if self.release_durable(RECEIVERS_AT_ONCE) {
+                return;
+            }
+            yield_now().await;
+        }
+    }
+
+    /// Takes the first effect, if it may leave and goes to so many sockets that it has to in parts.
+    fn take_large(&self) -> Option<Sending> {
+        let mut state = self.lock();
+        let (position, effect) = state.held.front()?;
+        if *position > state.durable || effect.receivers() <= RECEIVERS_AT_ONCE {
+            return None;
+        }
+        let large = state.held.pop_front()?;
+        self.count_left(&mut state, std::slice::from_ref(&large));
+        match large.1 {
+            Effect::Frame(sending) => Some(sending),
+            Effect::Reply(..) | Effect::Send(_) => unreachable!("BUG: it goes to sockets"),
         }
     }
 
@@ -353,14 +415,14 @@ impl OutputGate {
         Poll::Pending
     }
 
-    /// Ready when the commit `through` is durable, or with the failure that broke the gate. One task
-    /// may wait.
+    /// Ready when the commit `through` is durable and what waited for it has left, or with the failure that broke the
+    /// gate: another gate of the object must let nothing out before. One task may wait.
     pub fn poll_durable(&self, cx: &mut Context<'_>, through: Sequence) -> Poll<Result<(), Failure>> {
         let mut state = self.lock();
         if let Some(failure) = state.failure() {
             return Poll::Ready(Err(failure));
         }
-        if state.durable >= through {
+        if state.durable >= through && !state.is_releasing {
             return Poll::Ready(Ok(()));
         }
         state.waiting = Some(cx.waker().clone());

@@ -71,7 +71,10 @@ impl ObjectContext {
         match open_storage(&node, identity, &room) {
             Ok((identity, file, database, row)) => {
                 let history = History::new(identity.key, node.counters.next_epoch(), row.as_ref());
-                let gate = Arc::new(OutputGate::new(history.sequence(), node.held_bytes.clone()));
+                let tasks = post.clone();
+                let beside = Arc::new(move |task| tasks.spawn(task));
+                let gate = OutputGate::new(history.sequence(), node.held_bytes.clone(), beside);
+                let gate = Arc::new(gate);
                 let parts = ContextParts {
                     identity,
                     node,

@@ -2,13 +2,25 @@
 //!
 //! Whole objects behind a gate are in `tests/simulation`.
 
+use std::future::poll_fn;
+
 use super::*;
+use crate::byte_budget::Budget;
 use crate::event::Reply;
+use crate::loose_socket::LooseSocket;
+use crate::socket::{Frame, SocketClient};
 use bytes::Bytes;
 use durabo_model::error_code::ErrorCode;
+use durabo_model::limits::SOCKET_FRAME_BYTES_COUNTED;
+use futures::FutureExt;
 
-fn gate(durable: u64) -> OutputGate {
-    OutputGate::new(Sequence(durable), HeldBytes::default())
+fn gate(durable: u64) -> Arc<OutputGate> {
+    gate_within(durable, HeldBytes::default())
+}
+
+fn gate_within(durable: u64, node_bytes: HeldBytes) -> Arc<OutputGate> {
+    let beside: RunBeside = Arc::new(|_| panic!("nothing takes long"));
+    Arc::new(OutputGate::new(Sequence(durable), node_bytes, beside))
 }
 
 /// At most 3 outputs or 5 bytes in one gate, 8 bytes in all.
@@ -77,7 +89,7 @@ fn whatever_else_leaves_keeps_its_place_among_the_answers() {
 
 #[test]
 fn st_2_what_comes_while_others_are_let_out_goes_behind_them() {
-    let gate = Arc::new(gate(0));
+    let gate = gate(0);
     let (sender, order) = std::sync::mpsc::channel();
     let send = |name: &'static str| {
         let sender = sender.clone();
@@ -122,7 +134,7 @@ fn a_discarded_turn_fails_its_own_effects_only() {
 #[test]
 fn an_answer_is_counted_from_its_return_until_it_leaves() {
     for end in [
-        (|gate| gate.advance(Sequence(1))) as fn(&OutputGate),
+        (|gate| gate.advance(Sequence(1))) as fn(&Arc<OutputGate>),
         |gate| gate.break_with(failure()),
         |gate| gate.discard_after(Sequence(0), &failure()),
     ] {
@@ -143,7 +155,7 @@ fn an_answer_is_counted_from_its_return_until_it_leaves() {
 #[test]
 fn bytes_are_bounded_in_one_gate_and_over_all_but_a_gate_without_any_has_room() {
     let all = HeldBytes::default();
-    let gates = [(); 3].map(|()| OutputGate::new(Sequence(0), all.clone()));
+    let gates = [(); 3].map(|()| gate_within(0, all.clone()));
     let hold = |gate: &OutputGate, bytes: usize| {
         let outcome = Ok(Reply::Rpc(Bytes::from(vec![0; bytes])));
         gate.release_after(Sequence(1), Effect::Reply(oneshot::channel().0, outcome));
@@ -181,7 +193,7 @@ fn who_waits_for_room_is_woken_when_something_leaves() {
     assert!(flag.0.load(Ordering::Relaxed));
 }
 
-fn settle(gate: &OutputGate, sequence: u64, outcome: &AppendOutcome) {
+fn settle(gate: &Arc<OutputGate>, sequence: u64, outcome: &AppendOutcome) {
     gate.settle(&ObjectId::from_bytes([1; 32]), Sequence(sequence), outcome);
 }
 
@@ -254,4 +266,56 @@ fn what_a_turn_without_commit_let_wait_waits_for_no_commit_that_never_comes() {
     let mut later = reply(&gate, 2);
     gate.turn_without_commit(Sequence(1));
     assert!(later.try_recv().is_ok());
+}
+
+/// So many sockets, and their clients.
+fn sockets(count: usize) -> (Vec<LooseSocket>, Vec<SocketClient>) {
+    (0..count).map(|_| LooseSocket::joined(&ObjectLimits::default())).unzip()
+}
+
+fn broadcast(to: &[LooseSocket], text: &'static str, places: &Budget) -> Effect {
+    let to: Vec<_> = to.iter().map(|loose| loose.socket.clone()).collect();
+    let places = places.hold(to.len() * SOCKET_FRAME_BYTES_COUNTED);
+    Effect::Frame(Sending::new(to, Frame::Text(text.into()), places))
+}
+
+fn next_frame(client: &SocketClient) -> Option<Frame> {
+    poll_fn(|cx| client.poll_frame(cx)).now_or_never().map(|frame| frame.expect("not cut"))
+}
+
+#[test]
+fn a_frame_for_a_few_sockets_leaves_with_its_commit() {
+    let (gate, places) = (gate(0), Budget::new(0));
+    let (sockets, clients) = sockets(RECEIVERS_AT_ONCE);
+    gate.release_after(Sequence(1), broadcast(&sockets, "hi", &places));
+    assert!(clients.iter().all(|client| next_frame(client).is_none()));
+    gate.advance(Sequence(1));
+    assert!(clients.iter().all(|client| next_frame(client) == Some(Frame::Text("hi".into()))));
+    assert_eq!(places.held(), 0);
+}
+
+#[tokio::test]
+async fn og_5_what_goes_to_many_sockets_leaves_beside_the_log_and_in_its_order() {
+    let tasks = Arc::new(Mutex::new(Vec::new()));
+    let asked = tasks.clone();
+    let beside: RunBeside = Arc::new(move |task| asked.lock().expect("lock").push(task));
+    let gate = Arc::new(OutputGate::new(Sequence(0), HeldBytes::default(), beside));
+    let places = Budget::new(0);
+    let (sockets, clients) = sockets(3 * RECEIVERS_AT_ONCE + 1);
+    gate.release_after(Sequence(1), broadcast(&sockets, "first", &places));
+    let mut answer = reply(&gate, 1);
+    gate.advance(Sequence(1));
+    assert!(clients.iter().all(|client| next_frame(client).is_none()), "the log was held up");
+    gate.release_after(Sequence(1), broadcast(&sockets[..1], "second", &places));
+    assert!(answer.try_recv().is_err() && next_frame(&clients[0]).is_none(), "overtaken");
+    let mut durable = Box::pin(poll_fn(|cx| gate.poll_durable(cx, Sequence(1))));
+    assert!((&mut durable).now_or_never().is_none(), "another gate could overtake it");
+    let mut tasks = std::mem::take(&mut *tasks.lock().expect("lock"));
+    assert_eq!(tasks.len(), 1);
+    futures::join!(tasks.remove(0), async { durable.await.expect("durable") });
+    assert!(clients.iter().all(|client| next_frame(client) == Some(Frame::Text("first".into()))));
+    assert_eq!(next_frame(&clients[0]), Some(Frame::Text("second".into())));
+    assert!(answer.try_recv().is_ok());
+    assert_eq!((places.held(), gate.lock().held_bytes), (0, 0));
+    assert!(reply(&gate, 1).try_recv().is_ok(), "nothing waits any more");
 }
