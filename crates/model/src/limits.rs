@@ -163,6 +163,10 @@ pub const SECTIONS_NESTED_MAX: usize = 64;
 /// Sockets of one object (WS-4).
 pub const SOCKETS_PER_OBJECT_MAX: usize = 32_768;
 
+/// Sockets of one object that it has accepted and not returned in a response, besides one for each event that is under
+/// way. Stops an object from filling memory with sockets that no client has.
+pub const SOCKETS_UNRETURNED_MAX: usize = 64;
+
 /// Distinct tags of one socket (WS-3).
 pub const SOCKET_TAGS_MAX: usize = 10;
 

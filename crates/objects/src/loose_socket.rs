@@ -93,6 +93,8 @@ impl SocketOwner for Owner {
         None
     }
 
+    fn returned(&self, _id: SocketId) {}
+
     fn forget(&self, _id: SocketId) {}
 
     fn undelivered(&self, _id: SocketId) {}

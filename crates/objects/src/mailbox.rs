@@ -364,6 +364,7 @@ mod tests {
         fn auto_response(&self, _text: &str) -> Option<Bytes> {
             None
         }
+        fn returned(&self, _id: SocketId) {}
         fn forget(&self, _id: SocketId) {}
         fn undelivered(&self, _id: SocketId) {
             self.0.fetch_add(1, Ordering::Relaxed);

@@ -153,6 +153,8 @@ pub(crate) trait SocketOwner: Send + Sync + 'static {
     fn call(&self, socket: &Arc<Socket>);
     /// The automatic answer to this text, if there is one (WS-24).
     fn auto_response(&self, text: &str) -> Option<Bytes>;
+    /// The client's end is in a response (WS-1).
+    fn returned(&self, id: SocketId);
     /// The socket is gone, and nobody is told.
     fn forget(&self, id: SocketId);
     /// A call that was put into the mailbox has been dropped there.

@@ -5,7 +5,7 @@
 //! a call; what happened is taken from the socket when the event begins, so that a full mailbox loses nothing
 //! and of one socket there is one event at a time (WS-15).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -127,6 +127,8 @@ pub struct ObjectSockets {
 struct State {
     /// In the order of their acceptance.
     sockets: BTreeMap<SocketId, Arc<Socket>>,
+    /// Those of them whose client's end is in no response yet.
+    unreturned: HashSet<SocketId>,
     keep_awake: usize,
     /// Who waits until none keeps the object awake.
     waiting: Wakers,
@@ -157,11 +159,13 @@ impl ObjectSockets {
         })
     }
 
-    /// Makes a socket, and the client's end of it. Refused if there are too many (WS-4).
+    /// Makes a socket, and the client's end of it. Refused if there are too many (WS-4), or too many that were not
+    /// returned in a response; each of the `events` that are under way may have one besides.
     pub(crate) fn accept(
         &self,
         tags: Vec<String>,
         lifetime: Lifetime,
+        events: usize,
     ) -> Result<(SocketId, Upgrade), Failure> {
         let me = self.me.upgrade().expect("BUG: called on a value that is gone");
         // Both locks in this order, always.
@@ -172,11 +176,20 @@ impl ObjectSockets {
             let text = format!("only {max} websockets can be accepted on a single Durable Object instance");
             return Err(Failure::new(ErrorCode::LimitExceeded, text).of_object(self.address.key.id));
         }
+        let unreturned = state.unreturned.len();
+        if unreturned >= limits::SOCKETS_UNRETURNED_MAX + events {
+            let text = format!(
+                "{unreturned} WebSockets were accepted and are in no response yet, which is as many as may be; \
+                 return each in the response of the event that accepts it"
+            );
+            return Err(Failure::new(ErrorCode::LimitExceeded, text).of_object(self.address.key.id));
+        }
         let id = self.counters.next_socket();
         let socket = NewSocket { id, tags, lifetime, accepted: self.clock.now() };
         let socket = Arc::new(Socket::new(socket, me.clone()));
         state.keep_awake += usize::from(lifetime == Lifetime::KeepAwake);
         state.sockets.insert(id, socket.clone());
+        state.unreturned.insert(id);
         drop(state);
         book.insert(self.address.key, me);
         drop(book);
@@ -200,6 +213,7 @@ impl ObjectSockets {
         let mut book = self.book.lock();
         let mut state = self.lock();
         let socket = state.sockets.remove(&id)?;
+        state.unreturned.remove(&id);
         if socket.lifetime == Lifetime::KeepAwake {
             state.keep_awake -= 1;
             state.waiting.wake_all();
@@ -302,6 +316,10 @@ impl SocketOwner for ObjectSockets {
         let state = self.lock();
         let pair = state.auto_response.as_ref()?;
         (pair.request == text).then(|| pair.response.clone())
+    }
+
+    fn returned(&self, id: SocketId) {
+        self.lock().unreturned.remove(&id);
     }
 
     fn forget(&self, id: SocketId) {

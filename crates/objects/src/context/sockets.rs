@@ -55,7 +55,8 @@ impl ObjectContext {
         lifetime: Lifetime,
     ) -> Result<(SocketId, Upgrade), Failure> {
         let tags = distinct_tags(tags)?;
-        self.sockets_or_new().accept(tags, lifetime)
+        let events = self.in_flight.len();
+        self.sockets_or_new().accept(tags, lifetime, events)
     }
 
     /// Sends a message, after all that was written before (WS-23). Nothing happens if the client is gone. Refused

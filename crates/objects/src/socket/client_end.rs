@@ -26,6 +26,9 @@ impl Upgrade {
     /// Says that an object has returned it in its response.
     pub fn returned(mut self) -> Self {
         self.is_returned = true;
+        if let Some(socket) = &self.socket {
+            socket.owner.returned(socket.id);
+        }
         self
     }
 

@@ -28,6 +28,8 @@ impl SocketOwner for Owner {
         (text == "ping").then(|| "pong".into())
     }
 
+    fn returned(&self, _id: SocketId) {}
+
     fn forget(&self, _id: SocketId) {
         self.forgotten.fetch_add(1, Ordering::Relaxed);
     }

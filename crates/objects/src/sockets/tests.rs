@@ -1,4 +1,4 @@
-//! What the sockets of several objects leave one another.
+//! How many sockets an object may have, and what those of several objects leave one another.
 //!
 //! One socket is tested in its own module, whole objects in the suite.
 
@@ -53,6 +53,30 @@ fn object(number: u8, book: &SocketBook, limits: &ObjectLimits) -> Arc<ObjectSoc
         limits,
         book: book.clone(),
     })
+}
+
+fn accept(sockets: &ObjectSockets, events: usize) -> Result<Upgrade, Failure> {
+    sockets.accept(Vec::new(), Lifetime::Hibernate, events).map(|(_, upgrade)| upgrade)
+}
+
+#[test]
+fn sockets_in_no_response_are_bounded_beside_one_for_each_event() {
+    let limits = ObjectLimits::default();
+    let book = SocketBook::new(&limits);
+    let sockets = object(1, &book, &limits);
+    let max = limits::SOCKETS_UNRETURNED_MAX;
+    let mut accepted: Vec<_> = (0..max + 10).map(|_| accept(&sockets, 10).expect("room")).collect();
+    let failure = accept(&sockets, 10).expect_err("too many");
+    assert_eq!(failure.listed_code(), Some(ErrorCode::LimitExceeded));
+    assert!(failure.message.contains("74 WebSockets were accepted"), "{failure}");
+    let returned = accepted.pop().expect("one").returned();
+    accepted.push(accept(&sockets, 10).expect("one of them is in a response"));
+    assert!(accept(&sockets, 10).is_err());
+    drop(accepted);
+    assert_eq!(book.len(), 1, "what was not returned is gone (WS-5)");
+    let many: Vec<_> = (0..max).map(|_| accept(&sockets, 0).expect("room").returned()).collect();
+    assert_eq!(book.len(), 1 + many.len());
+    drop((returned, many));
 }
 
 #[test]

@@ -224,6 +224,19 @@ impl Room {
         Err(Failure::new("nothing was refused"))
     }
 
+    /// Accepts as many as may be without returning any; returns how many, and the refusal.
+    pub fn accept_without_end(&self) -> (usize, String) {
+        let mut accepted = Vec::new();
+        loop {
+            match self.ctx.sockets().accept(&[]) {
+                Ok(kept) => accepted.push(kept),
+                Err(refused) => {
+                    return (accepted.len(), format!("{}: {}", refused.code(), refused.message()));
+                }
+            }
+        }
+    }
+
     /// Closes all.
     pub fn close_all(&self, code: Option<u16>, reason: Option<String>) -> Result<(), Failure> {
         let mut sockets = self.ctx.sockets().all().into_iter();

@@ -167,6 +167,18 @@ fn a_turn_that_sends_without_bound_is_refused_and_harms_no_other_client() {
     assert_eq!(room.ok("starts", json!([])), json!(1));
 }
 
+fn sockets_that_are_accepted_and_returned_to_nobody_are_bounded() {
+    let room = room();
+    let mut client = open(&room, "/");
+    let answer = room.ok("accept_without_end", json!([]));
+    assert_eq!(answer[0], json!(64 + 1), "{answer}");
+    let refusal = answer[1].as_str().unwrap_or_default();
+    assert!(refusal.starts_with("limit-exceeded: 65 WebSockets were accepted"), "{refusal}");
+    assert_eq!(room.ok("listed", json!([null])), json!(1), "what was not returned is gone (WS-5)");
+    assert_eq!(client.ask_text("echo here"), "here");
+    assert_eq!(open(&room, "/").ask_text("echo there"), "there");
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_049_abort_cuts_all_sockets_and_no_close_handler_runs,
@@ -182,4 +194,5 @@ pub(super) const CASES: &[Case] = cases![
     ws_30_a_frame_leaves_although_the_instance_has_gone,
     b_43_a_message_over_the_limit_is_refused_at_once_and_the_connection_stays,
     a_turn_that_sends_without_bound_is_refused_and_harms_no_other_client,
+    sockets_that_are_accepted_and_returned_to_nobody_are_bounded,
 ];
