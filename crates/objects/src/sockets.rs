@@ -254,9 +254,11 @@ impl ObjectSockets {
         meant.into_iter().for_each(|id| self.cut(id));
     }
 
-    /// Whether a socket keeps the object in memory.
-    pub(crate) fn keeps_awake(&self) -> bool {
-        self.lock().keep_awake > 0
+    /// Whether a socket keeps the object in memory whose client is there.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        let state = self.lock();
+        let waits = |socket: &Arc<Socket>| socket.lifetime == Lifetime::KeepAwake && !socket.client.is_gone();
+        state.keep_awake > 0 && state.sockets.values().any(waits)
     }
 
     /// Ready when no socket keeps the object in memory (LC-11).

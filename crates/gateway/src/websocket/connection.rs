@@ -1,8 +1,9 @@
 //! One client's WebSocket: frames from its socket to the wire, and what comes from the wire to its socket.
 //!
 //! Pings are answered and closing frames too, before the object hears of them (WS-18, WS-21); texts with an automatic
-//! answer never reach it (WS-24). While the object does not take what has come, nothing more is read, so that the
-//! client has to wait (ST-7).
+//! answer never reach it (WS-24). While the object does not take what has come, only a little more is read, so that the
+//! client has to wait (ST-7), and that it has gone is seen all the same. A connection that has ended is let go of at
+//! once; what had come by it before stays until the object has room for it.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_objects::socket::{CloseReason, Frame, Incident, SocketClient};
+use durabo_objects::socket::{CloseReason, Closing, Frame, Incident, SocketClient};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -21,8 +22,11 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::frames::{Fault, FrameReader, Received};
 use super::outbox::Outbox;
 
-/// What is read at once, on the stack.
+/// What is read at once, on the stack; also what is read at most while the object has no room for more.
 const READ_BYTES_MAX: usize = 16 * 1024;
+
+/// What a client has to take within the time for closing, of what comes before the closing frame.
+const TAKEN_BYTES_MIN: u64 = 16 * 1024;
 
 /// Reads of one connection before others have their turn.
 const READS_MAX: usize = 16;
@@ -35,7 +39,7 @@ const GOODBYE_MAX: Duration = Duration::from_secs(2);
 pub struct ConnectionTimes {
     /// Silence after which a ping is sent, and after which again the client is lost.
     pub silence_max: Duration,
-    /// For the answer to a closing frame.
+    /// For the answer to a closing frame; also for each part of what comes before that frame, once it waits.
     pub close_timeout: Duration,
 }
 
@@ -59,13 +63,20 @@ pub async fn serve_socket<I: AsyncRead + AsyncWrite + Unpin>(
 }
 
 struct Connection<I> {
-    io: I,
+    /// `None` once it has ended.
+    io: Option<I>,
     /// `None` once the socket was told how the connection ended.
     client: Option<SocketClient>,
     reader: FrameReader,
     /// Read, and not looked at, since the object had no room for more.
     unread: Vec<u8>,
+    /// Bytes of what the reader holds and of `unread`, as the socket knows them.
+    held_bytes: (usize, usize),
     outbox: Outbox,
+    /// Why a closing frame is on its way here.
+    closing: Option<Closing>,
+    /// What the client had taken when the timer began that runs for it.
+    taken_before: u64,
     /// Nothing is sent behind a closing frame.
     has_sent_close: bool,
     /// Nothing is read behind one.
@@ -75,34 +86,48 @@ struct Connection<I> {
     has_shut_down: bool,
     /// Something has come since the timer last ran out.
     is_alive: bool,
+    /// Since then nothing has kept this from seeing what comes.
+    is_reading: bool,
     has_pinged: bool,
     times: ConnectionTimes,
     timer: Pin<Box<Sleep>>,
 }
 
-/// The connection is over.
+/// All is done.
 struct Over;
 
-impl From<io::Error> for Over {
+/// The end of a connection.
+enum End {
+    /// The client has gone, or is taken for gone: what had come before is still for the object.
+    Lost,
+    /// Nobody is interested any more.
+    Over,
+}
+
+impl From<io::Error> for End {
     fn from(_: io::Error) -> Self {
-        // The client has gone; its socket is told so.
-        Over
+        // The socket is told that its client has gone, and nobody that asked could use the error.
+        End::Lost
     }
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     fn new(io: I, client: SocketClient, times: ConnectionTimes) -> Self {
         Self {
-            io,
+            io: Some(io),
             client: Some(client),
             reader: FrameReader::default(),
             unread: Vec::new(),
+            held_bytes: (0, 0),
             outbox: Outbox::default(),
+            closing: None,
+            taken_before: 0,
             has_sent_close: false,
             has_received_close: false,
             is_lingering: false,
             has_shut_down: false,
             is_alive: false,
+            is_reading: true,
             has_pinged: false,
             times,
             timer: Box::pin(sleep_until(Instant::now() + times.silence_max)),
@@ -117,7 +142,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         }
     }
 
-    /// Ready when the connection is over.
+    /// Ready when all is done.
     fn poll_served(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.poll_step(cx) {
             Ok(()) => Poll::Pending,
@@ -130,9 +155,36 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        match self.poll_connection(cx) {
+            Ok(()) => return Ok(()),
+            Err(End::Over) => return Err(Over),
+            Err(End::Lost) => {}
+        }
+        // Files and buffers are for others from now on.
+        self.io = None;
+        self.outbox = Outbox::default();
+        if let Some(client) = &self.client {
+            client.leave();
+        }
+        self.poll_unread(cx)
+    }
+
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         self.read(cx)?;
         self.write(cx)?;
         self.look_at_the_time(cx)
+    }
+
+    /// Gives the object what came before the end, as it has room for it.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        while !self.unread.is_empty() && self.client.is_some() {
+            match self.poll_room(cx) {
+                Ok(true) => self.take_unread(),
+                Ok(false) => return Ok(()),
+                Err(_) => return Err(Over),
+            }
+        }
+        Err(Over)
     }
 
     /// Sends a closing frame, unless that was done.
@@ -143,19 +195,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         }
     }
 
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         loop {
-            while !self.has_sent_close && self.outbox.has_room() {
-                let Some(client) = &self.client else { break };
-                match client.poll_frame(cx) {
-                    Poll::Ready(Some(Frame::Close(reason))) => self.close(reason),
-                    Poll::Ready(Some(frame)) => self.outbox.push(frame),
-                    Poll::Ready(None) => return Err(Over),
-                    Poll::Pending => break,
-                }
-            }
+            self.take_frames(cx)?;
             let was_full = !self.outbox.has_room();
-            match self.outbox.poll_write_all(&mut self.io, cx) {
+            let Some(io) = &mut self.io else { return Err(End::Lost) };
+            match self.outbox.poll_write_all(io, cx) {
                 Poll::Ready(written) => written?,
                 Poll::Pending => return Ok(()),
             }
@@ -164,10 +209,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             }
         }
         if self.has_sent_close && self.has_received_close {
-            return Err(Over);
+            return Err(End::Over);
         }
         if self.is_lingering && !self.has_shut_down {
-            match Pin::new(&mut self.io).poll_shutdown(cx) {
+            let Some(io) = &mut self.io else { return Err(End::Lost) };
+            match Pin::new(io).poll_shutdown(cx) {
                 Poll::Ready(shut_down) => shut_down?,
                 Poll::Pending => return Ok(()),
             }
@@ -176,45 +222,71 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         Ok(())
     }
 
-    fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+    /// Takes what the object sends, as far as there is room for it.
+    fn take_frames(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while !self.has_sent_close && self.outbox.has_room() {
+            let Some(client) = &self.client else { break };
+            match client.poll_frame(cx) {
+                Poll::Ready(Some(Frame::Text(text))) => self.outbox.text(text),
+                Poll::Ready(Some(Frame::Binary(bytes))) => self.outbox.binary(bytes),
+                Poll::Ready(Some(Frame::Close(reason))) => self.close(reason),
+                Poll::Ready(None) => return Err(End::Over),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         for _ in 0..READS_MAX {
             if self.has_received_close {
                 return Ok(());
             }
-            if let Some(client) = &self.client {
-                // Asked in any case, since it wakes this task when the socket is cut.
-                let room = client.poll_room(cx);
-                if client.is_cut() {
-                    return Err(Over);
-                }
-                if room.is_pending() {
-                    // It is not the client that is silent.
-                    self.is_alive = true;
-                    return Ok(());
-                }
-            }
-            if !self.unread.is_empty() {
-                let unread = std::mem::take(&mut self.unread);
-                self.take(&unread);
+            let has_room = self.poll_room(cx)?;
+            if has_room && !self.unread.is_empty() {
+                self.take_unread();
                 continue;
             }
+            let free = READ_BYTES_MAX - self.unread.len();
+            if free == 0 {
+                self.is_reading = false;
+                return Ok(());
+            }
             let mut room = [MaybeUninit::uninit(); READ_BYTES_MAX];
-            let mut read = ReadBuf::uninit(&mut room);
-            match Pin::new(&mut self.io).poll_read(cx, &mut read) {
+            let mut read = ReadBuf::uninit(&mut room[..free]);
+            let Some(io) = &mut self.io else { return Err(End::Lost) };
+            match Pin::new(io).poll_read(cx, &mut read) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(ended) => ended?,
             }
             if read.filled().is_empty() {
-                return Err(Over);
+                return Err(End::Lost);
             }
             self.is_alive = true;
-            if !self.is_lingering {
-                let filled = read.filled();
-                self.take(filled);
+            if self.is_lingering {
+                continue;
             }
+            match has_room {
+                true => self.take(read.filled()),
+                false => self.unread.extend_from_slice(read.filled()),
+            }
+            self.count_held();
         }
         cx.waker().wake_by_ref();
         Ok(())
+    }
+
+    /// Whether the object has room for more. Wakes this task for all that concerns the socket.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Some(client) = &self.client else { return Ok(true) };
+        let room = client.poll_room(cx);
+        if client.is_cut() { Err(End::Over) } else { Ok(room.is_ready()) }
+    }
+
+    fn take_unread(&mut self) {
+        let unread = std::mem::take(&mut self.unread);
+        self.take(&unread);
+        self.count_held();
     }
 
     /// Looks at what was read, as far as the object has room for it.
@@ -243,6 +315,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         }
     }
 
+    /// Says to the socket what is held here of what its client has sent.
+    fn count_held(&mut self) {
+        let held = (self.reader.held_bytes(), self.unread.capacity());
+        let before = std::mem::replace(&mut self.held_bytes, held);
+        let Some(client) = self.client.as_ref().filter(|_| held != before) else { return };
+        if !client.hold(held.0 + held.1) && held.0 > before.0 {
+            // Not read further it would keep what it has, and all of them would wait for one another.
+            let text = "the node has no room for a message of this size at present; send it again later";
+            self.fail(Fault { code: 1013, text: text.to_owned() });
+        }
+    }
+
     fn closed(&mut self, reason: CloseReason) {
         self.has_received_close = true;
         self.close(reason.clone());
@@ -254,6 +338,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
 
     fn fail(&mut self, fault: Fault) {
         self.is_lingering = true;
+        self.reader = FrameReader::default();
+        self.unread = Vec::new();
         let Fault { code, text } = fault;
         self.close(Some((code, text.clone())));
         if let Some(client) = self.client.take() {
@@ -262,22 +348,52 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         }
     }
 
-    fn look_at_the_time(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+    fn look_at_the_time(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        self.look_at_closing();
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.has_sent_close {
-                return Err(Over);
+                return Err(End::Lost);
             }
-            if !std::mem::take(&mut self.is_alive) {
-                if std::mem::replace(&mut self.has_pinged, true) {
-                    return Err(Over);
+            if let Some(closing) = self.closing {
+                let taken = self.outbox.written();
+                let goes_on = taken - self.taken_before >= TAKEN_BYTES_MIN;
+                if closing == Closing::FellBehind || !goes_on {
+                    return Err(End::Lost);
                 }
-                self.outbox.ping();
-                self.write(cx)?;
-            } else {
+                self.taken_before = taken;
+                self.timer.as_mut().reset(Instant::now() + self.times.close_timeout);
+                continue;
+            }
+            let was_reading = std::mem::replace(&mut self.is_reading, true);
+            if std::mem::take(&mut self.is_alive) {
                 self.has_pinged = false;
+            } else {
+                // An answer that is not read is none that did not come.
+                if std::mem::replace(&mut self.has_pinged, true) && was_reading {
+                    return Err(End::Lost);
+                }
+                // In any case, since a connection that is broken is found by writing to it.
+                if self.outbox.has_room() {
+                    self.outbox.ping();
+                }
+                self.write(cx)?;
             }
             self.timer.as_mut().reset(Instant::now() + self.times.silence_max);
         }
         Ok(())
     }
+
+    /// Begins to wait for the closing frame as soon as it is on its way to here: a client that takes nothing of what
+    /// stands before it would never get it.
+    fn look_at_closing(&mut self) {
+        let closing = self.client.as_ref().and_then(SocketClient::closing);
+        if !self.has_sent_close && closing != self.closing {
+            self.closing = closing;
+            self.taken_before = self.outbox.written();
+            self.timer.as_mut().reset(Instant::now() + self.times.close_timeout);
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,11 @@ struct Fragments {
 }
 
 impl FrameReader {
+    /// Bytes that what has come of a message takes.
+    pub fn held_bytes(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.bytes.capacity())
+    }
+
     /// Takes bytes off the front of `input` until something is whole; `None` if all are taken and nothing is.
     pub fn feed(&mut self, input: &mut &[u8]) -> Result<Option<Received>, Fault> {
         loop {

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use durabo_objects::socket::{CloseReason, Frame};
+use durabo_objects::socket::CloseReason;
 use tokio::io::AsyncWrite;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -28,6 +28,8 @@ pub struct Outbox {
     /// What comes behind them.
     joined: Vec<u8>,
     bytes: usize,
+    /// Bytes that were written since the beginning.
+    written: u64,
 }
 
 impl Outbox {
@@ -41,13 +43,19 @@ impl Outbox {
         self.bytes == 0
     }
 
-    /// Takes a frame of the object.
-    pub fn push(&mut self, frame: Frame) {
-        match frame {
-            Frame::Text(payload) => self.frame(OpCode::Data(Data::Text), payload),
-            Frame::Binary(payload) => self.frame(OpCode::Data(Data::Binary), payload),
-            Frame::Close(reason) => self.close(reason),
-        }
+    /// Bytes that the connection has taken since the beginning.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Takes a text, which is UTF-8.
+    pub fn text(&mut self, payload: Bytes) {
+        self.frame(OpCode::Data(Data::Text), payload);
+    }
+
+    /// Takes bytes.
+    pub fn binary(&mut self, payload: Bytes) {
+        self.frame(OpCode::Data(Data::Binary), payload);
     }
 
     /// Takes a closing frame.
@@ -111,6 +119,7 @@ impl Outbox {
 
     fn wrote(&mut self, mut written: usize) {
         self.bytes -= written;
+        self.written += written as u64;
         while written > 0 {
             let first = self.pieces.front_mut().expect("BUG: more was written than there is");
             let of_first = written.min(first.len());
@@ -154,11 +163,11 @@ mod tests {
         let large = vec![7; 70_000];
         let payload = Bytes::from(large.clone());
         let bytes = written(|outbox| {
-            outbox.push(Frame::Text("hi".into()));
-            outbox.push(Frame::Binary(payload));
+            outbox.text("hi".into());
+            outbox.binary(payload);
             outbox.pong(b"p".to_vec());
             outbox.ping();
-            outbox.push(Frame::Close(Some((3001, "done".to_owned()))));
+            outbox.close(Some((3001, "done".to_owned())));
         });
         let mut expected = vec![0x81, 2, b'h', b'i', 0x82, 127, 0, 0, 0, 0, 0, 1, 0x11, 0x70];
         expected.extend(large);
@@ -176,7 +185,7 @@ mod tests {
     fn no_more_is_taken_while_much_is_to_be_written() {
         let mut outbox = Outbox::default();
         while outbox.has_room() {
-            outbox.push(Frame::Binary(vec![0; 1024].into()));
+            outbox.binary(vec![0; 1024].into());
         }
         assert!(outbox.bytes < JOINED_BYTES_MAX + 2 * 1024);
     }

@@ -92,7 +92,7 @@ impl ObjectContext {
 
     /// Whether somebody outside waits for an event, or reads the rest of an answer.
     fn is_waited_for(&self) -> bool {
-        if self.keeps_awake() {
+        if self.is_waited_for_by_socket() {
             return true;
         }
         let waits = |origin: &Origin| !origin.client.is_gone() && !self.is_own(origin);

@@ -221,8 +221,9 @@ impl ObjectContext {
         self.sockets.as_ref().map_or(Poll::Ready(()), |sockets| sockets.poll_may_sleep(cx))
     }
 
-    pub(super) fn keeps_awake(&self) -> bool {
-        self.sockets.as_ref().is_some_and(|sockets| sockets.keeps_awake())
+    /// Whether the object is in memory for the client of a socket.
+    pub(super) fn is_waited_for_by_socket(&self) -> bool {
+        self.sockets.as_ref().is_some_and(|sockets| sockets.is_waited_for())
     }
 
     /// Ready with the failure for which the instance must be reset when a handler has taken too long (WS-28). The

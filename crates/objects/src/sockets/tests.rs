@@ -80,6 +80,20 @@ fn sockets_in_no_response_are_bounded_beside_one_for_each_event() {
 }
 
 #[test]
+fn lc_15_a_socket_that_keeps_its_object_awake_waits_for_it_until_its_client_has_gone() {
+    let limits = ObjectLimits::default();
+    let sockets = object(1, &SocketBook::new(&limits), &limits);
+    let (_, hibernates) = sockets.accept(Vec::new(), Lifetime::Hibernate, 0).expect("room");
+    assert!(!sockets.is_waited_for());
+    let (_, awake) = sockets.accept(Vec::new(), Lifetime::KeepAwake, 0).expect("room");
+    assert!(sockets.is_waited_for());
+    let client = awake.returned().join(String::new());
+    client.leave();
+    assert!(!sockets.is_waited_for(), "its handler could hang for ever");
+    drop((hibernates, client));
+}
+
+#[test]
 fn no_object_takes_all_that_sockets_of_the_node_may_hold() {
     const MIB: usize = 1024 * 1024;
     let limits = ObjectLimits {

@@ -1,0 +1,239 @@
+//! When a connection ends, what its client gets to see of it, and what its object hears.
+//!
+//! Frames are tested with their reader, whole nodes in the suite. Time is the runtime's, which stands still but for
+//! what is waited for.
+
+use durabo_model::limits::{ObjectLimits, SOCKET_EVENTS_WAITING_MAX};
+use durabo_objects::loose_socket::{LooseEvent, LooseSocket};
+use durabo_objects::socket::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+const KIB: usize = 1024;
+const CLOSE: u8 = 0x8;
+const PING: u8 = 0x9;
+
+const TIMES: ConnectionTimes =
+    ConnectionTimes { silence_max: Duration::from_secs(60), close_timeout: Duration::from_secs(10) };
+
+/// Longer than anything may take.
+const LONG: Duration = Duration::from_secs(3600);
+
+/// A client, 64 KiB away from the node.
+struct Peer(DuplexStream);
+
+impl Peer {
+    async fn send_head(&mut self, opcode: u8, bytes: usize) {
+        let mut head = vec![0x80 | opcode, 0x80 | 127];
+        head.extend((bytes as u64).to_be_bytes());
+        // A mask that changes nothing.
+        head.extend([0; 4]);
+        self.0.write_all(&head).await.expect("the node reads");
+    }
+
+    async fn send(&mut self, opcode: u8, payload: &[u8]) {
+        if payload.len() < 126 {
+            let head = [0x80 | opcode, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+            self.0.write_all(&head).await.expect("the node reads");
+        } else {
+            self.send_head(opcode, payload.len()).await;
+        }
+        self.0.write_all(payload).await.expect("the node reads");
+    }
+
+    async fn send_texts(&mut self, count: usize) {
+        for number in 0..count {
+            self.send(1, number.to_string().as_bytes()).await;
+        }
+    }
+
+    /// The next frame, which is a short one.
+    async fn frame(&mut self) -> (u8, Vec<u8>) {
+        let read = async {
+            let mut head = [0; 2];
+            self.0.read_exact(&mut head).await.expect("a head");
+            let mut payload = vec![0; usize::from(head[1])];
+            self.0.read_exact(&mut payload).await.expect("a payload");
+            (head[0] & 0xf, payload)
+        };
+        timeout(LONG, read).await.expect("a frame comes")
+    }
+}
+
+type Served = (LooseSocket, Peer, JoinHandle<()>, watch::Sender<bool>);
+
+fn serve(limits: &ObjectLimits) -> Served {
+    let (socket, client) = LooseSocket::joined(limits);
+    let (peer, io) = duplex(64 * KIB);
+    let (stop, stopping) = watch::channel(false);
+    (socket, Peer(peer), tokio::spawn(serve_socket(io, client, TIMES, stopping)), stop)
+}
+
+/// The next event. Its handler runs until it is dropped.
+async fn event(socket: &LooseSocket) -> LooseEvent {
+    let look = async {
+        loop {
+            match socket.next_event() {
+                Some(event) => return event,
+                None => sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    timeout(LONG, look).await.expect("an event comes")
+}
+
+async fn expect_texts(socket: &LooseSocket, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        assert_eq!(event(socket).await.incident, Incident::Message(Message::Text(number.to_string())));
+    }
+}
+
+/// How long it takes until the client is taken for gone.
+async fn gone_after(socket: &LooseSocket) -> Duration {
+    let begun = Instant::now();
+    timeout(LONG, socket.client_gone()).await.expect("its end is noticed");
+    begun.elapsed()
+}
+
+fn is_lost(incident: &Incident) -> bool {
+    matches!(incident, Incident::Close { code: 1006, was_clean: false, .. })
+}
+
+/// What one that hangs in a handler leaves waiting, and a little more.
+const TOO_MANY: usize = SOCKET_EVENTS_WAITING_MAX + 10;
+
+#[tokio::test(start_paused = true)]
+async fn ws_20_a_client_that_leaves_while_its_object_takes_nothing_is_noticed_and_what_it_sent_comes_first() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    peer.send_texts(TOO_MANY).await;
+    let hanging = event(&socket).await;
+    drop(peer);
+    assert!(gone_after(&socket).await < Duration::from_secs(1));
+    drop(hanging);
+    expect_texts(&socket, 1..TOO_MANY).await;
+    let last = event(&socket).await.incident;
+    assert!(is_lost(&last), "{last:?}");
+    timeout(LONG, task).await.expect("the connection is over").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_not_read_is_pinged_and_not_lost_for_answers_that_nobody_reads() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    peer.send_texts(SOCKET_EVENTS_WAITING_MAX + 1).await;
+    let hanging = event(&socket).await;
+    peer.send(2, &[0; 40 * KIB]).await;
+    for _ in 0..5 {
+        assert_eq!(peer.frame().await, (PING, Vec::new()));
+    }
+    assert!(!task.is_finished());
+    drop(hanging);
+    expect_texts(&socket, 1..SOCKET_EVENTS_WAITING_MAX + 1).await;
+    assert_eq!(event(&socket).await.incident, Incident::Message(Message::Binary(vec![0; 40 * KIB])));
+    // Now that it is read, its silence counts.
+    let silence = gone_after(&socket).await;
+    assert!(silence <= 3 * TIMES.silence_max, "{silence:?}");
+    let last = event(&socket).await.incident;
+    assert!(is_lost(&last), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_answers_pings_stays() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    for _ in 0..5 {
+        assert_eq!(peer.frame().await, (PING, Vec::new()));
+        peer.send(0xa, b"").await;
+    }
+    assert!(!task.is_finished() && socket.next_event().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_before_the_closing_frame_is_lost_when_the_time_for_closing_is_over() {
+    let (socket, _peer, _task, _stop) = serve(&ObjectLimits::default());
+    socket.send(Message::Binary(vec![0; 1024 * KIB])).expect("room");
+    socket.close(Some((1000, String::new())));
+    let after = gone_after(&socket).await;
+    assert!(after >= TIMES.close_timeout && after < 2 * TIMES.close_timeout, "{after:?}");
+    let last = event(&socket).await.incident;
+    assert!(matches!(last, Incident::Error(_)), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ws_22_a_slow_client_gets_all_that_was_sent_before_the_closing_frame() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    socket.send(Message::Binary(vec![0; 1024 * KIB])).expect("room");
+    socket.close(Some((3001, "done".to_owned())));
+    let mut part = vec![0; 16 * KIB];
+    for number in 0..64 {
+        // When the last 64 KiB are on their way, so is the closing frame, and that is to be answered soon.
+        if number <= 60 {
+            sleep(TIMES.close_timeout / 2).await;
+        }
+        peer.0.read_exact(&mut part).await.expect("it is still sent");
+    }
+    // The head of the large frame was in the first part.
+    peer.0.read_exact(&mut part[..10]).await.expect("the rest");
+    assert_eq!(peer.frame().await, (CLOSE, b"\x0b\xb9done".to_vec()));
+    peer.send(CLOSE, b"\x0b\xb9done").await;
+    let last = event(&socket).await.incident;
+    assert_eq!(last, Incident::Close { code: 3001, reason: "done".to_owned(), was_clean: true });
+    timeout(LONG, task).await.expect("the connection is over").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_fell_behind_is_not_waited_for_longer_however_slowly_it_goes_on() {
+    let limits = ObjectLimits { socket_outgoing_bytes_max: 64 * KIB, ..ObjectLimits::default() };
+    let (socket, mut peer, _task, _stop) = serve(&limits);
+    for _ in 0..3 {
+        socket.send(Message::Binary(vec![0; 1024 * KIB])).expect("room");
+        yield_now().await;
+    }
+    let reading = async {
+        let mut part = vec![0; 16 * KIB];
+        loop {
+            sleep(TIMES.close_timeout / 2).await;
+            if peer.0.read_exact(&mut part).await.is_err() {
+                return sleep(LONG).await;
+            }
+        }
+    };
+    let after = tokio::select! {
+        () = reading => panic!("never lost"),
+        after = gone_after(&socket) => after,
+    };
+    assert!(after < 2 * TIMES.close_timeout, "{after:?}");
+    let last = event(&socket).await.incident;
+    assert!(matches!(last, Incident::Error(_)), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ws_21_an_answer_to_a_closing_frame_that_waits_for_the_object_is_no_loss() {
+    let (socket, mut peer, _task, _stop) = serve(&ObjectLimits::default());
+    peer.send_texts(TOO_MANY).await;
+    let hanging = event(&socket).await;
+    socket.close(Some((1000, String::new())));
+    assert_eq!(peer.frame().await, (CLOSE, b"\x03\xe8".to_vec()));
+    peer.send(CLOSE, b"\x03\xe8bye").await;
+    assert!(gone_after(&socket).await < 2 * TIMES.close_timeout);
+    drop(hanging);
+    expect_texts(&socket, 1..TOO_MANY).await;
+    let last = event(&socket).await.incident;
+    assert_eq!(last, Incident::Close { code: 1000, reason: "bye".to_owned(), was_clean: true });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_takes_more_than_half_of_the_free_memory_is_refused_and_smaller_ones_pass() {
+    let limits = ObjectLimits { node_sockets_incoming_bytes_max: 1024 * KIB, ..ObjectLimits::default() };
+    let (socket, mut peer, _task, _stop) = serve(&limits);
+    peer.send(2, &[0; 100 * KIB]).await;
+    assert_eq!(event(&socket).await.incident, Incident::Message(Message::Binary(vec![0; 100 * KIB])));
+    peer.send_head(2, 2048 * KIB).await;
+    peer.0.write_all(&[0; 600 * KIB]).await.expect("what comes is thrown away");
+    let (opcode, reason) = peer.frame().await;
+    assert_eq!((opcode, &reason[..2]), (CLOSE, &1013_u16.to_be_bytes()[..]));
+    let last = event(&socket).await.incident;
+    let Incident::Error(failure) = last else { panic!("{last:?} is no error") };
+    assert!(failure.message.contains("1013"), "{failure}");
+}
