@@ -3,8 +3,8 @@
 
   table.py [--write FILE] RESULT.json ...
 
-RESULTS are of `run`, `starts.py`, `scaling.py`, `day.py` and `fairness.py`, any of them; a later one of a tool
-replaces an earlier. Prints Markdown, or puts it between the two marks of FILE. A ratio is ours over the
+RESULTS are of `run`, `sockets.py`, `starts.py`, `scaling.py`, `day.py` and `fairness.py`, any of them; a later one
+of a tool replaces an earlier. Prints Markdown, or puts it between the two marks of FILE. A ratio is ours over the
 peer's where more is better (requests per second, requests per CPU-second), so that above 1 is always better
 for us; ratios below 1 come first.
 """
@@ -117,6 +117,61 @@ def alarms(result):
                     [(row["alarms"], row["what"], row["target"], row["set_per_s"], late(row)) for row in rows])
 
 
+def of_both(result, workloads, *keys):
+    """Rows of some workloads, by some of their fields: those of peer and durabo."""
+    rows = {}
+    for row in result["rows"]:
+        if row["workload"] in workloads:
+            rows.setdefault(tuple(row[key] for key in keys), {})[row["target"]] = row
+    return {key: (both[PEER], both[OURS]) for key, both in rows.items() if PEER in both and OURS in both}
+
+
+def messages(result):
+    """Echo and fan-out, by kind and number of sockets: rows of peer and durabo."""
+    rows = of_both(result, ("ws echo", "ws fanout"), "workload", "n")
+    kinds = {"ws echo": "echo", "ws fanout": "fan-out"}
+    return {(kinds[workload], n): both for (workload, n), both in rows.items()}
+
+
+def idle_sockets(result):
+    """By sockets, objects and seconds without a message: how each server was then, peer and durabo; None for a peer that
+    could not hold them."""
+    rows = {}
+    for key, (peer, ours) in of_both(result, ("ws idle",), "sockets", "objects").items():
+        for at, phase in enumerate(ours.get("phases", [])):
+            rows[(*key, phase["idle_s"])] = (peer["phases"][at] if "phases" in peer else None, phase)
+    return rows
+
+
+def sockets(result):
+    lines = [(kind, n, f"{p['per_s']:,}", f"{o['per_s']:,}", f"**{o['per_s'] / p['per_s']:.1f}**",
+              f"{ms(p['p50_us'], 2)} / {ms(p['p99_us'])}", f"{ms(o['p50_us'], 2)} / {ms(o['p99_us'])}",
+              f"{p['cpu_us_per_message']:.1f}", f"{o['cpu_us_per_message']:.1f}",
+              f"**{p['cpu_us_per_message'] / o['cpu_us_per_message']:.1f}**") for (kind, n), (p, o) in messages(result).items()]
+    disturbed = [f"{kind} of {row['target']} at {n}" for (kind, n), both in messages(result).items() for row in both
+                 if row["other_cpu"] >= 0.2]
+    bytes_each = lambda row: f"{row['rss_per_socket']:,}" if row else ""
+    renewed = lambda row: f"{row['instances_replaced']:,}" if row else ""
+    woken = lambda row: f"{ms(row['first_p50_us'], 2)} / {ms(row['first_p99_us'], 2)}" if row else ""
+    ratio = lambda p, o, field: f"**{p[field] / o[field]:.1f}**" if p and o[field] > 0 else ""
+    idle = [(f"{n:,}", f"{objects:,}", f"{seconds:g}", bytes_each(p), bytes_each(o), ratio(p, o, "rss_per_socket"),
+             renewed(p), renewed(o), woken(p), woken(o), ratio(p, o, "first_p50_us"))
+            for (n, objects, seconds), (p, o) in idle_sockets(result).items()]
+    failed = [f"{row['target']} with {row['sockets']:,} on {row['objects']:,} ({row['failed'].partition(': ')[2]})"
+              for row in result["rows"] if row["workload"] == "ws idle" and "failed" in row]
+    return "\n\n".join([
+        "Messages that came back, or were delivered, per second; latency from the message sent to the answer, or to the last receiver.",
+        markdown(("workload", "sockets", f"{PEER}/s", f"{OURS}/s", "ratio", f"{PEER} p50 / p99 ms", f"{OURS} p50 / p99 ms",
+                  f"{PEER} CPU µs", f"{OURS} CPU µs", "ratio"), lines),
+        f"Rows in which the rest of the machine used 0.2 cores or more: {', '.join(disturbed) or 'none'}.",
+        "Idle sockets. Resident bytes are those of the whole process, beyond what it took before the first socket; after each "
+        "time every socket was asked, and answered. An instance is new if its object had left memory or hibernated; the time to an "
+        "answer is that of each object's first.",
+        markdown(("sockets", "objects", "idle s", f"{PEER} bytes each", f"{OURS} bytes each", "ratio", f"{PEER} new instances",
+                  f"{OURS} new instances", f"{PEER} first answer p50 / p99 ms", f"{OURS} first answer p50 / p99 ms", "ratio"), idle),
+        f"Could not hold them: {', '.join(failed) or 'none'}."])
+
+
 def starts(result):
     rows = {}
     for row in result["rows"]:
@@ -212,6 +267,7 @@ def goals(results):
     alone = [ratio(workload, 1, 0) for workload, conc in paths if conc == 1]
     alone = [value for value in alone if value is not None]
     goal("not slower for a lone client, slowest workload", min(alone) if alone else None, times, at_least(1))
+    socket_goals(results.get("sockets", {"rows": []}), goal)
     first = {row["target"]: row["median_ms"] for row in results.get("starts", {"rows": []})["rows"] if row["what"] == "first durable answer"}
     goal("first durable answer sooner than the peer's", first or None, lambda f: f"{f[OURS]} ms, peer {f[PEER]} ms", lambda f: f[OURS] < f[PEER])
     log = paths.get(("counter", 64), {}).get(OURS, {}).get("log") or {}
@@ -245,8 +301,31 @@ def goals(results):
     return markdown(("goal", "measured", "met"), rows)
 
 
+def socket_goals(result, goal):
+    for (kind, n), (p, o) in messages(result).items():
+        goal(f"5 times the peer's messages per CPU-second, {kind}, {n:,} socket{'' if n == 1 else 's'}", p["cpu_us_per_message"] / o["cpu_us_per_message"],
+             lambda value: f"{value:.1f} times", lambda value: value >= 5)
+    for (n, objects), (_, ours) in of_both(result, ("ws idle",), "sockets", "objects").items():
+        goal(f"{n:,} idle sockets on {objects:,} objects", ours.get("failed"), lambda value: "lost", lambda value: False)
+    for (n, objects, seconds), (p, o) in idle_sockets(result).items():
+        where = f"{n:,} idle sockets on {objects:,} {'object' if objects == 1 else 'objects'}"
+        where += f", idle for {seconds:g} s" if seconds else ""
+        goal(f"less than half the peer's memory, {where}",
+             o["rss_per_socket"] / p["rss_per_socket"] if p and p["rss_per_socket"] > 0 else None,
+             lambda value: f"{100 * value:.0f} %", lambda value: value < 0.5)
+        if o["instances_replaced"] < objects:
+            continue  # nothing was woken
+        goal(f"woken objects answer within 1 ms at p50, {where}", o["first_p50_us"], lambda value: f"{ms(value, 2)} ms",
+             lambda value: value < 1000)
+        if n >= 10_000:
+            goal(f"at most 4 KiB resident each, and all answer when woken, {where}", o["rss_per_socket"],
+                 lambda value, o=o, n=n: f"{value:,} bytes, {o['answered']:,} of {n:,} answered",
+                 lambda value, o=o, n=n: value <= 4096 and o["answered"] == n)
+
+
 SECTIONS = [("run", "Beside the peer", beside_peer), ("run", "Beside the limits of the machine", limits),
-            ("run", "Syncs", syncs), ("run", "Alarms", alarms), ("starts", "First answers", starts), ("scaling", "What grows with a node", scaling),
+            ("run", "Syncs", syncs), ("run", "Alarms", alarms), ("sockets", "Sockets", sockets), ("starts", "First answers", starts),
+            ("scaling", "What grows with a node", scaling),
             ("day", "A day of writes", day),
             ("fairness", "Neighbours of hogs", fairness)]
 

@@ -5,7 +5,7 @@
 
 mod workload;
 
-use durabo::{Context, Failure, Request, Response};
+use durabo::{Context, Failure, Message, Request, Response, Socket};
 use workload::Workloads;
 
 /// Subject of the benchmarks.
@@ -33,6 +33,11 @@ impl Obj {
     pub fn alarm(&mut self) -> Result<(), Failure> {
         self.0.alarm()
     }
+
+    /// Sends it to all, tells of the instance, or echoes.
+    pub fn websocket_message(&mut self, socket: Socket, message: Message) -> Result<(), Failure> {
+        self.0.message(socket, message)
+    }
 }
 
 /// The same in a namespace of its own.
@@ -59,6 +64,11 @@ impl Pinned {
     /// Stores when it ran.
     pub fn alarm(&mut self) -> Result<(), Failure> {
         self.0.alarm()
+    }
+
+    /// Sends it to all, tells of the instance, or echoes.
+    pub fn websocket_message(&mut self, socket: Socket, message: Message) -> Result<(), Failure> {
+        self.0.message(socket, message)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The tables are made at the first event that needs them, as the peer's class does, and not in the
 //! constructor: `noop` and `born` must not pay for a database.
 
-use durabo::{Context, Failure, Request, Response, Timestamp};
+use durabo::{Context, Failure, Message, Request, Response, Socket, Timestamp};
 use uuid::Uuid;
 
 /// Rows that `rows` writes and reads unless the query says otherwise.
@@ -36,6 +36,7 @@ impl Workloads {
             "alarm" => self.set_alarm(request.query("at"))?.to_string(),
             "alarm-result" => self.alarm_result()?,
             "rows" => self.rows(request.query("n"))?.to_string(),
+            "ws" => return Ok(self.ctx.sockets().accept(&[])?.1),
             _ => return Ok(Response::text("no such workload").with_status(404)),
         };
         Ok(Response::text(text))
@@ -89,6 +90,18 @@ impl Workloads {
         let fired = i64::try_from(Timestamp::now().millis())?;
         self.ctx.sql().exec("UPDATE alarms SET fired = ? WHERE id = 1", (fired,))?;
         Ok(())
+    }
+
+    /// "b…" goes to all sockets of the object, "?" asks for the instance, and the rest is echoed.
+    pub(crate) fn message(&self, socket: Socket, message: Message) -> Result<(), Failure> {
+        match message.as_text() {
+            Some(text) if text.starts_with('b') => {
+                self.ctx.sockets().broadcast(message);
+                Ok(())
+            }
+            Some("?") => socket.send(self.born.as_str()),
+            _ => socket.send(message),
+        }
     }
 
     fn count(&self) -> Result<i64, Failure> {
