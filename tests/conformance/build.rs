@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 mod guests;
 
 /// Examples that the suite deploys too.
-const EXAMPLES: [&str; 3] = ["counter", "todo", "bank"];
+const EXAMPLES: [&str; 5] = ["counter", "todo", "bank", "chat", "presence"];
 
 fn main() {
     let here =

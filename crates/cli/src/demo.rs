@@ -16,7 +16,7 @@ use crate::client::{Client, DataPlaneArgs};
 use crate::output::{Output, printable};
 use crate::running::{NodeArgs, RunningNode};
 
-/// The classes `Counter`, `Todo` and `Bank`.
+/// The classes of the examples.
 const COMPONENT: &[u8] = include_bytes!(env!("DURABO_DEMO_COMPONENT"));
 
 /// Serves the examples and shows them at work
@@ -44,7 +44,7 @@ struct Step {
 }
 
 /// The requests in their order.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     call("a counter counts", "/rpc/demo/Counter/tour/increment", ""),
     call("", "/rpc/demo/Counter/tour/increment", ""),
     call("", "/rpc/demo/Counter/tour/increment", ""),
@@ -68,6 +68,12 @@ const STEPS: [Step; 9] = [
         "/rpc/demo/Bank/tour/transfer",
         r#"["bob","alice",1000]"#,
     ),
+    call(
+        "a chat room keeps what is said, and everyone in it hears it",
+        "/rpc/demo/Chat/tour/say",
+        r#"["Ada","hello","first"]"#,
+    ),
+    call("", "/rpc/demo/Chat/tour/history", ""),
 ];
 
 const fn call(about: &'static str, path: &'static str, body: &'static str) -> Step {
@@ -157,6 +163,7 @@ fn invite(running: &RunningNode, output: Output) -> anyhow::Result<()> {
     let (listen, control) = (running.listen(), running.control());
     let data = running.data().display();
     output.line("\n# now you, from another terminal; Ctrl-C here ends the node")?;
+    output.line(&format!("http://{listen}/o/demo/Chat/lobby/ in two windows of a browser"))?;
     output.line(&format!("curl -X POST {listen}/rpc/demo/Counter/a/increment"))?;
     output.line(&format!("durabo objects demo/Counter --control {control} --data {data}"))?;
     output.line(&format!(

@@ -50,10 +50,16 @@ pub const COUNTER: Guest = Guest { app: "counter", path: env!("GUEST_EXAMPLE_COU
 pub const TODO: Guest = Guest { app: "todo", path: env!("GUEST_EXAMPLE_TODO"), description: "" };
 /// The example `bank`.
 pub const BANK: Guest = Guest { app: "bank", path: env!("GUEST_EXAMPLE_BANK"), description: "" };
+/// The example `chat`.
+pub const CHAT: Guest = Guest { app: "chat", path: env!("GUEST_EXAMPLE_CHAT"), description: "" };
+/// The example `presence`.
+pub const PRESENCE: Guest = Guest { app: "presence", path: env!("GUEST_EXAMPLE_PRESENCE"), description: "" };
 
 /// What a prepared node has deployed.
-pub const ALL: [Guest; 13] =
-    [SQL, KV, ALARM, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, WEBSOCKET, COUNTER, TODO, BANK];
+pub const ALL: [Guest; 15] = [
+    SQL, KV, ALARM, LIFECYCLE, FAULTS, GATES, HTTP, STUB, BLOCKING, WEBSOCKET, COUNTER, TODO, BANK, CHAT,
+    PRESENCE,
+];
 
 impl Guest {
     /// The id that a class has for a name: the key of its namespace is `{app}-{Class}`.

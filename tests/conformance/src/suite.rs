@@ -20,6 +20,7 @@ mod calls;
 mod context;
 mod cursors;
 mod deployments;
+mod example_rooms;
 mod examples;
 mod faults;
 mod gates;
@@ -68,6 +69,7 @@ pub fn cases() -> Vec<Case> {
         context::CASES,
         cursors::CASES,
         deployments::CASES,
+        example_rooms::CASES,
         examples::CASES,
         faults::CASES,
         gates::CASES,

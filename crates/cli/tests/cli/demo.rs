@@ -11,7 +11,7 @@ use crate::node_process::{folder, run};
 const PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"];
 
 #[test]
-fn the_demo_counts_keeps_items_and_moves_money() {
+fn the_demo_counts_keeps_items_moves_money_and_talks() {
     let ran = run(&[&["demo", "--once"], &PORTS[..]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let lines: Vec<&str> = ran.stdout.lines().collect();
@@ -29,6 +29,7 @@ fn the_demo_counts_keeps_items_and_moves_money() {
     let transfers = answers("/rpc/demo/Bank/tour/transfer");
     assert_eq!(transfers[0], "70", "{}", ran.stdout);
     assert!(transfers[1].contains("insufficient-funds"), "{}", ran.stdout);
+    assert!(answers("/rpc/demo/Chat/tour/history")[0].contains(r#""text":"hello""#), "{}", ran.stdout);
     assert!(ran.stderr.contains("the data folder is temporary"), "{}", ran.stderr);
 }
 

@@ -222,7 +222,7 @@ fn c_260_a_broadcast_reaches_those_who_are_there() {
     }
 }
 
-fn c_318_a_broadcast_by_tag_reaches_no_others() {
+fn c_319_a_broadcast_by_tag_reaches_no_others() {
     let room = room();
     let (mut red, mut blue) = (open(&room, "/?tags=red"), open(&room, "/?tags=blue"));
     assert_eq!(room.ok("broadcast", json!(["red", "stop"])), json!(1));
@@ -343,7 +343,7 @@ pub(super) const CASES: &[Case] = cases![
     c_258_a_reason_of_123_bytes_works_and_one_of_124_does_not,
     c_259_nothing_can_be_sent_after_close,
     c_260_a_broadcast_reaches_those_who_are_there,
-    c_318_a_broadcast_by_tag_reaches_no_others,
+    c_319_a_broadcast_by_tag_reaches_no_others,
     c_267_c_269_a_text_that_equals_the_request_is_answered_without_the_handler,
     c_270_request_and_answer_are_2048_bytes_at_most,
     c_271_the_automatic_answer_can_be_read_and_unset,
