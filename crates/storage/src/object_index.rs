@@ -21,15 +21,27 @@ use crate::vfs::{self, VFS_NAME};
 use crate::vfs_files::{FileSet, FileSetGuard};
 
 /// Newest schema of the index that this program knows.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 1024 * 1024;
 
 const COLUMNS: &str = "namespace, id, name, file_bytes, first_page_crc, sequence, chain, last_commit, alarm";
 
-/// What version 2 has beyond version 1.
+/// What version 2 has beyond version 1, and its column.
 const ALARMS: &str = "CREATE INDEX alarms ON objects(alarm, namespace, id) WHERE alarm IS NOT NULL";
+
+/// What version 3 has beyond version 2: so that the alarms of a namespace are listed without a look at all others.
+const NAMESPACE_ALARMS: &str =
+    "CREATE INDEX namespace_alarms ON objects(namespace, alarm, id) WHERE alarm IS NOT NULL";
+
+const ALARMS_OF_ALL: &str = "SELECT alarm, namespace, id FROM objects \
+                             WHERE alarm IS NOT NULL AND (alarm, namespace, id) > (?1, ?2, ?3) \
+                             ORDER BY alarm, namespace, id LIMIT ?4";
+
+const ALARMS_OF_ONE: &str = "SELECT alarm, namespace, id FROM objects INDEXED BY namespace_alarms \
+                             WHERE alarm IS NOT NULL AND namespace = ?2 AND (alarm, id) > (?1, ?3) \
+                             ORDER BY alarm, id LIMIT ?4";
 
 /// What the index says of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,20 +167,20 @@ impl ObjectIndex {
         after: Option<AlarmEntry>,
         limit: u32,
     ) -> Result<Vec<AlarmEntry>, StorageError> {
-        let query = "SELECT alarm, namespace, id FROM objects WHERE alarm IS NOT NULL \
-                     AND (?1 IS NULL OR namespace = ?1) AND (alarm, namespace, id) > (?2, ?3, ?4) \
-                     ORDER BY alarm, namespace, id LIMIT ?5";
         let (due, number, id) = after.as_ref().map_or((-1, 0, &[][..]), |after| {
             (after.due.0 as i64, after.key.namespace.0, &after.key.id.as_bytes()[..])
         });
+        let (query, number) = match namespace {
+            None => (ALARMS_OF_ALL, number),
+            Some(namespace) => (ALARMS_OF_ONE, namespace.0),
+        };
         let entry_of = |row: &Row<'_>| {
             let due = Timestamp(row.get::<_, i64>(0)? as u64);
             Ok(AlarmEntry { due, key: key_of(row, 1)? })
         };
         let read = || -> rusqlite::Result<Vec<AlarmEntry>> {
             let mut statement = self.db.prepare_cached(query)?;
-            let namespace = namespace.map(|namespace| namespace.0);
-            statement.query_map(params![namespace, due, number, id, limit], entry_of)?.collect()
+            statement.query_map(params![due, number, id, limit], entry_of)?.collect()
         };
         read().map_err(|error| self.failed("reading the object index", error))
     }
@@ -192,7 +204,7 @@ impl ObjectIndex {
                 "BEGIN; CREATE TABLE objects(namespace INTEGER, id BLOB, name TEXT, \
                  file_bytes INTEGER NOT NULL, first_page_crc INTEGER NOT NULL, sequence INTEGER NOT NULL, \
                  chain INTEGER NOT NULL, last_commit INTEGER NOT NULL, alarm INTEGER, \
-                 PRIMARY KEY(namespace, id)) WITHOUT ROWID; {ALARMS}; \
+                 PRIMARY KEY(namespace, id)) WITHOUT ROWID; {ALARMS}; {NAMESPACE_ALARMS}; \
                  PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
             ))?;
             return Ok(SCHEMA_VERSION);
@@ -208,10 +220,12 @@ impl ObjectIndex {
         let emptied = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         emptied.map_err(|error| self.failed("bringing the object index into its file", error))?;
         copy_file(disk, &self.path, &copy).map_err(disk_error("copying the object index to", &copy))?;
-        let change = format!(
-            "BEGIN; ALTER TABLE objects ADD COLUMN alarm INTEGER; {ALARMS}; \
-             PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
-        );
+        let second = match version {
+            1 => format!("ALTER TABLE objects ADD COLUMN alarm INTEGER; {ALARMS};"),
+            _ => String::new(),
+        };
+        let change =
+            format!("BEGIN; {second} {NAMESPACE_ALARMS}; PRAGMA user_version={SCHEMA_VERSION}; COMMIT");
         self.db.execute_batch(&change).map_err(|error| self.failed("migrating the object index", error))
     }
 
@@ -265,4 +279,33 @@ fn row_of(row: &Row<'_>) -> rusqlite::Result<ObjectRow> {
 fn key_of(row: &Row<'_>, at: usize) -> rusqlite::Result<ObjectKey> {
     let id = row.get::<_, [u8; 32]>(at + 1)?;
     Ok(ObjectKey { namespace: NamespaceNumber(row.get(at)?), id: ObjectId::from_bytes(id) })
+}
+
+#[cfg(test)]
+mod tests {
+    use durabo_changelog::disk::RealDisk;
+
+    use super::*;
+
+    /// How SQLite would run a query, step by step.
+    fn plan(index: &ObjectIndex, query: &str) -> Vec<String> {
+        let explained = index.db.prepare(&format!("EXPLAIN QUERY PLAN {query}"));
+        let mut statement = explained.expect("a query");
+        let parameters = params![0, 1, &[0_u8; 32][..], 10];
+        let steps = statement.query_map(parameters, |row| row.get(3)).expect("a plan");
+        steps.collect::<rusqlite::Result<_>>().expect("steps")
+    }
+
+    #[test]
+    fn alarms_are_read_in_their_order_from_where_a_part_begins_and_no_others_are_looked_at() {
+        let temp = tempfile::tempdir().expect("temp");
+        let index = ObjectIndex::open(Arc::new(RealDisk), &temp.path().join("index.sqlite")).expect("index");
+        let of_all = plan(&index, ALARMS_OF_ALL);
+        let in_order = |plan: &[String], by: &str| {
+            assert_eq!(plan.len(), 1, "it sorts: {plan:?}");
+            assert!(plan[0].contains(&format!("SEARCH objects USING COVERING INDEX {by}")), "{plan:?}");
+        };
+        in_order(&of_all, "alarms ((alarm,namespace,id)>(?,?,?))");
+        in_order(&plan(&index, ALARMS_OF_ONE), "namespace_alarms (namespace=? AND (alarm,id)>(?,?))");
+    }
 }

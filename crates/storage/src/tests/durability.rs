@@ -18,7 +18,7 @@ use durabo_model::sequence::Epoch;
 use durabo_model::time::Timestamp;
 
 use super::*;
-use crate::object_index::{ObjectIndex, ObjectRow};
+use crate::object_index::{AlarmEntry, ObjectIndex, ObjectRow};
 use crate::recovery::{self, Job, RecoveryReport};
 
 /// A database file made of commits alone.
@@ -370,8 +370,39 @@ fn the_index_lists_alarms_by_their_time_and_pages_through_them() {
     assert_eq!(index.alarms(Some(key(1).namespace), Some(all[0]), 10).expect("alarms"), all[1..]);
     let other = NamespaceNumber(99);
     assert_eq!(index.alarms(Some(other), None, 10).expect("alarms"), []);
+    let elsewhere = ObjectKey { namespace: other, ..key(6) };
+    index.upsert_all(&[ObjectRow { key: elsewhere, ..row(6, Some(15)) }]).expect("rows");
+    let of_other = index.alarms(Some(other), None, 10).expect("alarms");
+    assert_eq!(of_other, [AlarmEntry { due: Timestamp(15), key: elsewhere }]);
+    assert_eq!(index.alarms(Some(key(1).namespace), None, 10).expect("alarms"), all);
+    index.upsert_all(&[ObjectRow { key: elsewhere, ..row(6, None) }]).expect("rows");
     index.upsert_all(&[row(2, None)]).expect("rows");
     assert_eq!(index.alarms(None, None, 10).expect("alarms"), all[1..]);
+}
+
+#[test]
+fn an_index_of_the_second_form_is_migrated_with_its_alarms_and_a_copy_is_kept() {
+    let temp = tempfile::tempdir().expect("temp");
+    let path = temp.path().join("index.sqlite");
+    let old = rusqlite::Connection::open(&path).expect("stock");
+    old.execute_batch(
+        "PRAGMA journal_mode=WAL; CREATE TABLE objects(namespace INTEGER, id BLOB, name TEXT, \
+         file_bytes INTEGER NOT NULL, first_page_crc INTEGER NOT NULL, sequence INTEGER NOT NULL, \
+         chain INTEGER NOT NULL, last_commit INTEGER NOT NULL, alarm INTEGER, PRIMARY KEY(namespace, id)) \
+         WITHOUT ROWID; CREATE INDEX alarms ON objects(alarm, namespace, id) WHERE alarm IS NOT NULL; \
+         INSERT INTO objects VALUES(1, zeroblob(32), 'n', 4096, 1, 2, 3, 4, 9); PRAGMA user_version=2",
+    )
+    .expect("the second form");
+    drop(old);
+    for _ in 0..2 {
+        let index = ObjectIndex::open(Arc::new(RealDisk), &path).expect("migrated, then opened again");
+        let of_one = index.alarms(Some(NamespaceNumber(1)), None, 9).expect("alarms");
+        assert_eq!(of_one.iter().map(|entry| entry.due.0).collect::<Vec<_>>(), [9]);
+        assert_eq!(index.alarms(None, None, 9).expect("alarms"), of_one);
+    }
+    let copy = rusqlite::Connection::open(temp.path().join("index.sqlite.v2")).expect("a copy");
+    let version: i64 = copy.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("version");
+    assert_eq!(version, 2);
 }
 
 #[test]
