@@ -67,11 +67,16 @@ impl Pins {
         self.by_position.first().map(|(position, key)| (*key, *position))
     }
 
+    /// From where an object needs the log, if it does.
+    pub fn needed_by(&self, key: &ObjectKey) -> Option<LogPosition> {
+        self.objects.get(key)?.positions.first().map(|(_, position)| *position)
+    }
+
     /// Objects that need a part of the log before `position`, and from where, those that need the oldest part
-    /// first; `count` at most.
-    pub fn holders_before(&self, position: LogPosition, count: usize) -> Vec<(ObjectKey, LogPosition)> {
-        let held = self.by_position.iter().take_while(|(held, _)| *held < position);
-        held.take(count).map(|(held, key)| (*key, *held)).collect()
+    /// first.
+    pub fn holders_before(&self, position: LogPosition) -> impl Iterator<Item = (ObjectKey, LogPosition)> {
+        let held = self.by_position.iter().take_while(move |(held, _)| *held < position);
+        held.map(|(held, key)| (*key, *held))
     }
 
     /// Position from which the log is needed; `head`, the end of the log, if no object needs it.
@@ -110,12 +115,14 @@ mod tests {
             (pins.oldest(), pins.least_needed(HEAD)),
             (Some((key(1), LogPosition(100))), LogPosition(100))
         );
-        assert!(pins.holders_before(LogPosition(100), 9).is_empty());
-        let holders = [(key(1), LogPosition(100)), (key(2), LogPosition(200))];
-        assert_eq!(pins.holders_before(LogPosition(201), 9), holders);
-        assert_eq!(pins.holders_before(LogPosition(201), 1), holders[..1]);
+        let before = |position: u64| pins.holders_before(LogPosition(position)).collect::<Vec<_>>();
+        assert!(before(100).is_empty());
+        assert_eq!(before(201), [(key(1), LogPosition(100)), (key(2), LogPosition(200))]);
+        assert_eq!(before(200), [(key(1), LogPosition(100))]);
+        assert_eq!(pins.needed_by(&key(2)), Some(LogPosition(200)));
         pins.checkpoint_durable(key(1), Sequence(8));
         assert_eq!(pins.oldest(), Some((key(2), LogPosition(200))));
+        assert_eq!(pins.needed_by(&key(1)), None);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! An object needs the log from its first commit that its file does not hold. Where that lies too far behind
 //! the end of the log, or is too old, the object is asked, whether or not it has an instance; many at a time,
-//! so that the syncs of their files are made at once. So the log on the disk stays small, and so does what a
-//! start reads, however long an object does nothing or however steadily it goes on.
+//! so that the syncs of their files are made at once. Those that do not do it in time make way for others.
+//! So the log on the disk stays small, and so does what a start reads, however long an object does nothing or
+//! however steadily it goes on.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use durabo_model::time::Timestamp;
 /// Objects that are asked at once. Stops checkpoints from taking the disk from commits for long.
 const ASKED_MAX: usize = 256;
 
-/// Whoever has not done it after this long is asked again, in milliseconds.
+/// Whoever has not done it after this long may be asked again, and others in its place, in milliseconds.
 const ASK_AGAIN_MS: u64 = 5000;
 
 /// Into so many parts the age is divided; an object is asked so much later at most.
@@ -29,9 +30,18 @@ pub struct LogHolders {
     checkpoint_after_ms: u64,
     /// Where the log ended at past moments, the oldest first.
     marks: VecDeque<(Timestamp, LogPosition)>,
-    /// Who was asked, and from where on it held the log back then.
-    asked: HashMap<ObjectKey, LogPosition>,
-    asked_at: Timestamp,
+    /// Who was asked.
+    asked: HashMap<ObjectKey, Asked>,
+    /// Begins anew when those that were asked have had their time.
+    round: u64,
+    round_began: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    /// From where on it held the log back then.
+    position: LogPosition,
+    round: u64,
 }
 
 impl LogHolders {
@@ -43,7 +53,8 @@ impl LogHolders {
             checkpoint_after_ms: u64::try_from(checkpoint_after.as_millis()).unwrap_or(u64::MAX),
             marks: VecDeque::new(),
             asked: HashMap::new(),
-            asked_at: Timestamp(0),
+            round: 0,
+            round_began: Timestamp(0),
         }
     }
 
@@ -58,14 +69,44 @@ impl LogHolders {
     ) -> Vec<ObjectKey> {
         let too_far = LogPosition(head.0.saturating_sub(self.log_bytes_target));
         let needed_from = too_far.max(self.too_old(now, head));
-        let mut holders = pins.holders_before(needed_from, ASKED_MAX);
-        holders.extend(pins.oldest().filter(|(_, position)| holders.is_empty() && is_wanted(*position)));
-        if now.0.abs_diff(self.asked_at.0) >= ASK_AGAIN_MS {
-            self.asked.clear();
-            self.asked_at = now;
+        if now.0.abs_diff(self.round_began.0) >= ASK_AGAIN_MS {
+            (self.round, self.round_began) = (self.round + 1, now);
+            self.asked.retain(|key, asked| pins.needed_by(key) == Some(asked.position));
         }
-        holders.retain(|(key, position)| self.asked.insert(*key, *position) != Some(*position));
-        holders.into_iter().map(|(key, _)| key).collect()
+        let wanted = pins.oldest().filter(|(_, position)| *position >= needed_from && is_wanted(*position));
+        let chosen = self.choose(pins.holders_before(needed_from).chain(wanted));
+        for (key, position) in &chosen {
+            self.asked.insert(*key, Asked { position: *position, round: self.round });
+        }
+        chosen.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Those of `holders` that are to be asked beside those that are on it. Half of the places are for those that were
+    /// asked and have not done it, and more if few others are left.
+    fn choose(
+        &self,
+        holders: impl Iterator<Item = (ObjectKey, LogPosition)>,
+    ) -> Vec<(ObjectKey, LogPosition)> {
+        let (mut on_it, mut late, mut new) = (0, Vec::new(), Vec::new());
+        for (key, position) in holders {
+            match self.asked.get(&key).filter(|asked| asked.position == position) {
+                Some(asked) if asked.round == self.round => on_it += 1,
+                Some(asked) => late.push((asked.round, position, key)),
+                None => new.push((key, position)),
+            }
+            if on_it + new.len() >= ASKED_MAX {
+                break;
+            }
+        }
+        let places = ASKED_MAX - on_it;
+        // In turn, so that nobody who is late waits for ever either.
+        late.sort_unstable();
+        late.truncate((places / 2).max(places.saturating_sub(new.len())));
+        new.truncate(places - late.len());
+        let late = late.into_iter().map(|(_, position, key)| (key, position));
+        let mut chosen: Vec<_> = late.chain(new).collect();
+        chosen.sort_unstable_by_key(|(key, position)| (*position, *key));
+        chosen
     }
 
     /// Where the part of the log ends that is older than it should be.
@@ -139,6 +180,30 @@ mod tests {
     fn a_bounded_number_is_asked_at_once() {
         let mut holders = LogHolders::new(0, MINUTE);
         assert_eq!(ask(&mut holders, 0, &pins(10_000), 100_000).len(), ASKED_MAX);
+    }
+
+    #[test]
+    fn those_that_never_do_it_keep_no_others_from_being_asked_and_are_asked_again() {
+        let mut holders = LogHolders::new(0, MINUTE);
+        let [stuck, all] = [2, 8].map(|times| times * ASKED_MAX as u32);
+        let mut pins = pins(all);
+        // The first ones are out of service; whoever else is asked does it.
+        let mut times_asked = vec![0; all as usize + 1];
+        for second in 0..600 {
+            let asked = ask(&mut holders, second, &pins, 1_000_000);
+            assert!(asked.len() <= ASKED_MAX, "{} at once", asked.len());
+            for number in asked {
+                times_asked[number as usize] += 1;
+                if number > stuck {
+                    pins.checkpoint_durable(key(number), Sequence(1));
+                }
+            }
+        }
+        let left = pins.holders_before(LogPosition(u64::MAX)).map(|(key, _)| key.namespace.0);
+        assert!(left.eq(1..=stuck), "others were never asked");
+        let of_stuck = &times_asked[1..=stuck as usize];
+        assert!(of_stuck.iter().all(|times| *times > 20), "{of_stuck:?}");
+        assert!(holders.asked.len() <= stuck as usize, "{} are remembered", holders.asked.len());
     }
 
     #[test]
