@@ -20,10 +20,10 @@ use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
 use durabo_model::object::ObjectKey;
 
-use crate::event::{CallerId, Delivery, Work};
+use crate::event::{AlarmRequest, CallerId, Delivery, Work};
 use crate::round_robin::RoundRobin;
 
-/// What may wait that concerns the alarm: one wake-up, the rest of operators.
+/// Requests of operators about the alarm that may wait. A wake-up, of which there is one at most, is never refused.
 const ALARM_REQUESTS_MAX: usize = 16;
 
 /// What waits in one lane.
@@ -44,7 +44,7 @@ struct State {
     alarm: VecDeque<Delivery>,
     /// Who waits for whatever comes.
     waiting: Option<Waker>,
-    /// Who waits for calls that come back.
+    /// Who waits for calls that come back, and for what concerns the alarm.
     waiting_for_returning: Option<Waker>,
     /// Nobody takes anything out any more.
     is_closed: bool,
@@ -79,7 +79,10 @@ impl Mailbox {
             return Err((delivery, Failure::new(ErrorCode::Stopping, text).of_object(key.id)));
         }
         if matches!(delivery.work, Work::Alarm(_)) {
-            return state.put_alarm(key, delivery).map(|waiting| waiting.into_iter().for_each(Waker::wake));
+            let told = state.put_alarm(key, delivery)?;
+            drop(guard);
+            told.into_iter().flatten().for_each(Waker::wake);
+            return Ok(());
         }
         let returns = delivery.origin.chain.last_of(key).is_some();
         let load = if returns { &mut state.returning_load } else { &mut state.events_load };
@@ -114,7 +117,7 @@ impl MailboxReceiver {
         }
     }
 
-    /// Wakes whoever polls when a call comes back.
+    /// Wakes whoever polls when a call comes back, or something that concerns the alarm.
     pub fn watch_returning(&self, cx: &Context<'_>) {
         wake_later(&mut self.lock().waiting_for_returning, cx);
     }
@@ -129,6 +132,15 @@ impl MailboxReceiver {
     /// Takes what concerns the alarm and came first.
     pub fn take_alarm(&self) -> Option<Delivery> {
         self.lock().alarm.pop_front()
+    }
+
+    /// Takes what came first of requests to remove the alarm, past those to run it.
+    pub(crate) fn take_cancellation(&self) -> Option<Delivery> {
+        let mut state = self.lock();
+        let is_cancellation =
+            |delivery: &Delivery| matches!(delivery.work, Work::Alarm(AlarmRequest::Cancel));
+        let at = state.alarm.iter().position(is_cancellation)?;
+        state.alarm.remove(at)
     }
 
     /// Puts back what [`take_alarm`](Self::take_alarm) took, as the first.
@@ -206,20 +218,22 @@ impl Drop for MailboxReceiver {
 }
 
 impl State {
-    /// Puts in what concerns the alarm; gives who is to be woken.
+    /// Puts in what concerns the alarm; gives whom to wake.
     fn put_alarm(
         &mut self,
         key: &ObjectKey,
         delivery: Delivery,
-    ) -> Result<Option<Waker>, (Delivery, Failure)> {
-        if self.alarm.len() >= ALARM_REQUESTS_MAX {
+    ) -> Result<[Option<Waker>; 2], (Delivery, Failure)> {
+        let is_wake_up = matches!(delivery.work, Work::Alarm(AlarmRequest::RunIfDue { .. }));
+        if !is_wake_up && self.alarm.len() >= ALARM_REQUESTS_MAX {
             let text = format!(
                 "Durable Object is overloaded. {ALARM_REQUESTS_MAX} requests about its alarm wait; retry later"
             );
             return Err((delivery, Failure::new(ErrorCode::Overloaded, text).of_object(key.id)));
         }
         self.alarm.push_back(delivery);
-        Ok(self.waiting.take())
+        // Who is too busy for events may still remove the alarm.
+        Ok([self.waiting.take(), self.waiting_for_returning.take()])
     }
 
     fn take_event(&mut self) -> Option<Delivery> {
@@ -407,6 +421,26 @@ mod tests {
         mailbox.put(&key(), delivery(1), &limits()).expect("room");
         let left: Vec<u64> = std::iter::from_fn(|| receiver.try_take()).map(|event| event.id.0).collect();
         assert_eq!(left, [1, 2, 0, 0]);
+    }
+
+    #[test]
+    fn al_5_a_wake_up_is_never_refused_since_operators_ask_much_about_the_alarm() {
+        let (mailbox, receiver) = mailbox();
+        let asked = |request: AlarmRequest| {
+            let delivery = Delivery { work: Work::Alarm(request), ..delivery(0) };
+            mailbox.put(&key(), delivery, &limits())
+        };
+        for _ in 0..ALARM_REQUESTS_MAX {
+            assert!(asked(AlarmRequest::RunNow).is_ok());
+        }
+        let (_, failure) = asked(AlarmRequest::Cancel).expect_err("full");
+        assert!(failure.flags.overloaded, "{failure}");
+        assert!(asked(AlarmRequest::RunIfDue { after_fault: false }).is_ok());
+        assert!(receiver.take_cancellation().is_none());
+        assert!(receiver.take_alarm().is_some() && receiver.take_alarm().is_some());
+        assert!(asked(AlarmRequest::Cancel).is_ok());
+        let taken = receiver.take_cancellation().expect("past those that wait to run it");
+        assert_eq!(taken.work, Work::Alarm(AlarmRequest::Cancel));
     }
 
     /// What a connection sends; the event's number is that of the last argument.

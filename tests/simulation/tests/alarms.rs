@@ -343,6 +343,35 @@ async fn an_operator_lists_runs_and_cancels_alarms() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn al_15_an_operator_cancels_an_alarm_while_it_runs_and_it_is_not_tried_again() {
+    let stage = Stage::start();
+    let due = now(&stage) + SECOND;
+    let acts = [Act::OnAlarm(vec![Act::Pause(60_000), Act::Fail]), Act::SetAlarm(1000)];
+    stage.answer(1, &acts).await.expect("set");
+    stage.pass(1000).await;
+    let ask_to_run = || {
+        let directory = stage.world.directory.clone();
+        tokio::spawn(async move { directory.run_alarm(address(1)).await })
+    };
+    let waiting = ask_to_run();
+    stage.run_tasks().await;
+    let cancelling = tokio::spawn({
+        let directory = stage.world.directory.clone();
+        async move { directory.cancel_alarm(address(1)).await }
+    });
+    stage.run_all().await;
+    assert!(cancelling.is_finished() && !waiting.is_finished(), "it waits for the run");
+    cancelling.await.expect("no panic").expect("cancelled");
+    assert_eq!(stage.world.directory.list_alarms(NamespaceNumber(1), None, 10).expect("a list"), []);
+    stage.pass(60_000).await;
+    assert_eq!(waiting.await.expect("no panic").expect_err("none is left").code, "not-found");
+    stage.pass(600 * SECOND).await;
+    assert_eq!(stage.alarm_runs(1).await, [(due, 0)]);
+    let [run] = &stage.world.directory.alarm_runs(&address(1).key, 9)[..] else { panic!("one run") };
+    assert_eq!(run.outcome, RunOutcome::Abandoned);
+}
+
+#[tokio::test(start_paused = true)]
 async fn overdue_alarms_do_not_start_all_their_objects_at_once_and_the_oldest_come_first() {
     let mut stage = Stage::with_limits(ObjectLimits { alarm_runs_max: 2, ..limits() });
     let order = [4, 2, 5, 1, 3];

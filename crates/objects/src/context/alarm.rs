@@ -113,6 +113,15 @@ impl ObjectContext {
         None
     }
 
+    /// Removes the alarm as operators ask for, also while it runs or the guest has as many events as it may: nothing
+    /// of the guest's is called. What waits to be run finds none then.
+    pub(super) fn cancel_alarm(&mut self) -> Result<(), Failure> {
+        while let Some(delivery) = self.mailbox.take_cancellation() {
+            self.begin_alarm(delivery, self.node.clock.now())?;
+        }
+        Ok(())
+    }
+
     /// Does what is asked about the alarm and needs no instance. An alarm that has become due meanwhile is left.
     pub(super) fn answer_alarm(&mut self) -> Result<(), Failure> {
         let Some(delivery) = self.mailbox.take_alarm() else { return Ok(()) };

@@ -56,6 +56,9 @@ impl ObjectContext {
         if let Some(next) = self.take_returning(cx, in_flight) {
             return Poll::Ready(next);
         }
+        if let Err(failure) = self.cancel_alarm() {
+            return Poll::Ready(NextEvent::Reset(failure));
+        }
         let room = self.instance.imports.is_below(self.node.limits.imports_while_taking_max, cx.waker());
         if !room || in_flight >= self.instance.events_in_flight_max || !self.has_output_room(cx) {
             return Poll::Pending;
