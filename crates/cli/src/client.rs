@@ -4,7 +4,7 @@
 //! its code and request number. Proxies of the environment are not asked: the control plane's token must
 //! not pass through them.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -169,6 +169,22 @@ impl Client {
         self.accepted(self.send(Method::GET, path, SendBody::none(), None)?)
     }
 
+    /// Asks for what is at `path`, line by line, for as long as the node goes on.
+    pub fn lines(&self, path: &str) -> anyhow::Result<io::Lines<BufReader<ureq::BodyReader<'static>>>> {
+        let request = self.request(Method::GET, path).body(SendBody::none());
+        let request =
+            request.map_err(|error| Refusal::new(format!("the request cannot be sent: {error}")))?;
+        let request = self.agent.configure_request(request).timeout_global(None).build();
+        let mut response = self.agent.run(request).map_err(|error| self.connection_fault(error))?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+            let body = body.with_context(|| format!("reading the answer of {}", self.base))?;
+            self.accepted(Answer { status: status.as_u16(), object_id: None, body })?;
+        }
+        Ok(BufReader::new(response.into_body().into_reader()).lines())
+    }
+
     /// Sends a body.
     pub fn post(&self, path: &str, body: &[u8]) -> anyhow::Result<Answer> {
         self.accepted(self.exchange(Method::POST, path, body)?)
@@ -197,10 +213,7 @@ impl Client {
         body: SendBody<'_>,
         bytes: Option<u64>,
     ) -> anyhow::Result<Answer> {
-        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
+        let mut request = self.request(method, path);
         if let Some(bytes) = bytes {
             request = request.header(header::CONTENT_LENGTH, bytes);
             if bytes > UNASKED_BYTES_MAX {
@@ -216,6 +229,14 @@ impl Client {
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let body = body.with_context(|| format!("reading the answer of {}", self.base))?;
         Ok(Answer { status: response.status().as_u16(), object_id, body })
+    }
+
+    fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        let request = http::Request::builder().method(method).uri(format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        }
     }
 
     fn connection_fault(&self, error: ureq::Error) -> anyhow::Error {

@@ -5,7 +5,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::output::Output;
-use crate::{alarms, apps, call, compile, demo, deploy, objects, serve, sql, status};
+use crate::{alarms, apps, call, compile, demo, deploy, objects, serve, sockets, sql, status, tail};
 
 /// Durable objects on your own machine: each has code, a name and a SQLite database
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ enum Command {
     Apps(apps::AppsArgs),
     Objects(objects::ObjectsArgs),
     Alarms(alarms::AlarmsArgs),
+    Sockets(sockets::SocketsArgs),
+    Tail(tail::TailArgs),
     Sql(sql::SqlArgs),
     Status(status::StatusArgs),
     #[command(hide = true)]
@@ -55,6 +57,8 @@ impl CommandLine {
             Command::Apps(args) => apps::run(args, output),
             Command::Objects(args) => objects::run(args, output),
             Command::Alarms(args) => alarms::run(args, output),
+            Command::Sockets(args) => sockets::run(args, output),
+            Command::Tail(args) => tail::run(args, output),
             Command::Sql(args) => sql::run(args, output),
             Command::Status(args) => status::run(args, output),
             Command::Compile(args) => compile::run(args),

@@ -16,6 +16,8 @@ mod call;
 mod apps;
 mod objects;
 mod alarms;
+mod sockets;
+mod tail;
 mod sql;
 mod status;
 mod demo;

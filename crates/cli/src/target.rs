@@ -33,6 +33,40 @@ pub struct ObjectTarget {
     pub name: String,
 }
 
+/// An app, a class of it, or an object of a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `APP`.
+    App(AppName),
+    /// `APP/CLASS`.
+    Class(ClassTarget),
+    /// `APP/CLASS/NAME`.
+    Object(ObjectTarget),
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.matches('/').count() {
+            0 => AppName::new(text).map(Target::App).map_err(|error| error.to_string()),
+            1 => text.parse().map(Target::Class),
+            _ => text.parse().map(Target::Object),
+        }
+    }
+}
+
+impl Target {
+    /// What the control plane calls it.
+    pub fn path(&self) -> String {
+        match self {
+            Target::App(app) => format!("/v1/apps/{app}"),
+            Target::Class(class) => class.path(),
+            Target::Object(object) => object.path(),
+        }
+    }
+}
+
 impl FromStr for ClassTarget {
     type Err = String;
 
@@ -49,6 +83,11 @@ impl ClassTarget {
         let app = AppName::new(app).map_err(|error| error.to_string())?;
         let class = ClassName::new(class).map_err(|error| error.to_string())?;
         Ok(Self { app, class })
+    }
+
+    /// What the control plane calls it.
+    pub fn path(&self) -> String {
+        format!("/v1/apps/{}/classes/{}", self.app, self.class)
     }
 }
 
@@ -68,6 +107,11 @@ impl FromStr for ObjectTarget {
 }
 
 impl ObjectTarget {
+    /// What the control plane calls it.
+    pub fn path(&self) -> String {
+        format!("{}/objects/{}", self.of.path(), self.segment())
+    }
+
     /// The segment of a path that addresses the object.
     pub fn segment(&self) -> String {
         let name = self.name.as_str();
@@ -111,6 +155,18 @@ mod tests {
         ];
         for (text, segment) in vectors {
             assert_eq!(segment_of(text), segment, "{text}");
+        }
+    }
+
+    #[test]
+    fn apps_classes_and_objects_are_told_apart_by_their_slashes() {
+        let path_of = |text: &str| text.parse::<Target>().expect(text).path();
+        assert_eq!(path_of("demo"), "/v1/apps/demo");
+        assert_eq!(path_of("demo/Room"), "/v1/apps/demo/classes/Room");
+        assert_eq!(path_of("demo/Room/a b"), "/v1/apps/demo/classes/Room/objects/a%20b");
+        assert_eq!(path_of("demo/Room/a/b"), "/v1/apps/demo/classes/Room/objects/~b64:YS9i");
+        for text in ["", "Demo", "demo/1", "demo/", "demo/Room/"] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
         }
     }
 

@@ -102,8 +102,8 @@ error_codes! {
     PendingWorkTimeout = "pending-work-timeout", Reset, 500;
     /// A handler of a socket's event took too long (WS-28).
     SocketTimeout = "socket-timeout", Reset, 500;
-    /// Something was to be sent on a socket after the object had closed it (WS-23).
-    SocketClosed = "socket-closed", InvalidState, 500;
+    /// Something was to be sent on a socket after the object had closed it (WS-23), or by an operator while it closes.
+    SocketClosed = "socket-closed", InvalidState, 409;
     /// A socket's connection failed: what came was no valid frame, too large, or it was lost while it was closing (WS-20).
     SocketFailed = "socket-failed", Disconnected, 500;
     /// A request for a WebSocket that is no valid one.

@@ -227,6 +227,16 @@ pub const SCHEDULE_RULE_BYTES_MAX: usize = 256;
 /// Most rows of one answer to an operator's SQL; who wants more pages through them.
 pub const OPERATOR_ROWS_MAX: u32 = 10_000;
 
+/// Operators who may watch events at once. Stops forgotten ones from making every event dearer.
+pub const TAILS_MAX: usize = 16;
+
+/// Events that wait for an operator who watches; those beyond are left out and counted. Stops one who does not read
+/// from holding memory or objects up.
+pub const TAIL_EVENTS_WAITING_MAX: usize = 1024;
+
+/// Bytes of a path, a method's name or a message that is shown to who watches; what is longer is cut.
+pub const TAIL_TEXT_BYTES_MAX: usize = 512;
+
 /// Limits and times that an operator may set, with their defaults.
 #[derive(Debug, Clone)]
 pub struct ObjectLimits {

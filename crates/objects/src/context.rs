@@ -38,6 +38,7 @@ use crate::retry::Retry;
 use crate::room::ObjectRoom;
 use crate::socket::Handling;
 use crate::sockets::ObjectSockets;
+use crate::tail::Begun;
 use crate::unfinished::UnfinishedImports;
 use crate::wal_memory::WalShare;
 
@@ -53,10 +54,12 @@ mod delivery;
 mod inspect;
 mod instance;
 mod lifecycle;
+mod operator_frames;
 mod outcome;
 mod pending;
 mod sections;
 mod sockets;
+mod told;
 mod transactions;
 
 use alarm::RunUnderWay;
@@ -64,7 +67,9 @@ pub use calls::Call;
 use cancelled::Listeners;
 use instance::InstanceState;
 pub(crate) use lifecycle::{ResetOf, Waited};
+pub(crate) use operator_frames::no_socket;
 pub use sockets::SocketInfo;
+pub(crate) use sockets::{check_message, close_reason};
 pub use transactions::{Transaction, TransactionFailure};
 
 /// Longest pause before a copy of the WAL that found no space is tried again.
@@ -91,6 +96,8 @@ struct InFlight {
     listeners: Option<Listeners>,
     /// If it is an event of a socket.
     socket: Option<SocketInFlight>,
+    /// If somebody watches.
+    begun: Option<Box<Begun>>,
 }
 
 /// An event of a socket. Nobody hears of its outcome, but somebody waits for its end: the client.

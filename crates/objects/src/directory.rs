@@ -31,6 +31,7 @@ use crate::outbound::{Post, Undelivered};
 use crate::placement::{Owner, Placement};
 pub use crate::registry::LiveObject;
 use crate::registry::{Live, Registration, Registry};
+use crate::tail::Tail;
 
 /// How long those that were asked to leave get before others are asked too.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
@@ -78,6 +79,11 @@ impl Directory {
         }
     }
 
+    /// Tells operators what happens.
+    pub fn tail(&self) -> &Tail {
+        &self.inner.node.tail
+    }
+
     /// What the objects share.
     pub(crate) fn node(&self) -> &Node {
         &self.inner.node
@@ -94,12 +100,13 @@ impl Directory {
     /// The objects in memory, in no order.
     pub fn live_objects(&self) -> Vec<LiveObject> {
         let mut objects = Vec::new();
-        self.inner.registry.for_each(|live| {
-            let (starts, resets) = (live.control.starts(), live.control.resets());
-            let has_instance = live.control.has_instance();
-            objects.push(LiveObject { starts, resets, has_instance, ..live.object.clone() });
-        });
+        self.inner.registry.for_each(|live| objects.push(live.shown()));
         objects
+    }
+
+    /// An object, if it is in memory.
+    pub fn live_object(&self, key: &ObjectKey) -> Option<LiveObject> {
+        self.inner.registry.lock(key).get(key).map(Live::shown)
     }
 
     /// How many objects are in memory.

@@ -16,7 +16,7 @@ use crate::body::Body;
 use crate::call_chain::CallChain;
 use crate::client::{Client, Connection};
 pub use crate::event_id::EventId;
-use crate::socket::{Incident, SocketCall, SocketId, Upgrade};
+use crate::socket::{CloseReason, Incident, Message, SocketCall, SocketId, Upgrade};
 
 /// Field names in lower case and values as bytes, in order; a name may occur several times.
 pub type Headers = Vec<(String, Vec<u8>)>;
@@ -134,6 +134,15 @@ pub struct SqlAnswer {
     pub is_truncated: bool,
 }
 
+/// What an operator asks of a socket; its size, code and reason were checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketRequest {
+    /// To send a message.
+    Send(Message),
+    /// To close it.
+    Close(CloseReason),
+}
+
 /// What may wait in a mailbox.
 #[derive(Debug, PartialEq)]
 pub enum Work {
@@ -145,12 +154,15 @@ pub enum Work {
     Alarm(AlarmRequest),
     /// For the guest as well: what happened is still with the socket.
     Socket(SocketCall),
+    /// For a socket alone; needs no instance.
+    ToSocket(SocketId, SocketRequest),
 }
 
 /// Work that may need no instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Apart {
     Sql,
+    ToSocket,
     Alarm(AlarmRequest),
 }
 
@@ -160,6 +172,7 @@ impl Work {
         match self {
             Work::Event(_) | Work::Socket(_) => None,
             Work::Sql(_) => Some(Apart::Sql),
+            Work::ToSocket(..) => Some(Apart::ToSocket),
             Work::Alarm(request) => Some(Apart::Alarm(*request)),
         }
     }
@@ -173,6 +186,8 @@ impl Work {
                 request.query.len() + request.bindings.iter().map(Value::size_bytes).sum::<usize>()
             }
             Work::Socket(_) => 0,
+            Work::ToSocket(_, SocketRequest::Send(message)) => message.bytes(),
+            Work::ToSocket(_, SocketRequest::Close(_)) => 0,
         }
     }
 }
@@ -205,6 +220,8 @@ pub enum Reply {
     Alarm(AlarmAnswer),
     /// To [`Event::Socket`], of which nobody hears.
     Handled,
+    /// To [`Work::ToSocket`]: the frame has left the object.
+    Sent,
 }
 
 impl Reply {
@@ -215,7 +232,7 @@ impl Reply {
             Reply::Rpc(value) => value.len(),
             Reply::Alarm(_) => 0,
             Reply::Sql(answer) => answer.rows.iter().map(Value::size_bytes).sum(),
-            Reply::Handled => 0,
+            Reply::Handled | Reply::Sent => 0,
         }
     }
 }

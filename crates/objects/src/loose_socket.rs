@@ -12,8 +12,8 @@ use durabo_model::time::Timestamp;
 
 use crate::byte_budget::Budget;
 use crate::socket::{
-    CloseReason, Frame, Handling, Incident, Lifetime, Message, NewSocket, Sending, Socket, SocketCall,
-    SocketClient, SocketId, SocketMemory, SocketOwner, Upgrade,
+    CloseReason, Closer, Frame, Handling, Incident, Lifetime, Message, NewSocket, Sending, Socket,
+    SocketCall, SocketClient, SocketId, SocketMemory, SocketOwner, Upgrade,
 };
 
 /// The object's end.
@@ -61,7 +61,7 @@ impl LooseSocket {
 
     /// Closes it in the same way.
     pub fn close(&self, reason: CloseReason) {
-        self.socket.close_by_object();
+        self.socket.close_by(Closer::Object);
         self.socket.push(Frame::Close(reason), self.owner.memory.place());
     }
 
@@ -94,6 +94,10 @@ impl SocketOwner for Owner {
     }
 
     fn returned(&self, _id: SocketId) {}
+
+    fn joined(&self, _socket: &Socket) {}
+
+    fn ended(&self, _id: SocketId, _incident: &Incident) {}
 
     fn forget(&self, _id: SocketId) {}
 

@@ -148,10 +148,10 @@ impl MailboxReceiver {
         self.lock().alarm.push_front(delivery);
     }
 
-    /// Takes SQL of an operator, if that is the next event.
-    pub(crate) fn take_sql(&self) -> Option<Delivery> {
+    /// Takes what an operator asks besides what concerns the alarm, if that is the next event.
+    pub(crate) fn take_operators(&self) -> Option<Delivery> {
         let mut state = self.lock();
-        state.events.front().filter(|next| matches!(next.work, Work::Sql(_)))?;
+        state.events.front().filter(|next| matches!(next.work, Work::Sql(_) | Work::ToSocket(..)))?;
         state.take_event()
     }
 
@@ -303,7 +303,9 @@ mod tests {
     use crate::call_chain::{CallChain, Caller};
     use crate::client::Client;
     use crate::event::{Event, EventId, Origin, Work};
-    use crate::socket::{Lifetime, NewSocket, Socket, SocketCall, SocketId, SocketMemory, SocketOwner};
+    use crate::socket::{
+        Incident, Lifetime, NewSocket, Socket, SocketCall, SocketId, SocketMemory, SocketOwner,
+    };
     use bytes::Bytes;
     use durabo_model::object::NamespaceNumber;
     use durabo_model::object_id::ObjectId;
@@ -379,6 +381,8 @@ mod tests {
             None
         }
         fn returned(&self, _id: SocketId) {}
+        fn joined(&self, _socket: &Socket) {}
+        fn ended(&self, _id: SocketId, _incident: &Incident) {}
         fn forget(&self, _id: SocketId) {}
         fn undelivered(&self, _id: SocketId) {
             self.0.fetch_add(1, Ordering::Relaxed);

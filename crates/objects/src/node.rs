@@ -19,6 +19,7 @@ use crate::committer::{CommitQueue, LogPins};
 use crate::counters::Counters;
 use crate::output_gate::HeldBytes;
 use crate::sockets::SocketBook;
+use crate::tail::Tail;
 use crate::upkeep::{SharedIndex, UpkeepQueue};
 use crate::wal_memory::WalMemory;
 
@@ -61,4 +62,6 @@ pub struct Node {
     pub counters: Arc<Counters>,
     /// Sockets of all objects.
     pub sockets: SocketBook,
+    /// Operators who watch.
+    pub tail: Tail,
 }

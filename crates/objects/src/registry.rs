@@ -53,6 +53,14 @@ pub(crate) struct Live {
     pub used: u64,
 }
 
+impl Live {
+    /// The object as it is now.
+    pub(crate) fn shown(&self) -> LiveObject {
+        let (starts, resets) = (self.control.starts(), self.control.resets());
+        LiveObject { starts, resets, has_instance: self.control.has_instance(), ..self.object.clone() }
+    }
+}
+
 pub(crate) type Shard = HashMap<ObjectKey, Live>;
 
 /// The whole table.

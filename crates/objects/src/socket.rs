@@ -25,12 +25,14 @@ use crate::client::Client;
 mod call;
 mod client_end;
 mod memory;
+mod overview;
 mod sending;
 
 pub(crate) use call::Handling;
 pub use call::SocketCall;
 pub use client_end::{SocketClient, Upgrade};
 pub(crate) use memory::SocketMemory;
+pub use overview::{SocketOverview, Waiting};
 pub use sending::Sending;
 
 /// Entries for which an idle queue keeps its memory.
@@ -138,6 +140,15 @@ pub enum Closing {
     FellBehind,
 }
 
+/// Who has asked for the end of a socket at the object's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closer {
+    /// The object itself: it must not send any more (WS-23).
+    Object,
+    /// An operator: the object need not know, and what it sends is dropped.
+    Operator,
+}
+
 /// Whether the object may leave memory while the socket is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
@@ -155,6 +166,10 @@ pub(crate) trait SocketOwner: Send + Sync + 'static {
     fn auto_response(&self, text: &str) -> Option<Bytes>;
     /// The client's end is in a response (WS-1).
     fn returned(&self, id: SocketId);
+    /// A client has joined it.
+    fn joined(&self, socket: &Socket);
+    /// Its connection has ended like this.
+    fn ended(&self, id: SocketId, incident: &Incident);
     /// The socket is gone, and nobody is told.
     fn forget(&self, id: SocketId);
     /// A call that was put into the mailbox has been dropped there.
@@ -197,9 +212,9 @@ struct State {
     protocol: String,
     /// A connection has taken the client's end.
     is_joined: bool,
-    /// The object has asked for the end (WS-22); kept over hibernation (WS-23).
-    is_closed_by_object: bool,
-    /// The object's closing frame has left it.
+    /// Who has asked for the end (WS-22); kept over hibernation (WS-23).
+    closed_by: Option<Closer>,
+    /// The closing frame has left the object.
     is_close_sent: bool,
     /// A frame was refused.
     has_fallen_behind: bool,
@@ -262,20 +277,27 @@ impl Socket {
         wake(connection);
     }
 
-    /// Notes that the object closes it; false if it has before, or nobody is there any more.
-    pub(crate) fn close_by_object(&self) -> bool {
+    /// Notes that it is being closed; false if it was before, or nobody is there any more.
+    pub(crate) fn close_by(&self, closer: Closer) -> bool {
         let mut state = self.lock();
-        !state.has_ended && !state.is_cut && !std::mem::replace(&mut state.is_closed_by_object, true)
+        if state.has_ended || state.is_cut {
+            return false;
+        }
+        let is_first = state.closed_by.is_none();
+        if is_first || closer == Closer::Object {
+            state.closed_by = Some(closer);
+        }
+        is_first
     }
 
-    /// The turn in which the object closed it was undone.
+    /// The turn in which it was closed was undone.
     pub(crate) fn close_undone(&self) {
-        self.lock().is_closed_by_object = false;
+        self.lock().closed_by = None;
     }
 
-    /// Whether the object has closed it.
-    pub(crate) fn is_closed_by_object(&self) -> bool {
-        self.lock().is_closed_by_object
+    /// Who has closed it.
+    pub(crate) fn closed_by(&self) -> Option<Closer> {
+        self.lock().closed_by
     }
 
     /// Lets go of it at once; the client sees its connection break.
@@ -321,7 +343,7 @@ impl Socket {
         let state = self.lock();
         if state.has_ended || state.is_cut {
             ReadyState::Closed
-        } else if state.is_closed_by_object || state.has_fallen_behind {
+        } else if state.closed_by.is_some() || state.has_fallen_behind {
             ReadyState::Closing
         } else if state.is_joined {
             ReadyState::Open
@@ -352,7 +374,8 @@ impl Socket {
         if state.is_cut || state.has_ended {
             return;
         }
-        if incident.is_last() {
+        let last = incident.is_last().then(|| incident.clone());
+        if last.is_some() {
             state.has_ended = true;
             state.outgoing = VecDeque::new();
             state.unfinished_hold.set(0);
@@ -360,11 +383,11 @@ impl Socket {
         let bytes = state.incoming_hold.bytes() + incident.bytes();
         state.incoming_hold.set(bytes);
         state.incoming.push_back(incident);
-        let has_ended = state.has_ended;
         let is_called = std::mem::replace(&mut state.is_called, true);
         drop(state);
-        if has_ended {
+        if let Some(last) = last {
             self.client.leave();
+            self.owner.ended(self.id, &last);
         }
         if !is_called {
             self.owner.call(self);
@@ -375,7 +398,7 @@ impl Socket {
     fn lose(self: &Arc<Self>) {
         let is_closing = {
             let state = self.lock();
-            state.is_closed_by_object || state.has_fallen_behind
+            state.closed_by.is_some() || state.has_fallen_behind
         };
         self.happen(match is_closing {
             true => Incident::Error(Box::new(Failure::new(
@@ -406,7 +429,7 @@ impl State {
         Self {
             protocol: String::new(),
             is_joined: false,
-            is_closed_by_object: false,
+            closed_by: None,
             is_close_sent: false,
             has_fallen_behind: false,
             has_left: false,

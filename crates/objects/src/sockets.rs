@@ -5,7 +5,8 @@
 //! a call; what happened is taken from the socket when the event begins, so that a full mailbox loses nothing
 //! and of one socket there is one event at a time (WS-15).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::{self, ObjectLimits};
 use durabo_model::object::{NamespaceNumber, ObjectKey};
+use durabo_model::object_id::ObjectId;
 use durabo_model::time::{Clock, Timestamp};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -24,7 +26,12 @@ use crate::byte_budget::Budget;
 use crate::counters::Counters;
 use crate::event::{Delivery, Origin, Work};
 use crate::outbound::{Post, Undelivered};
-use crate::socket::{Lifetime, NewSocket, Socket, SocketCall, SocketId, SocketMemory, SocketOwner, Upgrade};
+use crate::scope::Scope;
+use crate::socket::{
+    Incident, Lifetime, NewSocket, ReadyState, Socket, SocketCall, SocketId, SocketMemory, SocketOwner,
+    Upgrade,
+};
+use crate::tail::{Happened, Tail, Told, short};
 use crate::wakers::Wakers;
 
 /// A text and its automatic answer.
@@ -40,7 +47,17 @@ pub struct AutoResponse {
 #[derive(Debug, Clone)]
 pub struct SocketBook(Arc<Book>);
 
-type SocketsOfObjects = HashMap<ObjectKey, Arc<ObjectSockets>>;
+/// In the order of their namespaces and ids, so that a list of sockets is read in parts.
+type SocketsOfObjects = BTreeMap<ObjectKey, Arc<ObjectSockets>>;
+
+/// Where a part of a list begins: behind this socket, in the order of objects and of acceptance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketPosition {
+    /// Its object.
+    pub object: ObjectKey,
+    /// Its number.
+    pub socket: SocketId,
+}
 
 #[derive(Debug)]
 struct Book {
@@ -82,7 +99,45 @@ impl SocketBook {
                 .map(|(_, found)| found.clone())
                 .collect()
         };
-        found.iter().for_each(|sockets| sockets.cut_all());
+        found.iter().for_each(|sockets| sockets.cut_all(DEPLOYED_ANEW));
+    }
+
+    /// Sockets with their objects, those behind `after`, `limit` at most. The lock is held for no more than these.
+    pub(crate) fn list(
+        &self,
+        of: &Scope,
+        after: Option<SocketPosition>,
+        limit: usize,
+    ) -> Vec<(Arc<ObjectSockets>, Arc<Socket>)> {
+        let ranges: Vec<(ObjectKey, ObjectKey)> = match of {
+            Scope::Object(key) => vec![(*key, *key)],
+            Scope::Namespaces(namespaces) => {
+                let [least, greatest] = [0, u8::MAX].map(|byte| ObjectId::from_bytes([byte; 32]));
+                let range_of = |namespace: &NamespaceNumber| {
+                    [least, greatest].map(|id| ObjectKey { namespace: *namespace, id }).into()
+                };
+                namespaces.iter().map(range_of).collect()
+            }
+        };
+        let mut listed = Vec::new();
+        let book = self.lock();
+        for (first, last) in ranges {
+            let from = after.map_or(first, |after| first.max(after.object));
+            if from > last {
+                continue;
+            }
+            for (key, sockets) in book.range(from..=last) {
+                if listed.len() == limit {
+                    return listed;
+                }
+                let behind = after.filter(|after| after.object == *key).map(|after| after.socket);
+                let behind = behind.map_or(Bound::Unbounded, Bound::Excluded);
+                let state = sockets.lock();
+                let found = state.sockets.range((behind, Bound::Unbounded)).take(limit - listed.len());
+                listed.extend(found.map(|(_, socket)| (sockets.clone(), socket.clone())));
+            }
+        }
+        listed
     }
 
     /// How many sockets the node has.
@@ -101,6 +156,9 @@ impl SocketBook {
     }
 }
 
+/// Why sockets are cut by a deployment.
+pub(crate) const DEPLOYED_ANEW: &str = "its class was deployed anew";
+
 /// What the sockets of an object need of its node.
 pub(crate) struct SocketParts<'a> {
     pub address: ObjectAddress,
@@ -108,6 +166,7 @@ pub(crate) struct SocketParts<'a> {
     pub clock: Arc<dyn Clock>,
     pub counters: Arc<Counters>,
     pub limits: &'a ObjectLimits,
+    pub tail: Tail,
     pub book: SocketBook,
 }
 
@@ -117,6 +176,7 @@ pub struct ObjectSockets {
     post: Arc<dyn Post>,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
+    tail: Tail,
     book: SocketBook,
     memory: SocketMemory,
     me: Weak<ObjectSockets>,
@@ -145,13 +205,14 @@ impl std::fmt::Debug for ObjectSockets {
 impl ObjectSockets {
     /// An object without any.
     pub(crate) fn new(parts: SocketParts<'_>) -> Arc<Self> {
-        let SocketParts { address, post, clock, counters, limits, book } = parts;
+        let SocketParts { address, post, clock, counters, limits, tail, book } = parts;
         let memory = book.memory(limits);
         Arc::new_cyclic(|me| Self {
             address,
             post,
             clock,
             counters,
+            tail,
             book,
             memory,
             me: me.clone(),
@@ -196,6 +257,11 @@ impl ObjectSockets {
         Ok((id, Upgrade::new(socket)))
     }
 
+    /// Whose they are.
+    pub(crate) fn address(&self) -> &ObjectAddress {
+        &self.address
+    }
+
     /// The socket of that number, unless it is gone.
     pub(crate) fn get(&self, id: SocketId) -> Option<Arc<Socket>> {
         self.lock().sockets.get(&id).cloned()
@@ -224,16 +290,20 @@ impl ObjectSockets {
         Some(socket)
     }
 
-    /// Breaks one socket off (WS-31).
-    pub(crate) fn cut(&self, id: SocketId) {
+    /// Breaks one socket off (WS-31), and says why to who watches.
+    pub(crate) fn cut(&self, id: SocketId, why: &str) {
         if let Some(socket) = self.remove(id) {
+            // The end of one whose connection has ended was told.
+            if socket.ready_state() != ReadyState::Closed {
+                self.tell(|| Happened::SocketCut { socket: id, why: short(why) });
+            }
             socket.cut();
         }
     }
 
     /// Breaks all sockets off and forgets what was set for them (WS-25, WS-31).
-    pub(crate) fn cut_all(&self) {
-        self.cut_where(|_| true);
+    pub(crate) fn cut_all(&self, why: &str) {
+        self.cut_where(why, |_| true);
         let mut state = self.lock();
         state.auto_response = None;
         state.event_timeout = None;
@@ -242,16 +312,25 @@ impl ObjectSockets {
     /// Breaks those off that end with the instance (WS-33).
     pub(crate) fn cut_awake(&self) {
         if self.lock().keep_awake > 0 {
-            self.cut_where(|socket| socket.lifetime == Lifetime::KeepAwake);
+            self.cut_where("its instance has ended", |socket| socket.lifetime == Lifetime::KeepAwake);
         }
     }
 
-    fn cut_where(&self, is_meant: impl Fn(&Socket) -> bool) {
+    fn cut_where(&self, why: &str, is_meant: impl Fn(&Socket) -> bool) {
         let meant: Vec<_> = {
             let state = self.lock();
             state.sockets.values().filter(|socket| is_meant(socket)).map(|socket| socket.id).collect()
         };
-        meant.into_iter().for_each(|id| self.cut(id));
+        meant.into_iter().for_each(|id| self.cut(id, why));
+    }
+
+    /// Tells who watches.
+    fn tell(&self, what: impl FnOnce() -> Happened) {
+        if !self.tail.is_watched() {
+            return;
+        }
+        let ObjectAddress { key, class, name } = self.address.clone();
+        self.tail.tell(&Told { at: self.clock.now(), object: key, class, name, what: what() });
     }
 
     /// Whether a socket keeps the object in memory whose client is there.
@@ -324,16 +403,37 @@ impl SocketOwner for ObjectSockets {
         self.lock().unreturned.remove(&id);
     }
 
+    fn joined(&self, socket: &Socket) {
+        self.tell(|| Happened::SocketOpened {
+            socket: socket.id,
+            tags: socket.tags.clone(),
+            protocol: socket.protocol(),
+        });
+    }
+
+    fn ended(&self, id: SocketId, incident: &Incident) {
+        self.tell(|| match incident {
+            Incident::Close { code, reason, was_clean } => Happened::SocketClosed {
+                socket: id,
+                code: *code,
+                reason: reason.clone(),
+                was_clean: *was_clean,
+            },
+            Incident::Error(failure) => Happened::SocketFailed { socket: id, error: short(&failure.message) },
+            Incident::Message(_) => unreachable!("BUG: a message ends no connection"),
+        });
+    }
+
     fn forget(&self, id: SocketId) {
         self.remove(id);
     }
 
     fn undelivered(&self, id: SocketId) {
-        if let Some(socket) = self.remove(id) {
-            let object = self.address.key.id;
+        let object = self.address.key.id;
+        if self.get(id).is_some() {
             warn!(%object, socket = id.0, "socket is cut: what happened to it cannot be delivered");
-            socket.cut();
         }
+        self.cut(id, "what happened to it cannot be delivered");
     }
 
     fn fell_behind(&self, id: SocketId) {

@@ -10,8 +10,8 @@ use durabo_changelog::segment_pool::SegmentPool;
 use durabo_gateway::Readiness;
 use durabo_gateway::control::api::{
     AlarmReport, AlarmRunReport, AlarmRunsReport, AlarmsPage, AlarmsReport, ControlPlane, DeployReport,
-    DeploymentReport, LogReport, ObjectReport, ObjectsPage, ObjectsReport, SqlReport, SqlRequest, SqlValue,
-    StatusReport, Upload,
+    DeploymentReport, LogReport, ObjectReport, ObjectsPage, ObjectsReport, SocketReport, SocketsPage,
+    SocketsReport, SqlReport, SqlRequest, SqlValue, StatusReport, Upload,
 };
 use durabo_gateway::task_end::failure_of_task;
 use durabo_model::error_code::ErrorCode;
@@ -24,6 +24,9 @@ use durabo_objects::committer::LogPins;
 use durabo_objects::control::OldSockets;
 use durabo_objects::directory::Directory;
 use durabo_objects::event;
+use durabo_objects::scope::Scope;
+use durabo_objects::socket::{Message, SocketId};
+use durabo_objects::tail::Watch;
 use durabo_storage::folder::DataFolder;
 use durabo_storage::object_index::{AlarmEntry, ObjectIndex, ObjectRow};
 use durabo_storage::value::Value;
@@ -127,10 +130,8 @@ impl ControlPlane for NodeControl {
             let mut entries = directory.list_alarms(namespace, after, page.limit + 1).map_err(internal)?;
             let more = entries.len() > page.limit;
             entries.truncate(page.limit);
-            let live = directory.live_objects();
             let name_of = |key: &ObjectKey| -> Result<Option<String>, Failure> {
-                let of_live =
-                    live.iter().find(|object| object.key == *key).and_then(|object| object.name.clone());
+                let of_live = directory.live_object(key).and_then(|object| object.name);
                 let row = || locked(&index).get(key).map_err(internal);
                 Ok(if of_live.is_some() { of_live } else { row()?.and_then(|row| row.name) })
             };
@@ -161,6 +162,41 @@ impl ControlPlane for NodeControl {
             self.directory.cancel_alarm(object).await
         }
         .boxed()
+    }
+
+    fn sockets(&self, of: Scope, page: SocketsPage) -> BoxFuture<'_, Result<SocketsReport, Failure>> {
+        let directory = self.directory.clone();
+        let work = move || {
+            // One more than asked for tells whether there are more.
+            let mut listed = directory.list_sockets(&of, page.after, page.limit + 1);
+            let more = listed.len() > page.limit;
+            listed.truncate(page.limit);
+            Ok(SocketsReport { sockets: listed.into_iter().map(SocketReport::from).collect(), more })
+        };
+        blocking(work).boxed()
+    }
+
+    fn send_to_socket(
+        &self,
+        object: ObjectAddress,
+        socket: SocketId,
+        message: Message,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        self.directory.send_to_socket(object, socket, message).boxed()
+    }
+
+    fn close_socket(
+        &self,
+        object: ObjectAddress,
+        socket: SocketId,
+        code: Option<u16>,
+        reason: Option<String>,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        self.directory.close_socket(object, socket, code, reason).boxed()
+    }
+
+    fn tail(&self, of: Scope) -> Result<Watch, Failure> {
+        self.directory.tail().watch(of)
     }
 
     fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>> {

@@ -29,6 +29,7 @@ use durabo_objects::node::Node as ObjectsNode;
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
 use durabo_objects::sockets::SocketBook;
+use durabo_objects::tail::Tail;
 use durabo_objects::test_hooks::TestHooks as ObjectTestHooks;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_objects::wal_memory::WalMemory;
@@ -214,6 +215,8 @@ impl Node {
     /// its file, and returns.
     pub fn stop(self) -> anyhow::Result<()> {
         self.readiness.set(false);
+        // Who watches would hold the listener of the control plane up for the whole drain time.
+        self.directory.tail().close();
         self.stop.send_replace(true);
         self.http.block_on(async {
             for listener in self.serving {
@@ -270,6 +273,7 @@ fn start_objects(
         held_bytes: HeldBytes::default(),
         counters: Arc::new(Counters::new(start_number)),
         sockets: SocketBook::new(&config.limits),
+        tail: Tail::default(),
     });
     let directory =
         Directory::new(node.clone(), Arc::new(loader), Box::new(SingleNode), objects.handle().clone());

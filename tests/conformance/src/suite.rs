@@ -53,6 +53,7 @@ mod uploads;
 mod websocket;
 mod websocket_faults;
 mod websocket_frames;
+mod websocket_operator;
 mod websocket_sleep;
 
 use crate::case::Case;
@@ -103,6 +104,7 @@ pub fn cases() -> Vec<Case> {
         websocket::CASES,
         websocket_faults::CASES,
         websocket_frames::CASES,
+        websocket_operator::CASES,
         websocket_sleep::CASES,
     ]
     .concat()

@@ -25,6 +25,7 @@ use durabo_objects::node::Node;
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
 use durabo_objects::sockets::SocketBook;
+use durabo_objects::tail::Tail;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_objects::wal_memory::WalMemory;
 use durabo_storage::object_file::ObjectFile;
@@ -151,6 +152,7 @@ impl World {
             wal_memory: wal_memory.clone(),
             held_bytes: HeldBytes::default(),
             counters: Arc::new(Counters::new(start_number)),
+            tail: Tail::default(),
         });
         let index = node.index.clone();
         let tasks = Handle::current();

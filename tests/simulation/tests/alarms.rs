@@ -367,8 +367,8 @@ async fn al_15_an_operator_cancels_an_alarm_while_it_runs_and_it_is_not_tried_ag
     assert_eq!(waiting.await.expect("no panic").expect_err("none is left").code, "not-found");
     stage.pass(600 * SECOND).await;
     assert_eq!(stage.alarm_runs(1).await, [(due, 0)]);
-    let [run] = &stage.world.directory.alarm_runs(&address(1).key, 9)[..] else { panic!("one run") };
-    assert_eq!(run.outcome, RunOutcome::Abandoned);
+    let runs = stage.world.directory.alarm_runs(&address(1).key, 9);
+    assert_eq!(runs.iter().map(|run| run.outcome).collect::<Vec<_>>(), [RunOutcome::Abandoned]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use crate::node_process::run;
 
-const SUBCOMMANDS: [&[&str]; 12] = [
+const SUBCOMMANDS: [&[&str]; 16] = [
     &["serve"],
     &["demo"],
     &["deploy"],
@@ -18,6 +18,10 @@ const SUBCOMMANDS: [&[&str]; 12] = [
     &["alarms", "history"],
     &["alarms", "run"],
     &["alarms", "cancel"],
+    &["sockets", "ls"],
+    &["sockets", "send"],
+    &["sockets", "close"],
+    &["tail"],
     &["sql"],
     &["status"],
 ];
@@ -46,6 +50,7 @@ fn help_says_what_is_recorded() {
     };
     check("durabo", &["--help"]);
     check("alarms", &["alarms", "--help"]);
+    check("sockets", &["sockets", "--help"]);
     for subcommand in SUBCOMMANDS {
         check(&subcommand.join("-"), &[subcommand, &["--help"]].concat());
     }

@@ -10,6 +10,8 @@ mod idle_clients;
 mod demo;
 mod session;
 mod alarms;
+mod sockets;
+mod tail;
 mod refusals;
 mod compile;
 mod faults;

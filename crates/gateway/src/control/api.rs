@@ -12,10 +12,14 @@ use durabo_model::name::{AppName, ClassName};
 use durabo_model::object::{NamespaceNumber, ObjectKey};
 use durabo_model::object_id::ObjectId;
 use durabo_objects::address::ObjectAddress;
+use durabo_objects::scope::Scope;
+use durabo_objects::socket::{Message, SocketId};
+use durabo_objects::tail::Watch;
 use futures::future::BoxFuture;
 use serde::Serialize;
 
 pub use super::alarm_report::{AlarmReport, AlarmRunReport, AlarmRunsReport, AlarmsPage, AlarmsReport};
+pub use super::socket_report::{SocketReport, SocketsPage, SocketsReport};
 pub use super::sql_value::SqlValue;
 
 /// What the node does for its operator.
@@ -53,6 +57,31 @@ pub trait ControlPlane: Send + Sync + 'static {
 
     /// Removes an object's alarm; `not-found` if none is set. Does not stop a run.
     fn cancel_alarm(&self, object: ObjectAddress) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Lists sockets that are open, in the order of their objects and of their acceptance.
+    fn sockets(&self, of: Scope, page: SocketsPage) -> BoxFuture<'_, Result<SocketsReport, Failure>>;
+
+    /// Sends a message to a socket's client, behind what its object has sent; done when it has left the object.
+    /// `not-found` if there is no such socket, `socket-closed` if it is being closed.
+    fn send_to_socket(
+        &self,
+        object: ObjectAddress,
+        socket: SocketId,
+        message: Message,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Closes a socket, behind what its object has sent (WS-22). Fails as
+    /// [`send_to_socket`](Self::send_to_socket) does.
+    fn close_socket(
+        &self,
+        object: ObjectAddress,
+        socket: SocketId,
+        code: Option<u16>,
+        reason: Option<String>,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
+
+    /// Watches what happens to objects. `overloaded` if too many watch.
+    fn tail(&self, of: Scope) -> Result<Watch, Failure>;
 
     /// How the node is.
     fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>>;

@@ -93,6 +93,45 @@ pub fn limit(uri: &Uri) -> Result<usize, Refused> {
     Ok(limit)
 }
 
+/// For requests that have no query.
+pub fn nothing(uri: &Uri) -> Result<(), Refused> {
+    pairs(uri)?.first().map_or(Ok(()), |(key, _)| Err(unknown(key, "none")))
+}
+
+/// `?binary=true`: whether a message is bytes; a text if nothing is said.
+pub fn is_binary(uri: &Uri) -> Result<bool, Refused> {
+    let mut is_binary = false;
+    for (key, value) in pairs(uri)? {
+        match key.as_str() {
+            "binary" => {
+                is_binary = value
+                    .parse()
+                    .map_err(|_| refuse(ErrorCode::InvalidArgument, "`binary` must be `true` or `false`"))?;
+            }
+            key => return Err(unknown(key, "`binary`")),
+        }
+    }
+    Ok(is_binary)
+}
+
+/// `?code=…&reason=…`: how a socket is to be closed.
+pub fn close(uri: &Uri) -> Result<(Option<u16>, Option<String>), Refused> {
+    let (mut code, mut reason) = (None, None);
+    for (key, value) in pairs(uri)? {
+        match key.as_str() {
+            "code" => {
+                let number = value.parse().map_err(|_| {
+                    refuse(ErrorCode::InvalidArgument, "`code` must be a number from 1000 to 4999")
+                })?;
+                code = Some(number);
+            }
+            "reason" => reason = Some(value),
+            key => return Err(unknown(key, "`code`, `reason`")),
+        }
+    }
+    Ok((code, reason))
+}
+
 fn limit_of(value: &str) -> Result<usize, Refused> {
     let wanted = value.parse().ok().filter(|limit| (1..=PAGE_ENTRIES_MAX).contains(limit));
     wanted.ok_or_else(|| {
@@ -189,6 +228,17 @@ mod tests {
         assert!(deployment(&"/x?egress=a%20b".parse().expect("URI")).is_err());
         let page_of = |query: &str| page(&format!("/x?{query}").parse().expect("URI"), "after");
         assert_eq!(page_of("after=ff&limit=5").expect("page"), (Some("ff".to_owned()), 5));
+        let close_of = |query: &str| close(&format!("/x?{query}").parse().expect("URI"));
+        assert_eq!(close_of("").expect("read"), (None, None));
+        let with_reason = close_of("code=4000&reason=a%20b").expect("read");
+        assert_eq!(with_reason, (Some(4000), Some("a b".to_owned())));
+        assert!(close_of("code=x").is_err() && close_of("code=70000").is_err() && close_of("cod=1").is_err());
+        let binary_of = |query: &str| is_binary(&format!("/x?{query}").parse().expect("URI"));
+        assert!(binary_of("binary=true").expect("read") && !binary_of("").expect("read"));
+        assert!(
+            nothing(&"/x".parse().expect("URI")).is_ok() && nothing(&"/x?a".parse().expect("URI")).is_err()
+        );
+        assert!(binary_of("binary=1").is_err() && binary_of("text=true").is_err());
         assert!(page_of("limit=0").is_err() && page_of("limit=1001").is_err() && page_of("afte=1").is_err());
     }
 }

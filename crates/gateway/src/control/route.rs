@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use durabo_catalog::{Catalog, ClassTarget};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
@@ -20,6 +21,7 @@ use serde::Serialize;
 use super::api::ControlPlane;
 use crate::access::AccessRules;
 use crate::address::{ObjectSegment, decode, object_segment};
+use crate::body::{BodyLimit, BodyName, read_body};
 use crate::error_response::{JSON, Refused, refuse};
 use crate::request_id::RequestIds;
 
@@ -78,7 +80,7 @@ pub(super) fn json(value: &impl Serialize) -> Response {
 }
 
 /// The raw segment at `index` of the path, 0 being what stands before the leading slash.
-fn segment(request: &Request, index: usize) -> &str {
+pub(super) fn segment(request: &Request, index: usize) -> &str {
     request.uri().path().split('/').nth(index).unwrap_or_default()
 }
 
@@ -86,6 +88,18 @@ fn segment(request: &Request, index: usize) -> &str {
 pub(super) fn app_name(request: &Request) -> Result<AppName, Refused> {
     let name = AppName::new(decode(segment(request, 3), "app")?);
     name.map_err(|error| refuse(ErrorCode::InvalidAddress, error.to_string()))
+}
+
+/// All classes of the app that a path names, by the numbers of their namespaces.
+pub(super) fn classes_of_app(
+    config: &ControlConfig,
+    request: &Request,
+) -> Result<Vec<Arc<ClassTarget>>, Refused> {
+    let name = app_name(request)?;
+    let snapshot = config.catalog.snapshot();
+    let mut classes: Vec<_> = snapshot.app(name.as_str())?.classes().cloned().collect();
+    classes.sort_unstable_by_key(|class| class.namespace);
+    Ok(classes)
 }
 
 /// The class that a path names after its app.
@@ -111,4 +125,17 @@ pub(super) fn object_address(config: &ControlConfig, request: &Request) -> Resul
     };
     let key = ObjectKey { namespace: target.namespace, id };
     Ok(ObjectAddress { key, class: target.class.clone(), name })
+}
+
+/// The body of a request, whole.
+pub(super) async fn body(
+    config: &ControlConfig,
+    request: Request,
+    bytes_max: usize,
+) -> Result<Bytes, Refused> {
+    let (parts, body) = request.into_parts();
+    let silence_max = config.body_silence_max;
+    let read = read_body(&parts.headers, body, BodyLimit { bytes_max, silence_max, collected: None }).await;
+    let name = BodyName { name: "the body", bytes_max: bytes_max as u64, silence_max };
+    read.map_err(|fault| fault.refusal(name))
 }

@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use bytes::Bytes;
 use durabo_catalog::ComponentDigest;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
@@ -20,9 +19,13 @@ use tower::ServiceExt;
 use super::alarm_routes;
 use super::api::{AppReport, DeploymentReport, ObjectsPage, Upload};
 use super::queries::{self, Deployment};
-use super::route::{Answer, Config, ControlConfig, RouteError, app_name, class_target, json, object_address};
+use super::route::{
+    Answer, Config, ControlConfig, RouteError, app_name, body, class_target, json, object_address,
+};
+use super::socket_routes;
+use super::tail_routes;
 use crate::access::{check_origin, check_size, check_token};
-use crate::body::{BodyLimit, BodyName, RequestBody, read_body};
+use crate::body::RequestBody;
 use crate::error_response::{Refusal, Refused, refusal_response, refuse, refuse_method};
 use crate::request_id::{REQUEST_ID, RequestId};
 use crate::task_end::failure_of_task;
@@ -50,6 +53,8 @@ impl ControlGateway {
             .route("/v1/apps/{app}/classes/{class}/objects", get(objects))
             .route("/v1/apps/{app}/classes/{class}/objects/{object}/sql", post(sql))
             .merge(alarm_routes::routes())
+            .merge(socket_routes::routes())
+            .merge(tail_routes::routes())
             .fallback(unknown)
             .method_not_allowed_fallback(wrong_method)
             .with_state(Arc::clone(&config));
@@ -180,14 +185,6 @@ async fn sql(State(config): Config, request: Request) -> Answer {
     let statements = queries::sql_request(&body(&config, request, BODY_BYTES_MAX).await?)?;
     let report = config.node.sql(address, statements).await?;
     Ok(json(&report))
-}
-
-async fn body(config: &ControlConfig, request: Request, bytes_max: usize) -> Result<Bytes, Refused> {
-    let (parts, body) = request.into_parts();
-    let silence_max = config.body_silence_max;
-    let read = read_body(&parts.headers, body, BodyLimit { bytes_max, silence_max, collected: None }).await;
-    let name = BodyName { name: "the body", bytes_max: bytes_max as u64, silence_max };
-    read.map_err(|fault| fault.refusal(name))
 }
 
 /// Runs what would hold up other requests on a thread of its own.

@@ -166,13 +166,16 @@ impl ObjectContext {
         };
         let info = self.alarm_info(&alarm);
         let info = info.map_err(|error| self.storage_failed(StorageError::Poisoned(error)))?;
-        self.in_flight.insert(id, InFlight { reply, origin, listeners: None, socket: None });
+        let name = info.entry.as_ref().map(|entry| entry.name.clone());
+        let event = Event::Alarm(info);
+        let begun = self.begun(&event);
+        self.in_flight.insert(id, InFlight { reply, origin, listeners: None, socket: None, begun });
         self.instance.has_delivered = true;
         self.instance.pending.active();
         self.alarm_run = Some(RunUnderWay {
             event: id,
             alarm,
-            name: info.entry.as_ref().map(|entry| entry.name.clone()),
+            name,
             started: now,
             after_fault: matches!(request, AlarmRequest::RunIfDue { after_fault: true }),
             is_given_up: false,
@@ -180,7 +183,7 @@ impl ObjectContext {
             end: None,
             limit: Box::pin(sleep_until(Instant::now() + self.node.limits.alarm_run_timeout)),
         });
-        Ok(Some(NextEvent::Deliver(id, Event::Alarm(info))))
+        Ok(Some(NextEvent::Deliver(id, event)))
     }
 
     fn no_alarm(&self) -> Failure {

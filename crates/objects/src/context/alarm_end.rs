@@ -113,13 +113,18 @@ impl ObjectContext {
     }
 
     /// Takes the run that is under way out of an instance that is reset.
-    pub(super) fn stop_alarm_run(&mut self) -> Option<StoppedRun> {
+    pub(super) fn stop_alarm_run(&mut self, failure: &Failure) -> Option<StoppedRun> {
         let run = self.alarm_run.take()?;
+        let event = self.in_flight.remove(&run.event);
+        let reply = event.map(|event| {
+            self.tell_handled(run.event, event.begun, Some(failure));
+            event.reply
+        });
         Some(StoppedRun {
             begun: Some(Begun { alarm: run.alarm, name: run.name, started: run.started }),
             is_given_up: run.is_given_up,
             after_fault: run.after_fault,
-            reply: self.in_flight.remove(&run.event).map(|event| event.reply),
+            reply,
         })
     }
 

@@ -82,17 +82,24 @@ impl ObjectContext {
         let Delivery { id, work, origin, reply } = delivery;
         Some(match work {
             Work::Event(event) => {
-                self.deliver(id, InFlight { reply, origin, listeners: None, socket: None });
+                let begun = self.begun(&event);
+                self.deliver(id, InFlight { reply, origin, listeners: None, socket: None, begun });
                 NextEvent::Deliver(id, event)
             }
             Work::Sql(request) => NextEvent::Sql(request, reply),
+            Work::ToSocket(socket, request) => {
+                self.answer_to_socket(socket, request, reply);
+                return None;
+            }
             Work::Alarm(_) => unreachable!("BUG: what concerns the alarm has a lane of its own"),
             Work::Socket(call) => {
                 let (incident, handling) = call.begin()?;
                 let (socket, (reply, _outcome)) = (handling.socket.id, oneshot::channel());
                 let in_flight = SocketInFlight { handling, over_at: self.socket_handler_over_at(), _outcome };
-                self.deliver(id, InFlight { reply, origin, listeners: None, socket: Some(in_flight) });
-                NextEvent::Deliver(id, Event::Socket(socket, incident))
+                let event = Event::Socket(socket, incident);
+                let (begun, socket) = (self.begun(&event), Some(in_flight));
+                self.deliver(id, InFlight { reply, origin, listeners: None, socket, begun });
+                NextEvent::Deliver(id, event)
             }
         })
     }
@@ -115,6 +122,7 @@ impl ObjectContext {
         self.instance.pending.active();
         if let Some(event) = self.in_flight.remove(&id) {
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
+            self.tell_handled(id, event.begun, outcome.as_ref().err());
             if let (Some(socket), Err(failure)) = (&event.socket, &outcome) {
                 self.log_socket_failure(socket.handling.socket.id, failure);
             }

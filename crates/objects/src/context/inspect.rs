@@ -69,8 +69,12 @@ impl ObjectContext {
     pub(crate) fn serve_apart(&mut self, what: Apart) -> Result<(), Failure> {
         match what {
             Apart::Alarm(_) => self.answer_alarm(),
-            Apart::Sql => match self.mailbox.take_sql() {
+            Apart::Sql | Apart::ToSocket => match self.mailbox.take_operators() {
                 Some(Delivery { work: Work::Sql(request), reply, .. }) => self.answer_sql(&request, reply),
+                Some(Delivery { work: Work::ToSocket(socket, request), reply, .. }) => {
+                    self.answer_to_socket(socket, request, reply);
+                    Ok(())
+                }
                 _ => Ok(()),
             },
         }

@@ -29,6 +29,7 @@ use crate::node::Node;
 use crate::outbound::Post;
 use crate::output_gate::{Effect, OutputGate};
 use crate::room::ObjectRoom;
+use crate::sockets::DEPLOYED_ANEW;
 
 /// How often an object that cannot leave a node that stops looks whether lack of space is why.
 const SPACE_PAUSE: Duration = Duration::from_millis(500);
@@ -150,7 +151,7 @@ impl ObjectContext {
             // No instance runs the old code.
             Some((Ending::CodeUpdated(sockets), _)) => {
                 if sockets == OldSockets::Cut {
-                    self.cut_sockets();
+                    self.cut_sockets(DEPLOYED_ANEW);
                 }
                 self.control.code_is_current();
             }
@@ -225,10 +226,10 @@ impl ObjectContext {
         // Before anyone is told: whoever was must find the stub broken.
         self.end_life(failure.clone());
         if !self.keeps_sockets(of, &failure) {
-            self.cut_sockets();
+            self.cut_sockets(&failure.message);
         }
         let is_fault = self.is_fault_of_node(&failure);
-        let mut alarm_run = self.stop_alarm_run();
+        let mut alarm_run = self.stop_alarm_run(&failure);
         let discarded = self.database.discard_turn();
         self.gate.discard_after(self.history.sequence(), &failure);
         if self.is_broken_by(&failure) {
@@ -244,7 +245,8 @@ impl ObjectContext {
             }
         }
         let position = self.position();
-        for (_, event) in self.in_flight.drain() {
+        for (id, event) in std::mem::take(&mut self.in_flight) {
+            self.tell_handled(id, event.begun, Some(&failure));
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
         }
         discarded.map_err(|error| self.storage_failed(error))?;

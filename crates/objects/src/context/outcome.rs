@@ -107,8 +107,9 @@ impl ObjectContext {
             let (id, undone) = (self.identity.key.id, newest.0 - durable.0);
             warn!(object = %id, undone, %failure, "commits that are not in the change log were undone");
         }
+        let why = failure.message.clone();
         self.end_life(failure);
-        self.cut_sockets();
+        self.cut_sockets(&why);
         self.gate.reopen();
         Ok(())
     }

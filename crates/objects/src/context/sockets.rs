@@ -23,7 +23,8 @@ use crate::address::ObjectAddress;
 use crate::control::{Ending, OldSockets};
 use crate::output_gate::Effect;
 use crate::socket::{
-    CloseReason, Frame, Lifetime, Message, ReadyState, Sending, Socket, SocketId, SocketOwner, Upgrade,
+    CloseReason, Closer, Frame, Lifetime, Message, ReadyState, Sending, Socket, SocketId, SocketOwner,
+    Upgrade,
 };
 use crate::sockets::{AutoResponse, ObjectSockets, SocketParts};
 
@@ -64,12 +65,15 @@ impl ObjectContext {
     pub fn send_to_socket(&self, id: SocketId, message: Message) -> Result<(), Failure> {
         check_message(&message)?;
         let Some((sockets, socket)) = self.socket(id) else { return Ok(()) };
-        if socket.is_closed_by_object() {
-            let text = "Can't call WebSocket send() after close().";
-            return Err(Failure {
-                name: "TypeError".to_owned(),
-                ..Failure::new(ErrorCode::SocketClosed, text)
-            });
+        match socket.closed_by() {
+            None => {}
+            // The object has not asked for it, and finds it like one whose client has gone.
+            Some(Closer::Operator) => return Ok(()),
+            Some(Closer::Object) => {
+                let text = "Can't call WebSocket send() after close().";
+                let failure = Failure::new(ErrorCode::SocketClosed, text);
+                return Err(Failure { name: "TypeError".to_owned(), ..failure });
+            }
         }
         self.send(sockets, vec![socket], message)
     }
@@ -98,7 +102,13 @@ impl ObjectContext {
         })
     }
 
-    fn send(&self, of: &ObjectSockets, to: Vec<Arc<Socket>>, message: Message) -> Result<(), Failure> {
+    /// Puts a message into the gate. Refused if too much waits already.
+    pub(super) fn send(
+        &self,
+        of: &ObjectSockets,
+        to: Vec<Arc<Socket>>,
+        message: Message,
+    ) -> Result<(), Failure> {
         let made = of.memory().frame(message, to.len());
         let (frame, places) = made.map_err(|failure| failure.of_object(self.identity.key.id))?;
         self.gate.release_after(self.position(), Effect::Frame(Sending::new(to, frame, places)));
@@ -114,12 +124,17 @@ impl ObjectContext {
     ) -> Result<(), Failure> {
         let reason = close_reason(code, reason)?;
         if let Some((sockets, socket)) = self.socket(id)
-            && socket.close_by_object()
+            && socket.close_by(Closer::Object)
         {
-            let closing = Sending::new(vec![socket], Frame::Close(reason), sockets.memory().place());
-            self.gate.release_after(self.position(), Effect::Frame(closing));
+            self.send_close(sockets, socket, reason);
         }
         Ok(())
+    }
+
+    /// Puts a closing frame into the gate.
+    pub(super) fn send_close(&self, of: &ObjectSockets, to: Arc<Socket>, reason: CloseReason) {
+        let closing = Sending::new(vec![to], Frame::Close(reason), of.memory().place());
+        self.gate.release_after(self.position(), Effect::Frame(closing));
     }
 
     /// Sockets whose last event is not completely handled, all or those with a tag, in the order of their
@@ -241,7 +256,7 @@ impl ObjectContext {
         }
         ready!(limit.as_mut().poll(cx));
         if let Some(sockets) = &self.sockets {
-            sockets.cut(socket);
+            sockets.cut(socket, "a handler of its event took too long");
         }
         let text = "Actor exceeded event execution time and was disconnected.";
         Poll::Ready(Failure::new(ErrorCode::SocketTimeout, text).of_object(self.identity.key.id))
@@ -277,9 +292,9 @@ impl ObjectContext {
     }
 
     /// Breaks all sockets off (WS-31).
-    pub(crate) fn cut_sockets(&self) {
+    pub(crate) fn cut_sockets(&self, why: &str) {
         if let Some(sockets) = &self.sockets {
-            sockets.cut_all();
+            sockets.cut_all(why);
         }
     }
 
@@ -288,7 +303,7 @@ impl ObjectContext {
         error!(target: "guest", class, %object, socket = socket.0, %failure, "handler of a socket's event failed");
     }
 
-    fn socket(&self, id: SocketId) -> Option<(&ObjectSockets, Arc<Socket>)> {
+    pub(super) fn socket(&self, id: SocketId) -> Option<(&ObjectSockets, Arc<Socket>)> {
         let sockets = self.sockets.as_ref()?;
         Some((sockets, sockets.get(id)?))
     }
@@ -306,6 +321,7 @@ impl ObjectContext {
                 clock: node.clock.clone(),
                 counters: node.counters.clone(),
                 limits: &node.limits,
+                tail: node.tail.clone(),
                 book: node.sockets.clone(),
             })
         })
@@ -345,7 +361,8 @@ fn excepted(except: &[SocketId]) -> Result<HashSet<SocketId>, Failure> {
     Err(Failure::new(ErrorCode::LimitExceeded, text))
 }
 
-fn check_message(message: &Message) -> Result<(), Failure> {
+/// Refuses a message that is too large.
+pub(crate) fn check_message(message: &Message) -> Result<(), Failure> {
     let (bytes, max) = (message.bytes(), limits::SOCKET_MESSAGE_BYTES_MAX);
     if bytes <= max {
         return Ok(());
@@ -355,7 +372,7 @@ fn check_message(message: &Message) -> Result<(), Failure> {
 }
 
 /// Code and reason for the closing frame, unless they must not be sent (WS-22).
-fn close_reason(code: Option<u16>, reason: Option<String>) -> Result<CloseReason, Failure> {
+pub(crate) fn close_reason(code: Option<u16>, reason: Option<String>) -> Result<CloseReason, Failure> {
     let invalid = |name: &str, text: String| {
         Err(Failure { name: name.to_owned(), ..Failure::new(ErrorCode::InvalidArgument, text) })
     };

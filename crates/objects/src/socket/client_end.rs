@@ -39,6 +39,7 @@ impl Upgrade {
         state.is_joined = true;
         state.protocol = protocol;
         drop(state);
+        socket.owner.joined(&socket);
         SocketClient { socket }
     }
 }
@@ -129,7 +130,7 @@ impl SocketClient {
         {
             let now = self.socket.owner.now();
             let mut state = self.socket.lock();
-            if !state.is_closed_by_object {
+            if state.closed_by.is_none() {
                 state.auto_response = Some(now);
                 drop(state);
                 self.socket.push(Frame::Text(answer), self.socket.owner.memory().place());

@@ -30,6 +30,10 @@ impl SocketOwner for Owner {
 
     fn returned(&self, _id: SocketId) {}
 
+    fn joined(&self, _socket: &Socket) {}
+
+    fn ended(&self, _id: SocketId, _incident: &Incident) {}
+
     fn forget(&self, _id: SocketId) {
         self.forgotten.fetch_add(1, Ordering::Relaxed);
     }
@@ -161,7 +165,7 @@ fn ws_20_a_client_that_is_lost_is_one_close_event_and_an_error_once_the_object_h
     assert!(matches!(incident, Incident::Close { code: 1006, was_clean: false, .. }), "{incident:?}");
     assert_eq!(owner.calls(), 0);
     let (owner, socket, client) = joined();
-    assert!(socket.close_by_object() && !socket.close_by_object());
+    assert!(socket.close_by(Closer::Object) && !socket.close_by(Closer::Object));
     drop(client);
     assert!(matches!(owner.begin(), Some((Incident::Error(_), _))));
 }
@@ -230,9 +234,41 @@ fn ws_24_an_automatic_answer_is_no_event_and_stands_behind_what_is_being_written
     assert_eq!(next_frame(&client), Some(Some(Frame::Text("first".into()))));
     assert_eq!(next_frame(&client), Some(Some(Frame::Text("pong".into()))));
     assert_eq!(socket.auto_response(), Some(Timestamp(7)));
-    socket.close_by_object();
+    socket.close_by(Closer::Object);
     client.receive(text("ping"));
     assert_eq!(next_frame(&client), None, "answered after the object has closed");
+}
+
+#[test]
+fn what_waits_is_shown_in_both_directions_and_nothing_of_a_client_that_is_gone() {
+    let (owner, socket, client) = joined();
+    let waiting = |count: usize, bytes: usize| Waiting { count, bytes };
+    let idle = socket.overview();
+    assert_eq!((idle.outgoing, idle.incoming), (waiting(0, 0), waiting(0, 0)));
+    send(&owner, &[&socket], text("four"));
+    send(&owner, &[&socket], text("four"));
+    client.receive(text("seventeen letters"));
+    let counted = 4 + limits::SOCKET_FRAME_BYTES_COUNTED;
+    let busy = socket.overview();
+    assert_eq!((busy.outgoing, busy.incoming), (waiting(2, 2 * counted), waiting(1, 17)));
+    assert_eq!((busy.state, busy.accepted), (ReadyState::Open, Timestamp(1)));
+    client.end(Incident::Close { code: 1000, reason: String::new(), was_clean: true });
+    let gone = socket.overview();
+    assert_eq!((gone.state, gone.outgoing), (ReadyState::Closed, waiting(0, 0)));
+    assert_eq!(gone.incoming, waiting(2, 17), "the message and the end are not handled yet");
+}
+
+#[test]
+fn a_socket_that_an_operator_closes_is_closing_and_the_object_has_not_closed_it() {
+    let (_owner, socket, client) = joined();
+    assert!(socket.close_by(Closer::Operator) && !socket.close_by(Closer::Operator));
+    assert_eq!((socket.ready_state(), socket.closed_by()), (ReadyState::Closing, Some(Closer::Operator)));
+    client.receive(text("ping"));
+    assert_eq!(next_frame(&client), None, "answered behind the closing frame");
+    assert!(!socket.close_by(Closer::Object), "a second closing frame would be sent");
+    assert_eq!(socket.closed_by(), Some(Closer::Object), "it has closed it, and must not send any more");
+    assert!(!socket.close_by(Closer::Operator));
+    assert_eq!(socket.closed_by(), Some(Closer::Object));
 }
 
 #[test]

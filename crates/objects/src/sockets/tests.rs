@@ -1,9 +1,8 @@
-//! How many sockets an object may have, and what those of several objects leave one another.
+//! How many sockets an object may have, what those of several objects leave one another, and how they are listed.
 //!
 //! One socket is tested in its own module, whole objects in the suite.
 
 use durabo_model::name::ClassName;
-use durabo_model::object_id::ObjectId;
 use futures::future::BoxFuture;
 
 use super::*;
@@ -42,15 +41,28 @@ impl Clock for NoTime {
     }
 }
 
+fn key(namespace: u32, number: u8) -> ObjectKey {
+    ObjectKey { namespace: NamespaceNumber(namespace), id: ObjectId::from_bytes([number; 32]) }
+}
+
 fn object(number: u8, book: &SocketBook, limits: &ObjectLimits) -> Arc<ObjectSockets> {
-    let key = ObjectKey { namespace: NamespaceNumber(1), id: ObjectId::from_bytes([number; 32]) };
+    of_key(key(1, number), &Arc::new(Counters::new(1)), book, limits)
+}
+
+fn of_key(
+    key: ObjectKey,
+    counters: &Arc<Counters>,
+    book: &SocketBook,
+    limits: &ObjectLimits,
+) -> Arc<ObjectSockets> {
     let class = ClassName::new("Room").expect("a good name");
     ObjectSockets::new(SocketParts {
         address: ObjectAddress { key, class, name: None },
         post: Arc::new(Nowhere),
         clock: Arc::new(NoTime),
-        counters: Arc::new(Counters::new(1)),
+        counters: counters.clone(),
         limits,
+        tail: Tail::default(),
         book: book.clone(),
     })
 }
@@ -113,4 +125,61 @@ fn no_object_takes_all_that_sockets_of_the_node_may_hold() {
     assert!(counts.iter().sum::<usize>() < 64, "{counts:?}");
     drop(asked);
     assert!(objects[2].memory().frame(message(), 1).is_ok());
+}
+
+/// A book in which these objects have as many sockets as is said; their ends are kept.
+fn book(objects: &[(ObjectKey, usize)]) -> (SocketBook, Vec<Upgrade>) {
+    let (limits, counters) = (ObjectLimits::default(), Arc::new(Counters::new(1)));
+    let book = SocketBook::new(&limits);
+    let mut ends = Vec::new();
+    for (key, count) in objects {
+        let sockets = of_key(*key, &counters, &book, &limits);
+        ends.extend((0..*count).map(|_| accept(&sockets, 0).expect("a socket")));
+    }
+    (book, ends)
+}
+
+/// All that is listed, in parts of `limit`: object and socket, and in how many parts.
+fn read(book: &SocketBook, of: &Scope, limit: usize) -> (Vec<(ObjectKey, SocketId)>, usize) {
+    let (mut read, mut after, mut parts) = (Vec::new(), None, 0);
+    loop {
+        parts += 1;
+        let part = book.list(of, after, limit);
+        assert!(part.len() <= limit, "{} at once", part.len());
+        read.extend(part.iter().map(|(sockets, socket)| (sockets.address().key, socket.id)));
+        if part.len() < limit {
+            return (read, parts);
+        }
+        after = read.last().map(|(object, socket)| SocketPosition { object: *object, socket: *socket });
+    }
+}
+
+#[test]
+fn sockets_are_listed_by_object_and_acceptance_however_small_the_parts() {
+    // Not in the order of their keys.
+    let objects = [(key(2, 9), 3), (key(1, 5), 2), (key(2, 1), 1), (key(3, 0), 2), (key(1, 255), 1)];
+    let (book, _ends) = book(&objects);
+    let all = Scope::Namespaces(vec![NamespaceNumber(1), NamespaceNumber(2), NamespaceNumber(3)]);
+    let (whole, parts) = read(&book, &all, 100);
+    assert_eq!((whole.len(), parts), (9, 1));
+    let mut sorted = whole.clone();
+    sorted.sort_unstable();
+    assert_eq!(whole, sorted);
+    for limit in 1..9 {
+        assert_eq!(read(&book, &all, limit).0, whole, "in parts of {limit}");
+    }
+    let of_two = Scope::Namespaces(vec![NamespaceNumber(2)]);
+    let expected: Vec<_> = whole.iter().filter(|(key, _)| key.namespace.0 == 2).copied().collect();
+    assert_eq!(read(&book, &of_two, 2).0, expected);
+}
+
+#[test]
+fn an_object_without_sockets_lists_none_and_one_with_sockets_only_its_own() {
+    let (book, mut ends) = book(&[(key(1, 1), 2), (key(1, 2), 2)]);
+    let (of_first, _) = read(&book, &Scope::Object(key(1, 1)), 1);
+    assert!(of_first.len() == 2 && of_first.iter().all(|(object, _)| *object == key(1, 1)), "{of_first:?}");
+    assert_eq!(read(&book, &Scope::Object(key(1, 3)), 1).0, []);
+    // Its ends were never returned, so that its sockets never were.
+    ends.drain(..2);
+    assert_eq!(read(&book, &Scope::Object(key(1, 1)), 1).0, []);
 }

@@ -5,6 +5,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use bytes::Bytes;
 use durabo_catalog::Catalog;
 use durabo_model::description::{ClassDescription, ComponentDescription};
 use durabo_model::name::AppName;
@@ -12,13 +13,18 @@ use durabo_model::object::{NamespaceNumber, ObjectKey};
 use durabo_model::object_id::{NamespaceKey, ObjectId};
 use durabo_model::time::Timestamp;
 use durabo_objects::address::ObjectAddress;
+use durabo_objects::open_sockets::OpenSocket;
+use durabo_objects::scope::Scope;
+use durabo_objects::socket::{Lifetime, Message, ReadyState, SocketId, SocketOverview, Waiting};
+use durabo_objects::tail::{Tail, Watch};
 use futures::future::BoxFuture;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
 use super::super::api::{
     AlarmReport, AlarmRunReport, AlarmRunsReport, AlarmsPage, AlarmsReport, ControlPlane, DeployReport,
-    LogReport, ObjectReport, ObjectsReport, SqlReport, SqlRequest, SqlValue, StatusReport,
+    LogReport, ObjectReport, ObjectsReport, SocketsPage, SocketsReport, SqlReport, SqlRequest, SqlValue,
+    StatusReport,
 };
 use super::*;
 use crate::access::AccessRules;
@@ -102,6 +108,60 @@ impl ControlPlane for Recorder {
     fn cancel_alarm(&self, object: ObjectAddress) -> BoxFuture<'_, Result<(), Failure>> {
         self.note(format!("cancel {:?}", object.name));
         Box::pin(async { Err(Failure::new(ErrorCode::NotFound, "no alarm is set")) })
+    }
+
+    fn sockets(&self, of: Scope, page: SocketsPage) -> BoxFuture<'_, Result<SocketsReport, Failure>> {
+        let of = match of {
+            Scope::Object(key) => format!("object {}", key.id),
+            Scope::Namespaces(namespaces) => format!("namespaces {namespaces:?}"),
+        };
+        let after = page.after.map(|after| format!("{}-{}", after.object.id, after.socket.0));
+        self.note(format!("sockets of {of} {after:?} {}", page.limit));
+        let waiting = |count: usize, bytes: usize| Waiting { count, bytes };
+        let socket = SocketOverview {
+            id: SocketId(1 << 60),
+            tags: vec!["t".to_owned()],
+            protocol: String::new(),
+            state: ReadyState::Closing,
+            lifetime: Lifetime::KeepAwake,
+            accepted: Timestamp(5),
+            outgoing: waiting(2, 200),
+            incoming: waiting(1, 10),
+        };
+        let object = ObjectKey { namespace: NamespaceNumber(1), id: ObjectId::from_bytes([1; 32]) };
+        let class = "Room".to_owned().try_into().expect("class");
+        let open = OpenSocket { object, class, name: None, is_live: true, has_instance: false, socket };
+        Box::pin(async { Ok(SocketsReport { sockets: vec![open.into()], more: true }) })
+    }
+
+    fn send_to_socket(
+        &self,
+        object: ObjectAddress,
+        socket: SocketId,
+        message: Message,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        self.note(format!("send {:?} {} {message:?}", object.name, socket.0));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn close_socket(
+        &self,
+        object: ObjectAddress,
+        socket: SocketId,
+        code: Option<u16>,
+        reason: Option<String>,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        self.note(format!("close {:?} {} {code:?} {reason:?}", object.name, socket.0));
+        Box::pin(async { Err(Failure::new(ErrorCode::SocketClosed, "it is being closed")) })
+    }
+
+    fn tail(&self, of: Scope) -> Result<Watch, Failure> {
+        self.note(format!("tail of {of:?}"));
+        let tail = Tail::default();
+        let watch = tail.watch(of);
+        // So that the answer ends.
+        tail.close();
+        watch
     }
 
     fn status(&self) -> BoxFuture<'_, Result<StatusReport, Failure>> {
@@ -331,6 +391,89 @@ async fn alarms_are_listed_from_a_position_run_and_cancelled() {
     let (response, body) = ask(&gateway, request("DELETE", &alarm), "").await;
     assert_eq!((response.status().as_u16(), &body["error"]["code"]), (404, &json!("not-found")));
     assert_eq!(heard(), r#"cancel Some("a")"#);
+}
+
+#[tokio::test]
+async fn sockets_are_listed_by_app_class_and_object_from_a_position() {
+    let (_folder, node, gateway) = gateway();
+    let heard = || node.0.lock().expect("lock").pop().unwrap_or_default();
+    let id = NamespaceKey::new("demo-Room").id_from_name("a");
+    let list = |path: &str| request("GET", &format!("/v1/apps/demo{path}"));
+    let (_, body) = ask(&gateway, list("/sockets"), "").await;
+    let socket = json!({
+        "socket": "1152921504606846976", "class": "Room", "id": "01".repeat(32), "name": null, "live": true,
+        "instance": false, "state": "closing", "keepAwake": true, "tags": ["t"], "protocol": null, "openedMs": 5,
+        "outgoing": {"messages": 2, "bytes": 200}, "incoming": {"messages": 1, "bytes": 10}
+    });
+    assert_eq!(body, json!({"sockets": [socket], "more": true}));
+    assert_eq!(heard(), "sockets of namespaces [NamespaceNumber(1)] None 100");
+    ask(&gateway, list(&format!("/classes/Room/sockets?after={id}-7&limit=5")), "").await;
+    assert_eq!(heard(), format!("sockets of namespaces [NamespaceNumber(1)] Some(\"{id}-7\") 5"));
+    ask(&gateway, list("/classes/Room/objects/a/sockets"), "").await;
+    assert_eq!(heard(), format!("sockets of object {id} None 100"));
+    let wrong = [
+        ("/sockets?after=7", 400),
+        ("/sockets?after=ff-7", 400),
+        ("/sockets?tag=a", 400),
+        ("/classes/Hall/sockets", 404),
+        ("/classes/Room/objects/~new/sockets", 400),
+    ];
+    for (path, status) in wrong {
+        let (response, body) = ask(&gateway, list(path), "").await;
+        assert_eq!((response.status().as_u16(), heard()), (status, String::new()), "{path}: {body}");
+    }
+    let (_, body) = ask(&gateway, request("GET", "/v1/apps/none/sockets"), "").await;
+    assert_eq!(body["error"]["code"], "app-not-found");
+}
+
+#[tokio::test]
+async fn a_socket_is_sent_texts_and_bytes_and_closed_with_code_and_reason() {
+    let (_folder, node, gateway) = gateway();
+    let heard = || node.0.lock().expect("lock").pop().unwrap_or_default();
+    let of = |rest: &str| format!("/v1/apps/demo/classes/Room/objects/a/sockets/{rest}");
+    let (_, body) = ask(&gateway, request("POST", &of("7/message")), "hi").await;
+    assert_eq!((body, heard()), (json!({"done": "sent"}), r#"send Some("a") 7 Text("hi")"#.to_owned()));
+    ask(&gateway, request("POST", &of("7/message?binary=true")), "hi").await;
+    assert_eq!(heard(), r#"send Some("a") 7 Binary([104, 105])"#);
+    let (response, body) = ask(&gateway, request("DELETE", &of("7?code=4000&reason=go%20home")), "").await;
+    assert_eq!((response.status().as_u16(), &body["error"]["code"]), (409, &json!("socket-closed")));
+    assert_eq!(heard(), r#"close Some("a") 7 Some(4000) Some("go home")"#);
+    let wrong = [
+        ("POST", of("x/message"), 400),
+        ("POST", of("7/message?type=text"), 400),
+        ("DELETE", of("7?code=now"), 400),
+        ("GET", of("7/message"), 405),
+    ];
+    for (method, path, status) in wrong {
+        let (response, body) = ask(&gateway, request(method, &path), "").await;
+        assert_eq!((response.status().as_u16(), heard()), (status, String::new()), "{path}: {body}");
+    }
+    let not_text = request("POST", &of("7/message")).body(Full::from(&b"\xff"[..])).expect("request");
+    assert_eq!((gateway.answer(not_text).await.status().as_u16(), heard()), (400, String::new()));
+}
+
+#[tokio::test]
+async fn what_happens_is_told_line_by_line_for_as_long_as_somebody_watches() {
+    let (_folder, node, gateway) = gateway();
+    let heard = || node.0.lock().expect("lock").pop().unwrap_or_default();
+    let id = NamespaceKey::new("demo-Room").id_from_name("a");
+    let of_namespace = "tail of Namespaces([NamespaceNumber(1)])".to_owned();
+    let object = ObjectKey { namespace: NamespaceNumber(1), id };
+    for (path, expected) in [
+        ("/tail", of_namespace.clone()),
+        ("/classes/Room/tail", of_namespace),
+        ("/classes/Room/objects/a/tail", format!("tail of {:?}", Scope::Object(object))),
+    ] {
+        let request = request("GET", &format!("/v1/apps/demo{path}")).body(Full::from("")).expect("request");
+        let response = gateway.answer(request).await;
+        assert_eq!(response.headers()["content-type"], "application/x-ndjson", "{path}");
+        let lines = response.into_body().collect().await.expect("a body").to_bytes();
+        assert_eq!((&lines[..], heard()), (&b"\n"[..], expected), "{path}");
+    }
+    for (path, status) in [("/tail?limit=1", 400), ("/classes/Hall/tail", 404)] {
+        let (response, _) = ask(&gateway, request("GET", &format!("/v1/apps/demo{path}")), "").await;
+        assert_eq!((response.status().as_u16(), heard()), (status, String::new()), "{path}");
+    }
 }
 
 #[tokio::test]
