@@ -95,6 +95,9 @@ def comes_back(node, component, ada, bob):
     node.kill()
     for person in (ada, bob):
         person.tab.until("document.querySelector('#state').className !== 'open'")
+    ada.says("@Bob: later")
+    equal(ada.tab.ask("document.querySelector('#text').value"), "@Bob: later", "a whisper that cannot be sent")
+    ada.tab.ask("document.querySelector('#text').value = ''")
     ada.says("said into the void")
     ada.tab.until("document.querySelector('#messages li.waiting') !== null")
     node.start()
