@@ -131,15 +131,21 @@ impl LogScan {
     }
 
     /// Writes what counts of the last segment into a fresh file, which takes its place, so that it is
-    /// on the disk and not only in the system's memory (invariant 8). Must be called before anything
-    /// that was read is applied. May be repeated after an error.
+    /// on the disk and not only in the system's memory (invariant 8). Behind a seal it keeps its length, by
+    /// which the next segment is found; else it ends with what counts, since nothing is ever written to it
+    /// again. Must be called before anything that was read is applied. May be repeated after an error.
     pub fn secure_tail(&mut self) -> Result<(), LogError> {
         if let Some(LastSegment { base, copy_to }) = self.last
             && !is_planted(Mutation::SkipTailRewrite)
         {
             let new = self.dir.join(TAIL_NAME);
             remove_leftover(&*self.disk, &new)?;
-            let len = self.segments.get(&base).copied().expect("BUG: the last segment was not listed");
+            let len = self.segments.get_mut(&base).expect("BUG: the last segment was not listed");
+            let is_sealed = copy_to > self.end.0;
+            if !is_sealed {
+                *len = copy_to - base;
+            }
+            let len = *len;
             let old = self.dir.join(segment_name(base));
             let copied = self.copy_segment(&old, &new, copy_to - base, len);
             copied.map_err(disk_error("copying the last segment to", &new))?;
@@ -155,7 +161,9 @@ impl LogScan {
     /// of the old log is touched before the control file that gives it up is durable.
     pub fn finish(self) -> Result<StartedLog, LogError> {
         assert!(self.secured, "BUG: the log was given up before its tail was secured");
-        let used = self.segments.iter().map(|(base, len)| base + len).max().unwrap_or(0);
+        // Positions go on behind the whole of a segment that was cut.
+        let whole = self.options.segment_bytes;
+        let used = self.segments.iter().map(|(base, len)| base + whole.max(*len)).max().unwrap_or(0);
         let base = used.max(self.end.0).max(self.control.recover_from.0);
         let start_number = self.control.start_number.checked_add(1).expect("BUG: four billion starts");
         let position = LogPosition(base);

@@ -206,6 +206,47 @@ fn a_new_start_begins_behind_all_that_was_ever_written_and_recycles_it() {
     assert_eq!(sequences(&try_open(&disk).expect("sound")), []);
 }
 
+/// Lengths of the segments, in their order.
+fn lengths(disk: &SimulatedDisk) -> Vec<u64> {
+    find_segments(disk, Path::new(DIR)).expect("list").into_values().collect()
+}
+
+#[test]
+fn a_secured_tail_ends_with_what_counts_and_becomes_no_spare_segment() {
+    let (disk, starts) = written(series(1, 1..=3, 9999));
+    let mut scan = try_open(&disk).expect("sound");
+    scan.secure_tail().expect("disk is well");
+    scan.secure_tail().expect("once more");
+    let end = scan.end().0;
+    assert_eq!(lengths(&disk), [end]);
+    assert!(end > starts[2].0 && end < 16 * 1024, "{end}");
+    // A crash before the log is given up finds the same.
+    disk.power_loss();
+    let mut scan = try_open(&disk).expect("sound");
+    assert_eq!((sequences(&scan), scan.end().0), (vec![(1, 1), (1, 2), (1, 3)], end));
+    scan.secure_tail().expect("disk is well");
+    let started = scan.finish().expect("disk is well");
+    // What is cut has no prepared room.
+    assert_eq!((lengths(&disk), started.pool.ready()), (vec![], 0));
+    assert_eq!(started.log.position().0, 16 * 1024);
+}
+
+#[test]
+fn a_secured_tail_behind_a_seal_keeps_its_length_by_which_the_next_is_found() {
+    let (disk, starts) = written(series(1, 1..=100, 9999));
+    let next = starts.iter().map(|start| start.0 / (16 * 1024)).max().expect("some") * 16 * 1024;
+    // The log ends with the seal before the last segment, whose first record is damaged.
+    flip(&disk, next + 60, 1);
+    let before = lengths(&disk);
+    let mut scan = try_open(&disk).expect("sound");
+    assert!(scan.end().0 < next && before.len() > 1, "{before:?}");
+    scan.secure_tail().expect("disk is well");
+    assert_eq!(lengths(&disk), before);
+    let sound = sequences(&scan);
+    disk.power_loss();
+    assert_eq!(sequences(&try_open(&disk).expect("sound")), sound);
+}
+
 #[test]
 fn a_log_on_the_machines_own_disk_comes_back() {
     let dir = std::env::temp_dir().join(format!("durabo-changelog-{}", std::process::id()));
