@@ -14,6 +14,7 @@ mod log_threads;
 mod open;
 pub mod compile;
 mod deployed;
+mod loading;
 mod upload;
 mod control_plane;
 mod token;

@@ -9,7 +9,6 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use durabo_catalog::Catalog;
 use durabo_gateway::serve::tcp;
 use durabo_gateway::{
     AccessRules, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, Deliver, OutgoingClient,
@@ -33,9 +32,6 @@ use durabo_objects::tail::Tail;
 use durabo_objects::test_hooks::TestHooks as ObjectTestHooks;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
 use durabo_objects::wal_memory::WalMemory;
-use durabo_runtime::compiler::{Compiler, InProcess};
-use durabo_runtime::component_cache::ComponentCache;
-use durabo_runtime::engine::{EngineConfig, GuestEngine};
 use durabo_runtime::guest::WasmLoader;
 use durabo_storage::folder::DataFolder;
 use durabo_storage::object_file::ObjectFile;
@@ -44,14 +40,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::compile::{ChildCompiler, StopOnDrop};
-use crate::config::{CompilerChoice, NodeConfig};
+use crate::compile::StopOnDrop;
+use crate::config::NodeConfig;
 use crate::control_plane::NodeControl;
-use crate::deployed::DeployedCode;
 use crate::file_syncs::sync_at_once;
+use crate::loading::{LoadedCode, recover_and_load};
 use crate::log_threads::LogThreads;
 use crate::memory::{MemoryThread, resident_bytes_max};
-use crate::open::{OpenedFolder, open_folder};
+use crate::open::{OpenedFolder, find_folder};
 use crate::system::{SystemClock, SystemRandom};
 use crate::system_limits;
 use crate::test_hooks::TestHooks;
@@ -88,7 +84,8 @@ impl Node {
     pub fn start(mut config: NodeConfig) -> anyhow::Result<Self> {
         check_addresses(&config)?;
         system_limits::apply(&mut config.limits, &mut config.http_limits, &mut config.outgoing_limits)?;
-        let opened = open_folder(&config)?;
+        let (opened, loaded) = recover_and_load(&config, find_folder(&config)?)?;
+        let LoadedCode { catalog, engine, cache, code, compiling } = loaded;
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let token = read_or_make_token(&opened.folder.token_path(), &*random)?;
@@ -99,11 +96,6 @@ impl Node {
         // More than cores: while some hold their thread with SQL, others run.
         let objects = runtime("objects", 2 * cores)?;
 
-        let catalog = Arc::new(Catalog::open(opened.folder.path())?);
-        let engine = GuestEngine::start(&EngineConfig::default())?;
-        let (compiler, compiling) = compiler(&config);
-        let cache = Arc::new(ComponentCache::new(&engine, opened.folder.components_dir(), compiler)?);
-        let code = Arc::new(DeployedCode::load(catalog.clone(), cache.clone()));
         let outside = OutgoingClient::new(http.handle().clone(), config.outgoing_limits.clone());
         let loader = WasmLoader::new(engine, code, Arc::new(outside));
         let deployed = catalog.clone();
@@ -298,17 +290,6 @@ fn start_objects(
     let hooks = config.test_hooks.then(|| ObjectTestHooks::new(directory.clone(), commits.clone()));
     let threads = LogThreads::start(Committer::new(log, commits, pins.clone()), upkeep, &folder)?;
     Ok((directory, hooks, threads))
-}
-
-/// The compiler that the configuration asks for, and what stops it.
-fn compiler(config: &NodeConfig) -> (Arc<dyn Compiler>, Option<StopOnDrop>) {
-    match &config.compiler {
-        CompilerChoice::InProcess => (Arc::new(InProcess), None),
-        CompilerChoice::Child(program) => {
-            let child = ChildCompiler::new(program.clone(), config.compile_limits.clone());
-            (Arc::new(child.clone()), Some(StopOnDrop(child)))
-        }
-    }
 }
 
 /// Serves both planes. The control plane gets a part of the connections, some in any case.

@@ -41,8 +41,16 @@ pub struct OpenedFolder {
     pub index: Arc<Mutex<ObjectIndex>>,
 }
 
-/// Locks and recovers the data folder of `config`.
-pub fn open_folder(config: &NodeConfig) -> anyhow::Result<OpenedFolder> {
+/// A data folder that is locked, and whose log and index were read. Nothing of the log is changed yet.
+pub struct FoundFolder {
+    folder: Arc<DataFolder>,
+    disk: Arc<dyn Disk>,
+    scan: LogScan,
+    index: ObjectIndex,
+}
+
+/// Locks and reads the data folder of `config`.
+pub fn find_folder(config: &NodeConfig) -> anyhow::Result<FoundFolder> {
     ensure!(
         config.log_segment_bytes >= LOG_SEGMENT_BYTES_MIN,
         "segments of the change log are {} bytes, at least {LOG_SEGMENT_BYTES_MIN} are needed to hold a record",
@@ -58,17 +66,30 @@ pub fn open_folder(config: &NodeConfig) -> anyhow::Result<OpenedFolder> {
     };
     let reading = |path: &Path| format!("reading {}", path.display());
     let log_dir = folder.log_dir();
-    let mut scan = LogScan::open(disk.clone(), &log_dir, options).with_context(|| reading(&log_dir))?;
+    let scan = LogScan::open(disk.clone(), &log_dir, options).with_context(|| reading(&log_dir))?;
     let index_path = folder.index_path();
-    let mut index = ObjectIndex::open(disk.clone(), &index_path).with_context(|| reading(&index_path))?;
-    scan.secure_tail()?;
-    let path_of = |key: &ObjectKey| folder.object_path(key);
-    let report = recovery::recover(&disk, &path_of, &at_once, &scan, &mut index)
-        .context("applying the change log to the objects' files")?;
-    info!(objects = report.objects, commits = report.commits, "recovered");
-    let StartedLog { log, pool, control, start_number } = scan.finish()?;
-    let index = Arc::new(Mutex::new(index));
-    Ok(OpenedFolder { folder: Arc::new(folder), disk, log, pool, control, start_number, index })
+    let index = ObjectIndex::open(disk.clone(), &index_path).with_context(|| reading(&index_path))?;
+    Ok(FoundFolder { folder: Arc::new(folder), disk, scan, index })
+}
+
+impl FoundFolder {
+    /// Paths, and the lock.
+    pub fn folder(&self) -> Arc<DataFolder> {
+        self.folder.clone()
+    }
+
+    /// Brings the objects' files up to the log and begins the log anew.
+    pub fn recover(self) -> anyhow::Result<OpenedFolder> {
+        let Self { folder, disk, mut scan, mut index } = self;
+        scan.secure_tail()?;
+        let path_of = |key: &ObjectKey| folder.object_path(key);
+        let report = recovery::recover(&disk, &path_of, &at_once, &scan, &mut index)
+            .context("applying the change log to the objects' files")?;
+        info!(objects = report.objects, commits = report.commits, "recovered");
+        let StartedLog { log, pool, control, start_number } = scan.finish()?;
+        let index = Arc::new(Mutex::new(index));
+        Ok(OpenedFolder { folder, disk, log, pool, control, start_number, index })
+    }
 }
 
 fn at_once(count: usize, job: Job<'_>) -> Result<(), StorageError> {
