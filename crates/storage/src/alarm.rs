@@ -153,7 +153,7 @@ impl Database {
             return deleted.map_err(|error| self.noticed(error));
         };
         if !self.has_metadata()? {
-            self.host_run(CREATE_METADATA)?;
+            self.host_make(CREATE_METADATA)?;
             self.has_metadata = true;
         }
         let text = serde_json::to_string(alarm).expect("BUG: numbers are always JSON");

@@ -1,26 +1,24 @@
-//! One SQLite connection to an object's file, set up for the change log (design §5) and for guests.
+//! One SQLite connection to an object's file, opened when it is first needed.
 //!
-//! WAL in memory, no sync and no checkpoint of its own, exclusive; limits of SQ-24; the authorizer of
-//! guests. Everything that enters SQLite takes `&mut self`.
+//! An object that uses no database has none open: SQLite takes some 50 KiB for each. Everything that enters
+//! SQLite takes `&mut self` and opens it. What fails to open fails the call; the database is poisoned by that
+//! as by a broken disk. How it is set up: `sqlite_setup`.
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use durabo_changelog::record::PAGE_BYTES;
-use durabo_model::limits::{SQL_BINDINGS_MAX, SQL_COLUMNS_MAX, SQL_STATEMENT_BYTES_MAX, SQL_VALUE_BYTES_MAX};
-use rusqlite::config::DbConfig;
-use rusqlite::limits::Limit;
-use rusqlite::{OpenFlags, StatementStatus, ToSql, ffi};
+use rusqlite::{StatementStatus, ToSql, ffi};
 
 use crate::authorizer::Policy;
-use crate::functions;
 use crate::object_file::ObjectFile;
 use crate::sql_error::SqlError;
+use crate::sql_memory::uncounted;
+use crate::sqlite_setup::{self, DatabaseSize};
 use crate::statement::{Statement, last_error};
-use crate::vfs::{self, VFS_NAME};
 use crate::vfs_files::{FileSet, FileSetGuard, MemoryFile};
 use crate::wal_frames::end_of;
 
@@ -30,13 +28,10 @@ const PROGRESS_OPERATIONS: c_int = 1000;
 /// How often a checkpoint is begun anew because an interrupt meant for a statement struck it.
 const CHECKPOINT_ATTEMPTS: u32 = 100;
 
-/// Statements of the host's own that stay compiled; there are fewer, so that none is compiled twice.
-const HOST_STATEMENTS_MAX: usize = 48;
-
-/// Stops what a connection runs, from any thread; harmless when it runs nothing or is closed.
+/// Stops what a connection runs, from any thread; harmless when it runs nothing, or is closed or not open yet.
 #[derive(Clone)]
 pub struct InterruptHandle {
-    handle: Arc<rusqlite::InterruptHandle>,
+    handle: Arc<OnceLock<rusqlite::InterruptHandle>>,
     stop: Arc<AtomicBool>,
 }
 
@@ -45,7 +40,9 @@ impl InterruptHandle {
     /// over at once. To be repeated until the event ends (SQ-33).
     pub fn interrupt(&self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.handle.interrupt();
+        if let Some(handle) = self.handle.get() {
+            handle.interrupt();
+        }
     }
 
     /// Lets statements run again.
@@ -54,19 +51,25 @@ impl InterruptHandle {
     }
 }
 
+/// SQLite's part. Fields are dropped in order: it closes before its files go.
+struct Opened {
+    db: rusqlite::Connection,
+    _files: FileSetGuard,
+}
+
 /// A connection. Fields are dropped in order: SQLite closes before what it points to goes.
 pub(crate) struct Connection {
-    db: rusqlite::Connection,
+    opened: Option<Opened>,
     /// Frames in the WAL after the last commit; SQLite's hook writes it.
     frames: Box<AtomicU32>,
     policy: Arc<Policy>,
     file: ObjectFile,
     wal: Arc<MemoryFile>,
+    size: DatabaseSize,
     stop: Arc<AtomicBool>,
     /// A guest has set a switch.
     has_switched: bool,
-    interrupts: Arc<rusqlite::InterruptHandle>,
-    _files: FileSetGuard,
+    interrupts: Arc<OnceLock<rusqlite::InterruptHandle>>,
 }
 
 // SAFETY: through a shared reference one can only read the autocommit flag, which nothing changes
@@ -74,115 +77,71 @@ pub(crate) struct Connection {
 unsafe impl Sync for Connection {}
 
 impl Connection {
-    /// Opens a connection with a cache of `cache_bytes` and a database of at most `pages_max` pages.
-    pub(crate) fn open(file: &ObjectFile, cache_bytes: usize, pages_max: u32) -> Result<Self, SqlError> {
-        Self::open_over(file, Arc::default(), cache_bytes, pages_max)
+    /// A connection to `file`. Nothing is opened and nothing can fail yet.
+    pub(crate) fn of(file: &ObjectFile, size: DatabaseSize) -> Self {
+        Self::over(file, Arc::default(), size)
     }
 
-    /// Opens a connection beside this one, over the same file and WAL, which takes this one's place.
-    pub(crate) fn successor(
-        &self,
-        file: &ObjectFile,
-        cache_bytes: usize,
-        pages_max: u32,
-    ) -> Result<Self, SqlError> {
-        let mut next = Self::open_over(file, self.wal.clone(), cache_bytes, pages_max)?;
-        // Reads the WAL anew: SQLite must find in it what this connection has committed.
-        next.query::<i64>("SELECT count(*) FROM sqlite_schema")?;
-        next.frames.store(self.frames(), Ordering::Relaxed);
-        Ok(next)
-    }
-
-    /// As [`successor`](Self::successor), over the file that this one has.
-    pub(crate) fn reopened(&self, cache_bytes: usize, pages_max: u32) -> Result<Self, SqlError> {
-        self.successor(&self.file, cache_bytes, pages_max)
-    }
-
-    fn open_over(
-        file: &ObjectFile,
-        wal: Arc<MemoryFile>,
-        cache_bytes: usize,
-        pages_max: u32,
-    ) -> Result<Self, SqlError> {
-        vfs::register().map_err(|code| SqlError::sqlite(code, "the VFS cannot be registered", None))?;
-        let journal = Arc::default();
-        let files = FileSetGuard::new(FileSet::Object { file: file.clone(), wal: wal.clone(), journal });
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = rusqlite::Connection::open_with_flags_and_vfs(files.path(), flags, VFS_NAME)
-            .map_err(converted)?;
-        db.set_prepared_statement_cache_capacity(HOST_STATEMENTS_MAX);
-        let interrupts = Arc::new(db.get_interrupt_handle());
-        let mut connection = Self {
-            db,
+    fn over(file: &ObjectFile, wal: Arc<MemoryFile>, size: DatabaseSize) -> Self {
+        Self {
+            opened: None,
             frames: Box::default(),
             policy: Arc::default(),
             file: file.clone(),
             wal,
+            size,
             stop: Arc::default(),
             has_switched: false,
-            interrupts,
-            _files: files,
-        };
-        connection.configure(cache_bytes, pages_max).map_err(converted)?;
-        connection.restrict().map_err(converted)?;
-        connection.attach()?;
-        Ok(connection)
+            interrupts: Arc::default(),
+        }
     }
 
-    fn configure(&mut self, cache_bytes: usize, pages_max: u32) -> rusqlite::Result<()> {
-        for (option, value) in [
-            (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
-            (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true),
-            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
-        ] {
-            self.db.set_db_config(option, value)?;
+    /// A connection beside this one, over the same file and WAL, which takes this one's place.
+    pub(crate) fn successor(&self, file: &ObjectFile, size: DatabaseSize) -> Result<Self, SqlError> {
+        let mut next = Self::over(file, self.wal.clone(), size);
+        if self.is_open() {
+            // Reads the WAL anew: SQLite must find in it what this connection has committed.
+            next.query::<i64>("SELECT count(*) FROM sqlite_schema")?;
+            next.frames.store(self.frames(), Ordering::Relaxed);
         }
-        // SAFETY: the connection is open and fresh, as the option demands; the arguments are its own.
+        Ok(next)
+    }
+
+    /// As [`successor`](Self::successor), over the file that this one has.
+    pub(crate) fn reopened(&self) -> Result<Self, SqlError> {
+        self.successor(&self.file, self.size)
+    }
+
+    /// Whether SQLite is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened.is_some()
+    }
+
+    /// SQLite, which is opened if it is not yet.
+    fn db(&mut self) -> Result<&mut rusqlite::Connection, SqlError> {
+        if self.opened.is_none() {
+            // Not the statement's memory: what is opened stays when that has ended.
+            let opened = uncounted(|| self.open()).map_err(|mut error| {
+                error.message.insert_str(0, "opening the object's database: ");
+                error
+            })?;
+            self.opened = Some(opened);
+        }
+        Ok(&mut self.opened.as_mut().expect("BUG: opened above").db)
+    }
+
+    fn open(&self) -> Result<Opened, SqlError> {
+        let (file, wal, journal) = (self.file.clone(), self.wal.clone(), Arc::default());
+        let files = FileSetGuard::new(FileSet::Object { file, wal, journal });
+        let mut db = sqlite_setup::open(&files.path(), self.size, &self.policy)?;
+        look_for_stops(&mut db, &self.stop)?;
+        // SAFETY: the connection is open and ours; `frames` is boxed and outlives it.
         unsafe {
-            let lookaside = ffi::SQLITE_DBCONFIG_LOOKASIDE;
-            ffi::sqlite3_db_config(
-                self.db.handle(),
-                lookaside,
-                ptr::null_mut::<c_void>(),
-                0 as c_int,
-                0 as c_int,
-            )
-        };
-        // Exclusive locking comes first: without shared memory there is no WAL otherwise.
-        self.db.execute_batch(&format!(
-            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=OFF; PRAGMA wal_autocheckpoint=0; \
-             PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{}; PRAGMA max_page_count={pages_max}",
-            cache_bytes / 1024
-        ))
-    }
-
-    fn restrict(&mut self) -> rusqlite::Result<()> {
-        for (limit, value) in [
-            (Limit::SQLITE_LIMIT_LENGTH, SQL_VALUE_BYTES_MAX as i32),
-            (Limit::SQLITE_LIMIT_SQL_LENGTH, SQL_STATEMENT_BYTES_MAX as i32),
-            (Limit::SQLITE_LIMIT_COLUMN, SQL_COLUMNS_MAX as i32),
-            (Limit::SQLITE_LIMIT_VARIABLE_NUMBER, SQL_BINDINGS_MAX as i32),
-            (Limit::SQLITE_LIMIT_EXPR_DEPTH, 100),
-            (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 5),
-            (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
-            (Limit::SQLITE_LIMIT_FUNCTION_ARG, 127),
-            (Limit::SQLITE_LIMIT_VDBE_OP, 25_000),
-            (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 10),
-            (Limit::SQLITE_LIMIT_ATTACHED, 0),
-            (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
-        ] {
-            self.db.set_limit(limit, value)?;
+            let frames = (&raw const *self.frames).cast_mut().cast();
+            ffi::sqlite3_wal_hook(db.handle(), Some(count_frames), frames);
         }
-        let policy = self.policy.clone();
-        self.db.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| policy.decide(&context)))?;
-        self.look_for_stops()
-    }
-
-    fn look_for_stops(&mut self) -> rusqlite::Result<()> {
-        let stop = self.stop.clone();
-        self.db.progress_handler(PROGRESS_OPERATIONS, Some(move || stop.load(Ordering::Relaxed)))
+        self.interrupts.get_or_init(|| db.get_interrupt_handle());
+        Ok(Opened { db, _files: files })
     }
 
     /// Makes it as good as new for another instance, unless a switch was set, which only a new connection
@@ -193,11 +152,12 @@ impl Connection {
             return Ok(false);
         }
         self.stop = Arc::default();
-        self.look_for_stops().map_err(converted)?;
-        self.db.flush_prepared_statement_cache();
+        let Some(Opened { db, .. }) = &mut self.opened else { return Ok(true) };
+        look_for_stops(db, &self.stop)?;
+        db.flush_prepared_statement_cache();
         // SAFETY: the connection is open and ours.
         unsafe {
-            let db = self.db.handle();
+            let db = db.handle();
             ffi::sqlite3_set_last_insert_rowid(db, 0);
             // What it returns is always success.
             ffi::sqlite3_db_release_memory(db);
@@ -205,28 +165,20 @@ impl Connection {
         Ok(true)
     }
 
-    fn attach(&mut self) -> Result<(), SqlError> {
-        // SAFETY: the connection is open and ours; `frames` is boxed and outlives it.
-        unsafe {
-            let db = self.db.handle();
-            let frames = (&raw const *self.frames).cast_mut().cast();
-            ffi::sqlite3_wal_hook(db, Some(count_frames), frames);
-            functions::register(db).map_err(|_| last_error(db, 0))
-        }
-    }
-
     /// Whether no transaction is open.
     pub(crate) fn is_autocommit(&self) -> bool {
+        let Some(Opened { db, .. }) = &self.opened else { return true };
         // SAFETY: the connection is open; the call reads a flag that only a `&mut self` call changes.
-        unsafe { ffi::sqlite3_get_autocommit(self.db.handle()) != 0 }
+        unsafe { ffi::sqlite3_get_autocommit(db.handle()) != 0 }
     }
 
     /// Whether a statement of somebody's text is in the midst of its run. Virtual tables keep handles of
     /// their own open (the R-Tree its blob), which have no text and read nothing between calls.
     pub(crate) fn is_busy(&mut self) -> bool {
+        let Some(Opened { db, .. }) = &mut self.opened else { return false };
         // SAFETY: the connection and the statements it lists are live.
         unsafe {
-            let db = self.db.handle();
+            let db = db.handle();
             let mut statement = ffi::sqlite3_next_stmt(db, ptr::null_mut());
             while !statement.is_null() {
                 if ffi::sqlite3_stmt_busy(statement) != 0 && !ffi::sqlite3_sql(statement).is_null() {
@@ -240,8 +192,9 @@ impl Connection {
 
     /// Rows changed since the connection was opened.
     pub(crate) fn total_changes(&mut self) -> u64 {
+        let Some(Opened { db, .. }) = &mut self.opened else { return 0 };
         // SAFETY: the connection is open and ours.
-        unsafe { ffi::sqlite3_total_changes64(self.db.handle()) as u64 }
+        unsafe { ffi::sqlite3_total_changes64(db.handle()) as u64 }
     }
 
     /// Prepares a guest's statement; see [`Statement::prepare`].
@@ -250,10 +203,12 @@ impl Connection {
         text: &str,
         offset_base: usize,
     ) -> Result<Option<(Statement, usize)>, SqlError> {
+        // SAFETY: the connection is open and ours.
+        let db = unsafe { self.db()?.handle() };
         self.policy.take_seen();
         self.policy.take_refused_pragma();
-        // SAFETY: the connection is open and ours.
-        let prepared = unsafe { Statement::prepare(self.db.handle(), text, offset_base) };
+        // SAFETY: as above.
+        let prepared = unsafe { Statement::prepare(db, text, offset_base) };
         let seen = self.policy.take_seen();
         self.has_switched |= seen.switch();
         match prepared {
@@ -278,9 +233,19 @@ impl Connection {
         self.as_host(|db| db.prepare_cached(text)?.execute(bindings).map(drop))
     }
 
+    /// Runs one of the host's own statements that is hardly ever run twice, and keeps nothing of it.
+    pub(crate) fn run_once(&mut self, text: &str, bindings: &[&dyn ToSql]) -> Result<(), SqlError> {
+        self.as_host(|db| db.prepare(text)?.execute(bindings).map(drop))
+    }
+
     /// Runs one of the host's own queries, cached, and gives the first column of its only row.
     pub(crate) fn query<T: rusqlite::types::FromSql>(&mut self, text: &str) -> Result<T, SqlError> {
         self.as_host(|db| db.prepare_cached(text)?.query_row([], |row| row.get(0)))
+    }
+
+    /// As [`query`](Self::query), for what is hardly ever asked twice.
+    pub(crate) fn query_once<T: rusqlite::types::FromSql>(&mut self, text: &str) -> Result<T, SqlError> {
+        self.as_host(|db| db.query_row(text, [], |row| row.get(0)))
     }
 
     /// Runs `work` with one of the host's own statements, cached.
@@ -312,19 +277,22 @@ impl Connection {
         &mut self,
         run: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
     ) -> Result<T, SqlError> {
-        self.policy.set_host(true);
-        let result = run(&self.db);
-        self.policy.set_host(false);
-        result.map_err(converted)
+        let policy = self.policy.clone();
+        let db = self.db()?;
+        policy.set_host(true);
+        let result = run(db);
+        policy.set_host(false);
+        result.map_err(SqlError::of_rusqlite)
     }
 
     /// Makes the database an empty one, by a transaction of its own that is one frame of the WAL whatever the
     /// database held. No transaction may be open. SQLite tells of the frame at the next commit.
     pub(crate) fn wipe(&mut self) -> Result<(), SqlError> {
-        let empty = rusqlite::Connection::open_in_memory().map_err(converted)?;
+        let empty = rusqlite::Connection::open_in_memory().map_err(SqlError::of_rusqlite)?;
+        let db = self.db()?;
         // SAFETY: both connections are open and ours, and outlive the backup, which ends here.
         let code = unsafe {
-            let db = self.db.handle();
+            let db = db.handle();
             let backup = ffi::sqlite3_backup_init(db, c"main".as_ptr(), empty.handle(), c"main".as_ptr());
             if backup.is_null() {
                 return Err(last_error(db, 0));
@@ -360,9 +328,10 @@ impl Connection {
 
     fn try_checkpoint(&mut self) -> Result<(), SqlError> {
         let mode = ffi::SQLITE_CHECKPOINT_TRUNCATE;
+        let db = self.db()?;
         // SAFETY: the connection is open and ours.
         let result = unsafe {
-            let db = self.db.handle();
+            let db = db.handle();
             match ffi::sqlite3_wal_checkpoint_v2(db, c"main".as_ptr(), mode, ptr::null_mut(), ptr::null_mut())
             {
                 ffi::SQLITE_OK => Ok(()),
@@ -383,16 +352,12 @@ impl Connection {
     /// Bytes that the page cache takes.
     #[cfg(test)]
     pub(crate) fn cache_bytes_used(&mut self) -> usize {
+        let Some(Opened { db, .. }) = &mut self.opened else { return 0 };
         let (mut used, mut unused) = (0, 0);
         // SAFETY: the connection is open and ours; SQLite writes both numbers.
         unsafe {
-            ffi::sqlite3_db_status(
-                self.db.handle(),
-                ffi::SQLITE_DBSTATUS_CACHE_USED,
-                &mut used,
-                &mut unused,
-                0,
-            );
+            let cache = ffi::SQLITE_DBSTATUS_CACHE_USED;
+            ffi::sqlite3_db_status(db.handle(), cache, &mut used, &mut unused, 0);
         }
         used as usize
     }
@@ -424,13 +389,8 @@ unsafe extern "C" fn count_frames(
     ffi::SQLITE_OK
 }
 
-/// An error of rusqlite, in our form.
-pub(crate) fn converted(error: rusqlite::Error) -> SqlError {
-    match error {
-        rusqlite::Error::SqliteFailure(code, message) => {
-            let message = message.unwrap_or_else(|| code.to_string());
-            SqlError::sqlite(code.extended_code, &message, None)
-        }
-        other => SqlError::sqlite(ffi::SQLITE_ERROR, &other.to_string(), None),
-    }
+fn look_for_stops(db: &mut rusqlite::Connection, stop: &Arc<AtomicBool>) -> Result<(), SqlError> {
+    let stop = stop.clone();
+    let asked = db.progress_handler(PROGRESS_OPERATIONS, Some(move || stop.load(Ordering::Relaxed)));
+    asked.map_err(SqlError::of_rusqlite)
 }

@@ -16,6 +16,7 @@ use crate::error::{StorageError, sql_failed};
 use crate::object_file::ObjectFile;
 use crate::sql_error::SqlError;
 use crate::sql_memory::MemoryScope;
+use crate::sqlite_setup::DatabaseSize;
 use crate::statement::Counts;
 use crate::statement_cache::StatementCache;
 use crate::value::Value;
@@ -126,18 +127,17 @@ impl std::fmt::Debug for Database {
 }
 
 impl Database {
-    /// Opens a connection. Writes nothing: an absent file stays absent.
-    pub fn open(file: &ObjectFile, options: &DatabaseOptions) -> Result<Self, StorageError> {
-        let connection = Connection::open(file, cache_bytes(options), options.pages_max)
-            .map_err(sql_failed("opening an object's database"))?;
-        Ok(Self::over(connection, options))
+    /// The database in `file`. SQLite opens it when it is first used, and an absent file stays absent while
+    /// nothing is written. If it cannot be opened, that poisons the database.
+    pub fn of(file: &ObjectFile, options: &DatabaseOptions) -> Self {
+        Self::over(Connection::of(file, size_for(options)), options)
     }
 
-    /// Opens the connection of the next instance over the same file and the same WAL, for when the file
-    /// cannot take what the WAL holds. Between turns only. After an error this one is as it was.
+    /// The database of the next instance, with a connection of its own over the same file and the same WAL, for
+    /// when the file cannot take what the WAL holds. Between turns only. After an error this one is as it was.
     pub fn successor(&mut self, file: &ObjectFile, options: &DatabaseOptions) -> Result<Self, StorageError> {
         assert!(!self.turn_open, "BUG: another connection within a turn");
-        let connection = self.connection.successor(file, cache_bytes(options), options.pages_max);
+        let connection = self.connection.successor(file, size_for(options));
         let connection = connection.map_err(sql_failed("opening an object's database over its WAL"))?;
         let frames = std::mem::take(&mut self.frames);
         Ok(Self { frames, is_closed: self.is_closed, ..Self::over(connection, options) })
@@ -205,6 +205,11 @@ impl Database {
     /// Lets turns write only where `room` lets them. Only once for a database and its successors.
     pub fn write_within(&mut self, room: Arc<dyn WriteRoom>) {
         self.connection.wal().write_within(room);
+    }
+
+    /// Whether SQLite has it open. It takes some 50 KiB then.
+    pub fn is_open(&self) -> bool {
+        self.connection.is_open()
     }
 
     /// Refuses the writes of turns that have not begun to, or allows them again.
@@ -288,11 +293,13 @@ impl Database {
     /// The name stored in the database, if it was ever reached by name.
     pub fn stored_name(&mut self) -> Result<Option<String>, SqlError> {
         self.check_poison()?;
-        let has_table: bool = self.host_query(HAS_METADATA)?;
-        if !has_table {
-            return Ok(None);
-        }
-        self.host_query(&format!("SELECT max(value) FROM _cf_METADATA WHERE key = {NAME_ROW}"))
+        let query = format!("SELECT max(value) FROM _cf_METADATA WHERE key = {NAME_ROW}");
+        let mut ask = || match self.connection.query_once(HAS_METADATA)? {
+            true => self.connection.query_once(&query),
+            false => Ok(None),
+        };
+        let name = ask();
+        name.map_err(|error| self.noticed(error))
     }
 
     /// Up to `rows_max` further rows of a cursor, row after row, about 1 MiB at most. Empty: the end.
@@ -408,10 +415,17 @@ impl Database {
         result.map_err(|error| self.noticed(error))
     }
 
-    /// Looks whether an error poisons the database: if it is critical, or the turn's transaction went
-    /// with it. The code alone does not say so (SQ-25), the autocommit flag does.
+    /// As [`host_run`](Self::host_run), for what makes a table: it is run once, and not kept compiled.
+    pub(crate) fn host_make(&mut self, text: &str) -> Result<(), SqlError> {
+        let result = self.connection.run_once(text, &[]);
+        result.map_err(|error| self.noticed(error))
+    }
+
+    /// Looks whether an error poisons the database: if it is critical, if the database could not be opened, or if
+    /// the turn's transaction went with it. The code alone does not say so (SQ-25), the autocommit flag does.
     pub(crate) fn noticed(&mut self, error: SqlError) -> SqlError {
-        let is_critical = matches!(error.primary(), ffi::SQLITE_FULL | ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM);
+        let is_critical = matches!(error.primary(), ffi::SQLITE_FULL | ffi::SQLITE_IOERR | ffi::SQLITE_NOMEM)
+            || !self.connection.is_open();
         let has_vanished = self.turn_open && self.connection.is_autocommit();
         if (is_critical || has_vanished) && self.poison.is_none() {
             self.poison = Some(error.clone());
@@ -459,6 +473,10 @@ impl Database {
         wal.hold_from(u64::MAX);
         wal.give_back_room();
     }
+}
+
+fn size_for(options: &DatabaseOptions) -> DatabaseSize {
+    DatabaseSize { cache_bytes: cache_bytes(options), pages_max: options.pages_max }
 }
 
 /// The page cache, so that what a commit adds to a transaction at its limit stays small.

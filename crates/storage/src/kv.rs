@@ -123,7 +123,7 @@ impl Database {
         self.for_kv(|database| {
             database.begin_host_write(options)?;
             if !database.has_kv_table()? {
-                database.host_run(CREATE)?;
+                database.host_make(CREATE)?;
                 database.has_kv_table = true;
             }
             let rows: Vec<[&dyn ToSql; 3]> = entries

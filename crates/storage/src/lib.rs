@@ -20,6 +20,7 @@ mod search;
 mod functions;
 mod authorizer;
 pub mod statement;
+mod sqlite_setup;
 mod connection;
 mod statement_cache;
 mod cursor;

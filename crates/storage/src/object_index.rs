@@ -14,7 +14,6 @@ use durabo_model::sequence::Sequence;
 use durabo_model::time::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params};
 
-use crate::connection::converted;
 use crate::error::{StorageError, disk_error};
 use crate::sql_error::SqlError;
 use crate::vfs::{self, VFS_NAME};
@@ -90,7 +89,7 @@ impl ObjectIndex {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags_and_vfs(files.path(), flags, VFS_NAME)
-            .map_err(|error| failed(converted(error)))?;
+            .map_err(|error| failed(SqlError::of_rusqlite(error)))?;
         let index = Self { db, path: path.to_owned(), _files: files };
         let version = index.set_up().map_err(|error| index.failed("opening the object index", error))?;
         if version > SCHEMA_VERSION {
@@ -236,7 +235,7 @@ impl ObjectIndex {
                     error,
                     rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)
                 );
-        let source = converted(error);
+        let source = SqlError::of_rusqlite(error);
         if is_damage {
             return StorageError::IndexDamaged { path: self.path.clone(), reason: source.message };
         }

@@ -141,8 +141,8 @@ impl Database {
             }
             database.begin_wake_write(options)?;
             if !has_table {
-                database.host_run(CREATE)?;
-                database.host_run(CREATE_INDEX)?;
+                database.host_make(CREATE)?;
+                database.host_make(CREATE_INDEX)?;
                 database.has_schedules = true;
             }
             let serial = known.map_or(0, |known| known.run.serial).max(database.newest_alarm) + 1;

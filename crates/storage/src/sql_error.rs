@@ -53,6 +53,17 @@ impl SqlError {
         Self { code, name: name.into_owned(), message: text, offset }
     }
 
+    /// An error of rusqlite, in our form.
+    pub(crate) fn of_rusqlite(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(code, message) => {
+                let message = message.unwrap_or_else(|| code.to_string());
+                Self::sqlite(code.extended_code, &message, None)
+            }
+            other => Self::sqlite(rusqlite::ffi::SQLITE_ERROR, &other.to_string(), None),
+        }
+    }
+
     pub(crate) fn host(name: &str, message: impl Into<String>) -> Self {
         Self { code: 0, name: name.to_owned(), message: message.into(), offset: None }
     }

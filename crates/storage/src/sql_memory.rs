@@ -57,6 +57,12 @@ impl Drop for MemoryScope {
     }
 }
 
+/// Runs `work` outside of any scope, also within one: what it allocates counts for nobody.
+pub(crate) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
+    let _outer = MemoryScope { outer: ACCOUNT.replace(None) };
+    work()
+}
+
 /// Puts the counting allocator into SQLite. Fails if SQLite is in use already.
 pub(crate) fn install() -> Result<(), i32> {
     // SAFETY: all fields are pointers that may be null.

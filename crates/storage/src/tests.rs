@@ -23,6 +23,7 @@ mod full_disk;
 mod kv;
 mod kv_model;
 mod limits;
+mod opening;
 mod refusals;
 mod renewal;
 mod savepoints;
@@ -48,7 +49,7 @@ fn fixture() -> Fixture {
 fn fixture_with(options: DatabaseOptions) -> Fixture {
     let temp = tempfile::tempdir().expect("temp");
     let file = object_file(Arc::new(RealDisk), &temp.path().join("1/ab/x.sqlite"));
-    let database = Database::open(&file, &options).expect("open");
+    let database = Database::of(&file, &options);
     Fixture { database, file, options, _temp: temp }
 }
 
@@ -105,7 +106,7 @@ impl Fixture {
     fn reset(&mut self) {
         self.database.discard_turn().expect("discard");
         self.checkpoint();
-        self.database = Database::open(&self.file, &self.options).expect("open");
+        self.database = Database::of(&self.file, &self.options);
     }
 }
 

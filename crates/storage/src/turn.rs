@@ -175,9 +175,9 @@ impl Database {
             self.name_settled = true;
             return Ok(None);
         }
-        self.host_run(CREATE_METADATA)?;
+        self.host_make(CREATE_METADATA)?;
         let insert = "INSERT OR REPLACE INTO _cf_METADATA(key, value) VALUES(?1, ?2)";
-        let inserted = self.connection.run(insert, &[&NAME_ROW, &name]);
+        let inserted = self.connection.run_once(insert, &[&NAME_ROW, &name]);
         inserted.map_err(|error| self.noticed(error))?;
         Ok(Some(name))
     }

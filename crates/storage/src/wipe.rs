@@ -9,8 +9,7 @@ use durabo_changelog::mutation::{Mutation, is_planted};
 use rusqlite::ffi;
 use thiserror::Error;
 
-use crate::connection::Connection;
-use crate::database::{Database, cache_bytes};
+use crate::database::Database;
 use crate::sql_error::SqlError;
 use crate::statement_cache::StatementCache;
 
@@ -105,9 +104,7 @@ impl Database {
         if self.is_outdated {
             // Statements go before their connection.
             self.cache = StatementCache::default();
-            let (cache_bytes, pages_max) = (cache_bytes(&self.options), self.options.pages_max);
-            let connection: Connection = self.connection.reopened(cache_bytes, pages_max)?;
-            self.connection = connection;
+            self.connection = self.connection.reopened()?;
             self.is_outdated = false;
         }
         Ok(())

@@ -48,6 +48,8 @@ pub enum Act {
     Keep,
     /// Answers now, and goes on.
     Reply,
+    /// Answers now with 1 if the database is open, else with 0, and goes on.
+    TellOpen,
     /// Resets the object, with a text.
     Abort,
     /// Answers now with a body in pieces, and goes on; the body ends with the acts.

@@ -1,6 +1,7 @@
 //! A guest without WebAssembly: its code is a short list of acts, run against the real context.
 //!
-//! What it keeps in its database is in `fake_store`. Objects from number [`BLOCKING`] on cannot suspend.
+//! What it keeps in its database is in `fake_store`. Objects from number [`BLOCKING`] on cannot suspend, and the
+//! one with number [`BARE`] makes no tables when it starts.
 
 use std::collections::HashMap;
 use std::future::{Future, pending, poll_fn};
@@ -31,6 +32,9 @@ use crate::fake_store::{exec, make_tables, perform, read, show, write};
 
 /// The first of the objects whose guest cannot suspend.
 pub const BLOCKING: u64 = 1000;
+
+/// The object whose constructor does nothing.
+pub const BARE: u64 = 900;
 
 /// The number that a constructor writes once it has heard that nobody waits for it.
 pub const STARTED: u64 = 1_000_000;
@@ -78,6 +82,10 @@ impl GuestCalls for FakeCalls<'_> {
     }
 
     async fn construct(&self) -> Result<(), Failure> {
+        let bare = address(BARE).name;
+        if self.0.with_context(|context| context.identity().name == bare) {
+            return Ok(());
+        }
         make_tables(self.0)?;
         if is_told(self.0, "no_start")? {
             return Err(Failure::new(ErrorCode::Internal, "told not to start"));
@@ -251,6 +259,10 @@ impl Handler {
                 Act::Keep => {
                     engine.keep(std::mem::take(&mut self.transactions));
                     engine.keep(std::mem::take(&mut self.sections));
+                }
+                Act::TellOpen => {
+                    let is_open = engine.with_context(|context| context.database().is_open());
+                    self.answer(Ok(Reply::Rpc(Bytes::copy_from_slice(&u64::from(is_open).to_le_bytes()))));
                 }
                 Act::Reply => {
                     let numbers = read(&engine);

@@ -6,6 +6,7 @@
 use durabo_changelog::segment::Durability;
 use durabo_simulation::act::Act;
 use durabo_simulation::address::address;
+use durabo_simulation::fake_guest::BARE;
 use durabo_simulation::stage::{Stage, seen, taken};
 use durabo_simulation::world::limits;
 
@@ -30,6 +31,19 @@ async fn lc_10_an_idle_object_drops_its_instance_first_and_leaves_later() {
     test.run_all().await;
     assert_eq!(has_instance(&test, 1), None, "it has left");
     assert_eq!(test.held(1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_uses_no_database_has_none_open() {
+    let test = Stage::start();
+    let first = test.answer(BARE, &[Act::Wait, Act::TellOpen, Act::Wait, Act::Trap]);
+    assert_eq!(seen(first.await), [0]);
+    assert_eq!(seen(test.answer(BARE, &[Act::TellOpen, Act::Wait, Act::Abort]).await), [0], "after a reset");
+    assert_eq!(seen(test.answer(BARE, &[Act::MakeTables, Act::TellOpen]).await), [1]);
+    test.fall_idle().await;
+    assert_eq!(seen(test.answer(BARE, &[Act::TellOpen]).await), [1], "it hibernated over its connection");
+    test.leave().await;
+    assert_eq!(seen(test.answer(BARE, &[Act::TellOpen]).await), [0], "it had left memory");
 }
 
 #[tokio::test(start_paused = true)]

@@ -59,7 +59,8 @@ pub(crate) enum Waited {
 }
 
 impl ObjectContext {
-    /// Opens the object's storage. Nothing is made on disk for an object that never wrote (ID-10).
+    /// Opens the object's file, if there is one. SQLite opens it when the object uses its database. Nothing is
+    /// made on disk for an object that never wrote (ID-10).
     /// On failure the mailbox comes back, so that its events can be told.
     pub(crate) fn open(
         node: Arc<Node>,
@@ -274,10 +275,12 @@ impl ObjectContext {
         }
         let options = database_options(&self.node, &self.identity);
         let database = match self.copy_wal()? {
-            true => open_database(&self.file, &options, &self.room),
-            false => self.database.successor(&self.file, &options),
+            true => database_of(&self.file, &options, &self.room),
+            false => {
+                let successor = self.database.successor(&self.file, &options);
+                successor.map_err(|error| self.storage_failed(error))?
+            }
         };
-        let database = database.map_err(|error| self.storage_failed(error))?;
         self.database = Lendable::new(database);
         self.count_wal();
         self.forget_instance();
@@ -372,21 +375,17 @@ fn open_storage(
     let row = row.map_err(failed)?;
     let known = row.as_ref().map(|row| row.mark);
     file.check_mark(known).map_err(|error| foreign(error.to_string()))?;
-    let database = open_database(&file, &database_options(node, &identity), room).map_err(failed)?;
+    let database = database_of(&file, &database_options(node, &identity), room);
     if let Some(name) = row.as_ref().and_then(|row| row.name.clone()) {
         identity.name = Some(name);
     }
     Ok((identity, file, database, row))
 }
 
-fn open_database(
-    file: &ObjectFile,
-    options: &DatabaseOptions,
-    room: &Arc<ObjectRoom>,
-) -> Result<Database, StorageError> {
-    let mut database = Database::open(file, options)?;
+fn database_of(file: &ObjectFile, options: &DatabaseOptions, room: &Arc<ObjectRoom>) -> Database {
+    let mut database = Database::of(file, options);
     database.write_within(room.clone());
-    Ok(database)
+    database
 }
 
 pub(super) fn database_options(node: &Node, identity: &ObjectIdentity) -> DatabaseOptions {

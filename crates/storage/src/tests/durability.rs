@@ -162,7 +162,7 @@ fn losses(planted: Option<Mutation>) -> usize {
         let simulated = SimulatedDisk::new(seed);
         let disk: Arc<dyn Disk> = Arc::new(simulated.clone());
         let file = object_file(disk.clone(), &path_of(&key(1)));
-        let mut database = Database::open(&file, &DatabaseOptions::default()).expect("open");
+        let mut database = Database::of(&file, &DatabaseOptions::default());
         database.exec("CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(20000))", &[], 0).expect("write");
         database.end_turn().expect("turn").expect("commit");
         database.copy_wal_to_file(Sequence(1), Sequence(1)).expect("copy");
@@ -242,7 +242,7 @@ fn commits_in_the_log_survive_power_losses_and_kills() {
                 let file = object_file(disk.clone(), &path_of(&key(byte)));
                 file.check_mark(row.as_ref().map(|row| row.mark)).expect("mark");
                 let options = DatabaseOptions { name: Some(format!("n{byte}")), ..Default::default() };
-                let mut database = Database::open(&file, &options).expect("open");
+                let mut database = Database::of(&file, &options);
                 if row.is_some() {
                     assert_eq!(row.as_ref().and_then(|row| row.name.as_deref()), options.name.as_deref());
                     let rows = database.exec("SELECT n FROM t; ", &[], 1).expect("select").rows;
@@ -297,7 +297,7 @@ fn a_checkpoint_that_found_no_space_can_be_repeated() {
     for operation in 1..6 {
         let simulated = SimulatedDisk::new(1);
         let file = object_file(Arc::new(simulated.clone()), &path_of(&key(1)));
-        let mut database = Database::open(&file, &DatabaseOptions::default()).expect("open");
+        let mut database = Database::of(&file, &DatabaseOptions::default());
         let query = "CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(20000))";
         database.exec(query, &[], 0).expect("write");
         database.end_turn().expect("turn").expect("commit");
@@ -309,7 +309,7 @@ fn a_checkpoint_that_found_no_space_can_be_repeated() {
         database.end_turn().expect("turn");
         database.copy_wal_to_file(Sequence(1), Sequence(1)).expect("space again");
         drop(database);
-        let mut database = Database::open(&file, &DatabaseOptions::default()).expect("open");
+        let mut database = Database::of(&file, &DatabaseOptions::default());
         let rows = database.exec("SELECT length(a) FROM t", &[], 1).expect("select").rows;
         assert_eq!(rows, integers(&[20000]));
     }

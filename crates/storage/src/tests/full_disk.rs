@@ -134,7 +134,7 @@ fn a_wal_that_found_no_space_is_kept_for_the_next_instance_and_copied_later() {
         let path = format!("/objects/{at}/x.sqlite");
         let file = object_file(Arc::new(disk.clone()), Path::new(&path));
         let options = DatabaseOptions::default();
-        let mut database = Database::open(&file, &options).expect("open");
+        let mut database = Database::of(&file, &options);
         let run = |database: &mut Database, query: &str| database.exec(query, &[], 100).expect("runs").rows;
         run(&mut database, "CREATE TABLE t(id INTEGER PRIMARY KEY, b)");
         database.end_turn().expect("commit");
@@ -161,7 +161,7 @@ fn a_wal_that_found_no_space_is_kept_for_the_next_instance_and_copied_later() {
         disk.make_space();
         database.copy_wal_to_file(Sequence(3), Sequence(3)).expect("space");
         drop(database);
-        let mut again = Database::open(&file, &options).expect("open");
+        let mut again = Database::of(&file, &options);
         assert_eq!(run(&mut again, "SELECT id FROM t"), integers(&[1, 2]), "{at}");
         assert_eq!(run(&mut again, "PRAGMA quick_check"), [text("ok")], "{at}");
         if !was_full {
