@@ -15,7 +15,7 @@ use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::record::PAGE_BYTES;
 
 use crate::object_file::ObjectFile;
-use crate::wal_frames::FRAME_HEADER_BYTES;
+use crate::wal_frames::{FRAME_HEADER_BYTES, WAL_HEADER_BYTES};
 use crate::write_room::WriteRoom;
 
 /// Room is held frame by frame: a commit's pages are written one by one, each behind its header.
@@ -105,6 +105,8 @@ impl MemoryFile {
         let mut bytes = self.bytes();
         let (offset, end) = (offset as usize, end as usize);
         if bytes.len() < end {
+            let more = capacity_for(bytes.len(), end) - bytes.len();
+            bytes.reserve_exact(more);
             bytes.resize(end, 0);
         }
         bytes[offset..end].copy_from_slice(new);
@@ -117,6 +119,15 @@ impl MemoryFile {
         // What a large transaction took is given back, and what many idle objects hold.
         bytes.shrink_to_fit();
     }
+}
+
+/// Bytes that a file of `now` bytes takes once it has `end`. Whole frames and a quarter more, and not twice as
+/// much: most objects have few frames, and there are many objects.
+fn capacity_for(now: usize, end: usize) -> usize {
+    let (header, frame) = (WAL_HEADER_BYTES, FRAME_HEADER_BYTES + PAGE_BYTES);
+    let needed = header + end.saturating_sub(header).div_ceil(frame) * frame;
+    let grown = header + (now + now / 4).saturating_sub(header) / frame * frame;
+    needed.max(grown)
 }
 
 /// A file that SQLite has open.
@@ -292,4 +303,51 @@ pub(crate) fn exists(name: &str) -> io::Result<bool> {
 pub(crate) fn delete(name: &str) -> io::Result<()> {
     let (files, ending) = resolve(name)?;
     files.delete(ending)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory of a WAL of so many frames, written as SQLite does.
+    fn memory_of(frames: usize) -> usize {
+        let wal = MemoryFile::default();
+        wal.write_at(&[1; WAL_HEADER_BYTES], 0).expect("room");
+        for _ in 0..frames {
+            wal.write_at(&[2; FRAME_HEADER_BYTES], wal.size()).expect("room");
+            wal.write_at(&[3; PAGE_BYTES], wal.size()).expect("room");
+        }
+        assert_eq!(
+            wal.bytes()[WAL_HEADER_BYTES..].iter().filter(|byte| **byte == 3).count(),
+            frames * PAGE_BYTES
+        );
+        wal.bytes().capacity()
+    }
+
+    #[test]
+    fn a_small_wal_takes_no_more_than_its_frames_and_a_large_one_a_quarter_more() {
+        for frames in [0, 1, 2, 5, 7] {
+            assert_eq!(memory_of(frames), WAL_HEADER_BYTES + frames * HOLD_STEP_BYTES as usize, "{frames}");
+        }
+        for frames in [20, 300] {
+            let bytes = frames * HOLD_STEP_BYTES as usize;
+            let memory = memory_of(frames);
+            assert!(memory >= bytes && memory <= WAL_HEADER_BYTES + bytes * 5 / 4, "{memory} for {bytes}");
+        }
+    }
+
+    #[test]
+    fn a_large_wal_is_not_copied_for_each_frame() {
+        let (mut capacity, mut grown) = (0, 0);
+        let mut end = WAL_HEADER_BYTES;
+        for _ in 0..10_000 {
+            let before = end;
+            end += HOLD_STEP_BYTES as usize;
+            if end > capacity {
+                capacity = capacity_for(before, end);
+                grown += 1;
+            }
+        }
+        assert!(grown < 50, "{grown} times");
+    }
 }

@@ -9,7 +9,8 @@ use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::page::encode_page;
 use durabo_changelog::record::{PAGE_BYTES, PageEntry};
 
-const WAL_HEADER_BYTES: usize = 32;
+/// Bytes before the first frame of the WAL.
+pub(crate) const WAL_HEADER_BYTES: usize = 32;
 
 /// Bytes before each page of the WAL.
 pub(crate) const FRAME_HEADER_BYTES: usize = 24;
