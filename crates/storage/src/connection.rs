@@ -14,6 +14,7 @@ use durabo_changelog::record::PAGE_BYTES;
 use rusqlite::{StatementStatus, ToSql, ffi};
 
 use crate::authorizer::Policy;
+use crate::index_blocks::{IndexBlock, taken_by};
 use crate::object_file::ObjectFile;
 use crate::sql_error::SqlError;
 use crate::sql_memory::uncounted;
@@ -54,6 +55,10 @@ impl InterruptHandle {
 /// SQLite's part. Fields are dropped in order: it closes before its files go.
 struct Opened {
     db: rusqlite::Connection,
+    /// The index of its WAL.
+    index: Option<IndexBlock>,
+    /// Nothing has filled the index since its pages of zeros went back.
+    index_rests: bool,
     _files: FileSetGuard,
 }
 
@@ -133,7 +138,8 @@ impl Connection {
     fn open(&self) -> Result<Opened, SqlError> {
         let (file, wal, journal) = (self.file.clone(), self.wal.clone(), Arc::default());
         let files = FileSetGuard::new(FileSet::Object { file, wal, journal });
-        let mut db = sqlite_setup::open(&files.path(), self.size, &self.policy)?;
+        let (db, index) = taken_by(|| sqlite_setup::open(&files.path(), self.size, &self.policy));
+        let mut db = db?;
         look_for_stops(&mut db, &self.stop)?;
         // SAFETY: the connection is open and ours; `frames` is boxed and outlives it.
         unsafe {
@@ -141,7 +147,8 @@ impl Connection {
             ffi::sqlite3_wal_hook(db.handle(), Some(count_frames), frames);
         }
         self.interrupts.get_or_init(|| db.get_interrupt_handle());
-        Ok(Opened { db, _files: files })
+        index.into_iter().for_each(IndexBlock::rest);
+        Ok(Opened { db, index, index_rests: false, _files: files })
     }
 
     /// Makes it as good as new for another instance, unless a switch was set, which only a new connection
@@ -340,8 +347,20 @@ impl Connection {
         };
         if result.is_ok() {
             self.frames.store(0, Ordering::Relaxed);
+            if let Some(opened) = &mut self.opened {
+                opened.index_rests = false;
+            }
         }
         result
+    }
+
+    /// Gives back what the index of a small WAL does not need, once. SQLite fills it anew with the first frame after
+    /// a checkpoint.
+    pub(crate) fn rest_index(&mut self) {
+        let Some(opened) = &mut self.opened else { return };
+        if !std::mem::replace(&mut opened.index_rests, true) {
+            opened.index.into_iter().for_each(IndexBlock::rest);
+        }
     }
 
     /// Frames in the WAL after the last commit.
@@ -360,6 +379,12 @@ impl Connection {
             ffi::sqlite3_db_status(db.handle(), cache, &mut used, &mut unused, 0);
         }
         used as usize
+    }
+
+    /// Pages of the WAL's index that are in memory.
+    #[cfg(test)]
+    pub(crate) fn index_pages(&self) -> usize {
+        self.opened.as_ref().and_then(|opened| opened.index).expect("an index").resident()
     }
 
     /// Cuts the WAL behind so many frames. SQLite still believes in the rest: only a successor may go on.

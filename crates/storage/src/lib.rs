@@ -14,6 +14,7 @@ pub mod folder;
 pub mod object_file;
 mod wal_frames;
 pub mod vfs_files;
+mod index_blocks;
 mod sql_memory;
 mod vfs;
 mod search;

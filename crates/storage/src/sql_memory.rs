@@ -8,16 +8,63 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use rusqlite::ffi;
 
-/// SQLite's own allocator, without its application data, which it does not use.
+use crate::index_blocks::{self, BLOCK_BYTES};
+
+/// SQLite's own allocator, without its application data, which it does not use. Blocks of the size of a WAL index
+/// come from `index_blocks`, if that has any.
 struct Allocator {
     malloc: unsafe extern "C" fn(c_int) -> *mut c_void,
     free: unsafe extern "C" fn(*mut c_void),
     realloc: unsafe extern "C" fn(*mut c_void, c_int) -> *mut c_void,
     size: unsafe extern "C" fn(*mut c_void) -> c_int,
+}
+
+impl Allocator {
+    /// SAFETY: as `xMalloc` of SQLite.
+    unsafe fn take(&self, bytes: c_int) -> *mut c_void {
+        let block = if bytes as usize == BLOCK_BYTES { index_blocks::take() } else { None };
+        // SAFETY: the caller's promise.
+        block.map_or_else(|| unsafe { (self.malloc)(bytes) }, NonNull::as_ptr)
+    }
+
+    /// SAFETY: as `xFree` of SQLite.
+    unsafe fn give(&self, block: *mut c_void) {
+        if index_blocks::owns(block) {
+            return index_blocks::give(block);
+        }
+        // SAFETY: the caller's promise; the block is not one of ours.
+        unsafe { (self.free)(block) };
+    }
+
+    /// SAFETY: as `xRealloc` of SQLite.
+    unsafe fn resize(&self, block: *mut c_void, bytes: c_int) -> *mut c_void {
+        // SAFETY: the caller's promise; what is copied is in both blocks.
+        unsafe {
+            if !index_blocks::owns(block) {
+                return (self.realloc)(block, bytes);
+            }
+            let other = self.take(bytes);
+            if !other.is_null() {
+                block.copy_to_nonoverlapping(other, BLOCK_BYTES.min(bytes as usize));
+                self.give(block);
+            }
+            other
+        }
+    }
+
+    /// SAFETY: as `xSize` of SQLite.
+    unsafe fn size(&self, block: *mut c_void) -> c_int {
+        if index_blocks::owns(block) {
+            return BLOCK_BYTES as c_int;
+        }
+        // SAFETY: the caller's promise; the block is not one of ours.
+        unsafe { (self.size)(block) }
+    }
 }
 
 static ALLOCATOR: OnceLock<Allocator> = OnceLock::new();
@@ -83,6 +130,7 @@ pub(crate) fn install() -> Result<(), i32> {
     methods.xMalloc = Some(counted_malloc);
     methods.xFree = Some(counted_free);
     methods.xRealloc = Some(counted_realloc);
+    methods.xSize = Some(size_of_block);
     // SAFETY: SQLite copies the structure; its functions keep the promises of those they wrap.
     let result = unsafe { ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const methods) };
     if result == ffi::SQLITE_OK { Ok(()) } else { Err(result) }
@@ -110,9 +158,9 @@ unsafe extern "C" fn counted_malloc(bytes: c_int) -> *mut c_void {
     };
     // SAFETY: the arguments are those of SQLite; the block is of the same allocator.
     unsafe {
-        let block = (allocator.malloc)(bytes);
+        let block = allocator.take(bytes);
         if !block.is_null() {
-            count(i64::from((allocator.size)(block)));
+            count(i64::from(allocator.size(block)));
         }
         block
     }
@@ -122,8 +170,8 @@ unsafe extern "C" fn counted_free(block: *mut c_void) {
     let Some(allocator) = ALLOCATOR.get().filter(|_| !block.is_null()) else { return };
     // SAFETY: SQLite frees what the allocator gave out.
     unsafe {
-        count(-i64::from((allocator.size)(block)));
-        (allocator.free)(block);
+        count(-i64::from(allocator.size(block)));
+        allocator.give(block);
     }
 }
 
@@ -131,14 +179,20 @@ unsafe extern "C" fn counted_realloc(block: *mut c_void, bytes: c_int) -> *mut c
     let Some(allocator) = ALLOCATOR.get() else { return std::ptr::null_mut() };
     // SAFETY: SQLite gives a block that the allocator gave out; it stays valid if null comes back.
     unsafe {
-        let before = i64::from((allocator.size)(block));
+        let before = i64::from(allocator.size(block));
         if !admits(i64::from(bytes) - before) {
             return std::ptr::null_mut();
         }
-        let grown = (allocator.realloc)(block, bytes);
+        let grown = allocator.resize(block, bytes);
         if !grown.is_null() {
-            count(i64::from((allocator.size)(grown)) - before);
+            count(i64::from(allocator.size(grown)) - before);
         }
         grown
     }
+}
+
+unsafe extern "C" fn size_of_block(block: *mut c_void) -> c_int {
+    let Some(allocator) = ALLOCATOR.get().filter(|_| !block.is_null()) else { return 0 };
+    // SAFETY: SQLite asks for what the allocator gave out.
+    unsafe { allocator.size(block) }
 }

@@ -19,6 +19,7 @@ mod alarm;
 mod counts;
 mod cursors;
 mod durability;
+mod footprint;
 mod full_disk;
 mod kv;
 mod kv_model;

@@ -114,6 +114,7 @@ impl Database {
             self.frames.wipe();
         }
         let captured = self.frames.capture(&self.connection.wal().bytes(), end);
+        self.connection.rest_index();
         if captured.is_none() {
             // Nothing comes into the log, so nobody else gives back what spilled pages were held for.
             self.connection.wal().give_back_room();
