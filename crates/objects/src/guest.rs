@@ -27,12 +27,14 @@ pub trait Guest: Send {
     fn run(&mut self) -> BoxFuture<'_, GuestExit>;
 
     /// Drops the instance and gives the context back, with a turn open if one was.
-    fn into_context(self: Box<Self>) -> ObjectContext;
+    fn into_context(self: Box<Self>) -> Box<ObjectContext>;
 }
+
+/// A guest, or the context back with the failure that its callers get.
+pub type Loaded = Result<Box<dyn Guest>, Box<(Box<ObjectContext>, Failure)>>;
 
 /// Makes guests: finds the code that is deployed for the object's namespace now.
 pub trait GuestLoader: Send + Sync + 'static {
-    /// A fresh instance for the object of `context`. On failure the context comes back with the
-    /// failure that its callers get.
-    fn load(&self, context: ObjectContext) -> Result<Box<dyn Guest>, Box<(ObjectContext, Failure)>>;
+    /// A fresh instance for the object of `context`.
+    fn load(&self, context: Box<ObjectContext>) -> Loaded;
 }

@@ -59,7 +59,7 @@ impl ObjectTask {
     }
 }
 
-async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration: &Registration) {
+async fn live(mut context: Box<ObjectContext>, loader: &dyn GuestLoader, registration: &Registration) {
     let mut back_off = BackOff::default();
     loop {
         let waited = context.wait_for_event().await;
@@ -100,7 +100,7 @@ async fn live(mut context: ObjectContext, loader: &dyn GuestLoader, registration
             }
         };
         let done = match settled {
-            Ok(true) => match registration.leave(context, ObjectContext::has_event) {
+            Ok(true) => match registration.leave(context, |context| context.has_event()) {
                 Ok(()) => return,
                 Err(back) => {
                     context = back;
@@ -130,7 +130,10 @@ async fn reset(context: &mut ObjectContext, failure: Failure) -> Result<(), Fail
 
 /// Makes an instance and runs it until it stops. A guest that cannot be made fails the event that
 /// asked for it; the next one tries again.
-async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (ObjectContext, GuestExit) {
+async fn run_instance(
+    context: Box<ObjectContext>,
+    loader: &dyn GuestLoader,
+) -> (Box<ObjectContext>, GuestExit) {
     let (gate, control, counted) = (context.input_gate(), context.control(), context.count_instance());
     match loader.load(context) {
         Ok(mut guest) => {
@@ -166,10 +169,10 @@ async fn run_instance(context: ObjectContext, loader: &dyn GuestLoader) -> (Obje
 /// old state, and tries that again and again. Gives the context back once it can serve; `None` if it has
 /// left because the node stops. The change log has it all, and the node's next start applies it.
 async fn return_to_service(
-    mut context: ObjectContext,
+    mut context: Box<ObjectContext>,
     mut failure: Failure,
     registration: &Registration,
-) -> Option<ObjectContext> {
+) -> Option<Box<ObjectContext>> {
     let id = context.identity().key.id;
     let mut retry = Retry::new(SERVICE_PAUSE_MAX);
     loop {
@@ -201,7 +204,7 @@ async fn return_to_service(
     }
     loop {
         context.fail_waiting(&stopping());
-        context = registration.leave(context, ObjectContext::has_event).err()?;
+        context = registration.leave(context, |context| context.has_event()).err()?;
     }
 }
 

@@ -7,10 +7,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use durabo_model::description::Handler;
-use durabo_model::failure::Failure;
 use durabo_objects::context::ObjectContext;
 use durabo_objects::event_loop::run_events;
-use durabo_objects::guest::{Guest, GuestExit, GuestLoader};
+use durabo_objects::guest::{Guest, GuestExit, GuestLoader, Loaded};
 use durabo_objects::outside::Outside;
 use futures::future::BoxFuture;
 use wasmtime::{Store, UpdateDeadline};
@@ -46,7 +45,7 @@ impl WasmLoader {
 }
 
 impl GuestLoader for WasmLoader {
-    fn load(&self, mut context: ObjectContext) -> Result<Box<dyn Guest>, Box<(ObjectContext, Failure)>> {
+    fn load(&self, mut context: Box<ObjectContext>) -> Loaded {
         let class = match self.classes.deployed(context.identity().key.namespace) {
             Ok(class) => class,
             Err(failure) => return Err(Box::new((context, failure))),
@@ -146,7 +145,7 @@ impl Guest for WasmGuest {
         }))
     }
 
-    fn into_context(self: Box<Self>) -> ObjectContext {
+    fn into_context(self: Box<Self>) -> Box<ObjectContext> {
         self.store.into_data().context
     }
 }

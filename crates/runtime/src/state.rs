@@ -35,7 +35,7 @@ const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
 /// Data of a store.
 pub struct GuestState {
     /// The object.
-    pub context: ObjectContext,
+    pub context: Box<ObjectContext>,
     /// Handles of the guest.
     pub table: ResourceTable,
     /// Memory limit.
@@ -80,7 +80,7 @@ pub struct Wakes {
 impl GuestState {
     /// State of a fresh instance for the object of `context`.
     pub fn new(
-        mut context: ObjectContext,
+        mut context: Box<ObjectContext>,
         engine: &GuestEngine,
         costs: Arc<StatementCosts>,
         bindings: Arc<EnvBindings>,

@@ -24,7 +24,7 @@ type TaskId = u64;
 /// One instance.
 pub struct Engine {
     /// Taken out only when the instance is dropped.
-    context: Mutex<Option<ObjectContext>>,
+    context: Mutex<Option<Box<ObjectContext>>>,
     state: Mutex<State>,
 }
 
@@ -45,7 +45,7 @@ struct State {
 
 impl Engine {
     /// An instance for the object of `context`.
-    pub fn new(context: ObjectContext) -> Self {
+    pub fn new(context: Box<ObjectContext>) -> Self {
         Self { context: Mutex::new(Some(context)), state: Mutex::default() }
     }
 
@@ -55,7 +55,7 @@ impl Engine {
     }
 
     /// Takes the instance apart.
-    pub fn into_context(&self) -> ObjectContext {
+    pub fn into_context(&self) -> Box<ObjectContext> {
         *self.state() = State::default();
         self.context.lock().expect("unpoisoned").take().expect("one owner")
     }

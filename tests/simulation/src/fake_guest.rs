@@ -15,7 +15,7 @@ use durabo_objects::body::{Body, PieceWriter, channel};
 use durabo_objects::context::{ObjectContext, Transaction, TransactionFailure};
 use durabo_objects::event::{AlarmAnswer, Event, EventId, HttpResponse, Outcome, Reply};
 use durabo_objects::event_loop::{GuestCalls, run_events};
-use durabo_objects::guest::{Guest, GuestExit, GuestLoader};
+use durabo_objects::guest::{Guest, GuestExit, GuestLoader, Loaded};
 use durabo_objects::import::Import;
 use durabo_objects::input_gate::Section;
 use durabo_objects::outbound::Stub;
@@ -44,7 +44,7 @@ pub const STARTED: u64 = 1_000_000;
 pub struct FakeLoader;
 
 impl GuestLoader for FakeLoader {
-    fn load(&self, mut context: ObjectContext) -> Result<Box<dyn Guest>, Box<(ObjectContext, Failure)>> {
+    fn load(&self, mut context: Box<ObjectContext>) -> Loaded {
         let name = context.identity().name.as_deref().unwrap_or_default();
         let number = name.rsplit('-').next().and_then(|number| number.parse().ok());
         if number.is_some_and(|number: u64| number >= BLOCKING) {
@@ -65,7 +65,7 @@ impl Guest for FakeGuest {
         })
     }
 
-    fn into_context(self: Box<Self>) -> ObjectContext {
+    fn into_context(self: Box<Self>) -> Box<ObjectContext> {
         self.0.into_context()
     }
 }

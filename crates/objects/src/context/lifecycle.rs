@@ -68,7 +68,7 @@ impl ObjectContext {
         mailbox: MailboxReceiver,
         control: Arc<Control>,
         post: Arc<dyn Post>,
-    ) -> Result<Self, Box<(MailboxReceiver, Failure)>> {
+    ) -> Result<Box<Self>, Box<(MailboxReceiver, Failure)>> {
         let room = Arc::new(ObjectRoom::new(node.pool.clone()));
         match open_storage(&node, identity, &room) {
             Ok((identity, file, database, row)) => {
@@ -89,7 +89,7 @@ impl ObjectContext {
                     control,
                     post,
                 };
-                Ok(Self::new(parts))
+                Ok(Box::new(Self::new(parts)))
             }
             Err(failure) => Err(Box::new((mailbox, failure))),
         }
