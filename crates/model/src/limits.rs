@@ -141,6 +141,10 @@ pub const LOG_LINES_PER_SECOND_MAX: usize = 1000;
 /// Bytes that one instance may log in a second, of all its streams together; more are dropped.
 pub const LOG_BYTES_PER_SECOND_MAX: usize = 1024 * 1024;
 
+/// An instance without work for this long gives back the pages that SQLite has cached for it. Far less than
+/// `hibernate_after`: of many objects most are between the two, and the pages are read again in microseconds.
+pub const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// How far the in-memory WAL may outgrow `wal_bytes_max`, as a factor, before a turn's first write waits
 /// for the disk. Stops one event that writes and pauses in a loop, between which no checkpoint fits.
 pub const WAL_OVERRUN_FACTOR: usize = 4;

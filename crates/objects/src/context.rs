@@ -225,6 +225,13 @@ impl ObjectContext {
         &mut self.database
     }
 
+    /// Gives back what the database caches: the guest has no work. Not within a turn.
+    pub(crate) fn rest(&mut self) {
+        if !self.database.is_turn_open() {
+            self.database.rest();
+        }
+    }
+
     /// Hands the database out, for a statement that runs in another thread within the present turn. Until
     /// [`take_database_back`](Self::take_database_back) the loop must not be polled; asking for the
     /// database panics. It must come back: what was committed lately is in its memory alone.

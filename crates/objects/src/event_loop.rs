@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
+use durabo_model::limits::REST_AFTER;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
@@ -106,7 +107,7 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
     let hibernate_after = guest.with_context(|context| context.limits().hibernate_after);
     let mut in_flight = FuturesUnordered::new();
     let mut alarm = AlarmCall::default();
-    let mut idle = pin!(sleep_until(Instant::now() + hibernate_after));
+    let mut idle = pin!(sleep_until(Instant::now() + REST_AFTER.min(hibernate_after)));
     poll_fn(|cx| {
         // What the end of an alarm's run writes belongs to the last turn of its handler (AL-10).
         alarm.poll_end(guest, cx);
@@ -161,11 +162,16 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             return Poll::Ready(GuestExit::Idle);
         }
         while idle.as_mut().poll(cx).is_ready() {
-            let idle_at = guest.with_context(|context| context.active_at()) + hibernate_after;
-            if idle_at <= Instant::now() {
+            let (now, active_at) = (Instant::now(), guest.with_context(|context| context.active_at()));
+            let (rest_at, idle_at) = (active_at + REST_AFTER, active_at + hibernate_after);
+            if idle_at <= now {
                 return Poll::Ready(GuestExit::Idle);
             }
-            idle.as_mut().reset(idle_at);
+            let rests = rest_at <= now;
+            if rests {
+                guest.apart(ObjectContext::rest);
+            }
+            idle.as_mut().reset(if rests { idle_at } else { idle_at.min(rest_at) });
         }
         Poll::Pending
     })

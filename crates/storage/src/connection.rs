@@ -163,13 +163,16 @@ impl Connection {
         look_for_stops(db, &self.stop)?;
         db.flush_prepared_statement_cache();
         // SAFETY: the connection is open and ours.
-        unsafe {
-            let db = db.handle();
-            ffi::sqlite3_set_last_insert_rowid(db, 0);
-            // What it returns is always success.
-            ffi::sqlite3_db_release_memory(db);
-        }
+        unsafe { ffi::sqlite3_set_last_insert_rowid(db.handle(), 0) };
+        self.give_pages_back();
         Ok(true)
+    }
+
+    /// Gives back the pages that nothing uses at present, as far as they are not written.
+    pub(crate) fn give_pages_back(&mut self) {
+        let Some(Opened { db, .. }) = &mut self.opened else { return };
+        // SAFETY: the connection is open and ours; what the call returns is always success.
+        unsafe { ffi::sqlite3_db_release_memory(db.handle()) };
     }
 
     /// Whether no transaction is open.
@@ -369,8 +372,7 @@ impl Connection {
     }
 
     /// Bytes that the page cache takes.
-    #[cfg(test)]
-    pub(crate) fn cache_bytes_used(&mut self) -> usize {
+    pub(crate) fn cached_bytes(&mut self) -> usize {
         let Some(Opened { db, .. }) = &mut self.opened else { return 0 };
         let (mut used, mut unused) = (0, 0);
         // SAFETY: the connection is open and ours; SQLite writes both numbers.

@@ -187,6 +187,17 @@ impl Database {
             && self.poison.is_none())
     }
 
+    /// Gives back the pages that are cached. Between turns only.
+    pub fn rest(&mut self) {
+        assert!(!self.turn_open, "BUG: pages given back within a turn");
+        self.connection.give_pages_back();
+    }
+
+    /// Bytes of the pages that are cached.
+    pub fn cached_bytes(&mut self) -> usize {
+        self.connection.cached_bytes()
+    }
+
     /// Runs `work`, which is not the guest's, apart from what the guest has open: its cursors stay, whatever
     /// becomes of the turn that `work` begins, and neither they nor their memory count. What `work` leaves open
     /// is closed. Between turns only.

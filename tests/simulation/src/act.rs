@@ -48,6 +48,8 @@ pub enum Act {
     Keep,
     /// Answers now, and goes on.
     Reply,
+    /// Answers now with the bytes of the pages that the database caches, and goes on.
+    TellCached,
     /// Answers now with 1 if the database is open, else with 0, and goes on.
     TellOpen,
     /// Resets the object, with a text.

@@ -260,9 +260,12 @@ impl Handler {
                     engine.keep(std::mem::take(&mut self.transactions));
                     engine.keep(std::mem::take(&mut self.sections));
                 }
-                Act::TellOpen => {
-                    let is_open = engine.with_context(|context| context.database().is_open());
-                    self.answer(Ok(Reply::Rpc(Bytes::copy_from_slice(&u64::from(is_open).to_le_bytes()))));
+                Act::TellOpen | Act::TellCached => {
+                    let told = engine.with_context(|context| match act {
+                        Act::TellOpen => u64::from(context.database().is_open()),
+                        _ => context.database().cached_bytes() as u64,
+                    });
+                    self.answer(Ok(Reply::Rpc(Bytes::copy_from_slice(&told.to_le_bytes()))));
                 }
                 Act::Reply => {
                     let numbers = read(&engine);

@@ -4,6 +4,7 @@
 //! The clock is the runtime's and stands still but for where a test moves it.
 
 use durabo_changelog::segment::Durability;
+use durabo_model::limits::REST_AFTER;
 use durabo_simulation::act::Act;
 use durabo_simulation::address::address;
 use durabo_simulation::fake_guest::BARE;
@@ -44,6 +45,21 @@ async fn an_object_that_uses_no_database_has_none_open() {
     assert_eq!(seen(test.answer(BARE, &[Act::TellOpen]).await), [1], "it hibernated over its connection");
     test.leave().await;
     assert_eq!(seen(test.answer(BARE, &[Act::TellOpen]).await), [0], "it had left memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_rests_gives_the_pages_of_its_database_back() {
+    let test = Stage::start();
+    test.write(1, 1).await;
+    let cached = seen(test.answer(1, &[Act::TellCached]).await)[0];
+    tokio::time::advance(REST_AFTER / 2).await;
+    test.run_tasks().await;
+    assert_eq!(seen(test.answer(1, &[Act::TellCached]).await)[0], cached, "it worked a moment ago");
+    tokio::time::advance(REST_AFTER).await;
+    test.run_tasks().await;
+    let rested = seen(test.answer(1, &[Act::TellCached]).await)[0];
+    assert!(rested < cached / 3, "{rested} of {cached} bytes");
+    assert_eq!(test.held(1).await, [1]);
 }
 
 #[tokio::test(start_paused = true)]

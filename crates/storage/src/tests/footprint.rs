@@ -48,3 +48,24 @@ fn a_wal_whose_index_rested_grows_over_several_indexes_and_comes_back() {
     assert_eq!(f.integer("SELECT count(*) FROM t WHERE length(b) = 3500"), 6000);
     assert_eq!(f.rows("PRAGMA quick_check"), [text("ok")]);
 }
+
+#[test]
+fn a_database_at_rest_keeps_no_pages_and_goes_on_where_it_was() {
+    let mut f = fixture();
+    f.database.rest();
+    assert!(!f.database.is_open(), "rest opens nothing");
+    f.exec("CREATE TABLE t(a)");
+    f.exec("INSERT INTO t VALUES (1), (2), (3)");
+    f.end_turn();
+    let rest = f.database.exec("SELECT a FROM t", &[], 1).expect("a query").rest.expect("a cursor");
+    f.end_turn();
+    let before = f.database.cached_bytes();
+    f.database.rest();
+    let after = f.database.cached_bytes();
+    assert!(before > 12_000 && after < 8192, "{before} and {after}");
+    assert_eq!(f.database.cursor_next(rest, 10).expect("what was read ahead"), integers(&[2, 3]));
+    f.exec("INSERT INTO t VALUES (4)");
+    // A difference to what was logged before.
+    assert_eq!(f.end_turn().expect("a commit").pages.len(), 1);
+    assert_eq!(f.integer("SELECT sum(a) FROM t"), 10);
+}

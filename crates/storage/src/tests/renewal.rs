@@ -77,9 +77,9 @@ fn what_a_connection_cached_is_given_back() {
     f.checkpoint();
     f.exec("SELECT sum(length(a)) FROM t");
     f.end_turn();
-    let before = f.database.connection.cache_bytes_used();
+    let before = f.database.cached_bytes();
     assert!(before > 500 * 1024, "{before}");
     assert!(f.database.renew().expect("renewed"));
-    let after = f.database.connection.cache_bytes_used();
+    let after = f.database.cached_bytes();
     assert!(after < 16 * 1024, "{after}");
 }
