@@ -110,6 +110,38 @@ mutations! {
         RunEarly,
     }
 
+    /// Every fault by which a named alarm is forgotten, runs at another time, or although it was deleted.
+    OF_NAMED_ALARMS {
+        /// An object is to be woken for its alarm alone.
+        LeaveEntriesOut,
+        /// Setting an entry exactly as it stands begins it anew (SC-7).
+        SetSameAnew,
+        /// The end of a run is stored for its entry although that was set anew meanwhile (SC-12).
+        SettleReplacedEntry,
+        /// The end of a run is not stored (SC-18).
+        KeepEntryThatRan,
+        /// A repeating entry goes on behind the time that it ran for, also if that is long past (SC-13).
+        RepeatWhatWasMissed,
+    }
+
+    /// Every fault by which an event of a socket is lost or comes at the wrong time, or a frame does.
+    OF_SOCKETS {
+        /// Frames leave without a look at the output gate (OG-3).
+        ReleaseFramesAtOnce,
+        /// A closing frame whose turn was undone counts as sent.
+        KeepUndoneClose,
+        /// The object is called for an event of a socket while it handles another one of it (WS-15).
+        CallWhileHandled,
+        /// What has come while an event was handled waits until something else comes (WS-15).
+        ForgetWhatCameMeanwhile,
+        /// Sockets are cut when their object traps (D9).
+        CutAtTrap,
+        /// Calls of sockets fail with what waits when a section is broken (D9).
+        FailCallsOfSockets,
+        /// An object that comes back into memory does not find its sockets (WS-29).
+        LeaveSocketsBehind,
+    }
+
     /// Every fault of an object's gates.
     OF_GATES {
         /// The mailbox's branch looks at the input gate before the turn end and not when it is polled (T7).

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::record::AlarmChange;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
@@ -162,7 +163,7 @@ impl ObjectContext {
         let ContextParts { identity, node, file, database, history, gate, room, mailbox, control, post } =
             parts;
         let wal = node.wal_memory.share(identity.key);
-        let sockets = node.sockets.of(&identity.key);
+        let sockets = node.sockets.of(&identity.key).filter(|_| !is_planted(Mutation::LeaveSocketsBehind));
         let instance = InstanceState::new(&node.limits);
         Self {
             identity,

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::ObjectLimits;
@@ -178,7 +179,8 @@ impl MailboxReceiver {
         let mut taken: Vec<_> = state.alarm.drain(..).collect();
         let mut sockets = Vec::new();
         while let Some(delivery) = state.take_event() {
-            let is_socket = matches!(delivery.work, Work::Socket(_));
+            let is_socket =
+                matches!(delivery.work, Work::Socket(_)) && !is_planted(Mutation::FailCallsOfSockets);
             if is_socket { &mut sockets } else { &mut taken }.push(delivery);
         }
         sockets.into_iter().for_each(|delivery| state.events.push(delivery.origin.caller(), delivery));

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits;
@@ -292,7 +293,9 @@ impl Socket {
 
     /// The turn in which it was closed was undone.
     pub(crate) fn close_undone(&self) {
-        self.lock().closed_by = None;
+        if !is_planted(Mutation::KeepUndoneClose) {
+            self.lock().closed_by = None;
+        }
     }
 
     /// Who has closed it.
@@ -331,7 +334,7 @@ impl Socket {
     /// The handler of an event has returned; calls the object again if there is more.
     fn handled(self: &Arc<Self>) {
         let mut state = self.lock();
-        state.is_called = !state.incoming.is_empty();
+        state.is_called = !state.incoming.is_empty() && !is_planted(Mutation::ForgetWhatCameMeanwhile);
         let is_called = state.is_called;
         drop(state);
         if is_called {
@@ -383,7 +386,8 @@ impl Socket {
         let bytes = state.incoming_hold.bytes() + incident.bytes();
         state.incoming_hold.set(bytes);
         state.incoming.push_back(incident);
-        let is_called = std::mem::replace(&mut state.is_called, true);
+        let is_called =
+            std::mem::replace(&mut state.is_called, true) && !is_planted(Mutation::CallWhileHandled);
         drop(state);
         if let Some(last) = last {
             self.client.leave();

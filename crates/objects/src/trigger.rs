@@ -4,6 +4,7 @@
 //! here: a skipped local time the first one that exists, a repeated one the first of the two. The database of
 //! time zones is the one that is built in, so that every node computes alike.
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_model::limits::{
     ALARM_TIME_MS_MAX, SCHEDULE_INTERVAL_MS_MAX, SCHEDULE_INTERVAL_MS_MIN, SCHEDULE_RULE_BYTES_MAX,
 };
@@ -95,7 +96,7 @@ impl Trigger {
 
     /// The next run after one for `scheduled` that has ended now: behind both (SC-13). `None` if there is none.
     pub fn next(&self, scheduled: Timestamp, now: Timestamp) -> Option<Timestamp> {
-        let after = scheduled.max(now);
+        let after = if is_planted(Mutation::RepeatWhatWasMissed) { scheduled } else { scheduled.max(now) };
         let next = match self {
             Self::At(_) => return None,
             Self::Every(ms) => {

@@ -4,6 +4,7 @@
 //! a run the next time. The object is to be woken at the least of the alarm and the entries; the end of the turn
 //! finds out whether that has changed.
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::record::AlarmChange;
 use durabo_model::limits::{
     KV_LIST_BYTES_MAX, SCHEDULE_NAME_BYTES_MAX, SCHEDULE_PAYLOAD_BYTES_MAX, SCHEDULES_MAX,
@@ -132,7 +133,7 @@ impl Database {
                 (&known.rule, &known.payload) == (&new.rule, &new.payload)
                     && Some(known.run.serial) != new.gone
             };
-            if known.as_ref().is_some_and(is_same) {
+            if known.as_ref().is_some_and(is_same) && !is_planted(Mutation::SetSameAnew) {
                 return Ok(());
             }
             let has_table = database.has_schedules()?;
@@ -165,7 +166,10 @@ impl Database {
             ScheduleError::Sql(error) => error,
             other => unreachable!("BUG: a look at an entry was refused: {other}"),
         })?;
-        Ok(found.filter(|entry| entry.run.serial == run.serial))
+        let is_this = |entry: &StoredSchedule| {
+            entry.run.serial == run.serial || is_planted(Mutation::SettleReplacedEntry)
+        };
+        Ok(found.filter(is_this))
     }
 
     /// Removes an entry; whether it was there.
@@ -237,6 +241,9 @@ impl Database {
         if self.schedule_of(run)?.is_none() {
             return Ok(false);
         }
+        if is_planted(Mutation::KeepEntryThatRan) {
+            return Ok(true);
+        }
         self.begin_wake_write(KvWriteOptions::default())?;
         match next {
             None => self.schedule_run(DELETE, &[&run.schedule])?,
@@ -251,7 +258,8 @@ impl Database {
     /// When the object is to be woken, as the turn has left it so far.
     pub(crate) fn wake_time(&mut self) -> Result<Option<Timestamp>, SqlError> {
         let alarm = self.stored_alarm()?.map(|alarm| alarm.due);
-        let entry = self.next_schedule()?.map(|entry| entry.due);
+        let entry = self.next_schedule()?.filter(|_| !is_planted(Mutation::LeaveEntriesOut));
+        let entry = entry.map(|entry| entry.due);
         Ok(alarm.into_iter().chain(entry).min())
     }
 

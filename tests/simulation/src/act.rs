@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 
 use durabo_objects::event::{Event, Reply};
+use durabo_objects::socket::Message;
 use serde::{Deserialize, Serialize};
+
+use crate::schedule_model::When;
 
 /// One act of a handler.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +91,27 @@ pub enum Act {
     FailAtFirst,
     /// In a handler of alarms: traps, unless the alarm has failed twice before.
     TrapAtFirst,
-    /// From now on the handler of alarms does this, until it is told something else.
+    /// From now on the handler of alarms, with a name and without, does this, until it is told something else.
     OnAlarm(Vec<Act>),
+    /// Sets a named alarm.
+    SetEntry {
+        /// Its name.
+        name: u64,
+        /// When it is to run.
+        when: When,
+        /// For the handler.
+        payload: u8,
+    },
+    /// Deletes the named alarm of this name.
+    DeleteEntry(u64),
+    /// Accepts a socket, as this number; its client's end is in the answer.
+    Accept(u64),
+    /// In a handler of a socket's event: sends all numbers that the object holds back on it.
+    SendBack,
+    /// In a handler of a socket's event: sends all numbers that the object holds to all its sockets.
+    SendToAll,
+    /// In a handler of a socket's event: closes the socket, with the newest number as the reason.
+    CloseSocket,
 }
 
 /// Writes a number, with little beside it.
@@ -100,6 +122,11 @@ pub fn write(number: u64) -> Act {
 /// The event that makes the fake guest perform `acts` and then answer with all numbers it holds.
 pub fn event(acts: &[Act]) -> Event {
     Event::Rpc { method: "perform".to_owned(), args: encode(acts).into() }
+}
+
+/// The message that makes the handler of a socket's events perform `acts`.
+pub fn message(acts: &[Act]) -> Message {
+    Message::Text(String::from_utf8(encode(acts)).expect("JSON"))
 }
 
 /// The numbers in an answer.

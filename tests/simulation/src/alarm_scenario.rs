@@ -1,8 +1,9 @@
-//! One seeded run over alarms: they are set, replaced and deleted by events and by their own handlers, which fail at
-//! times, while the clock steps both ways and each life of the node ends in order or by an accident.
+//! One seeded run over alarms, the one of each object and its named ones: they are set, replaced and deleted by events
+//! and by their own handlers, which fail at times, while the clock steps both ways and each life of the node ends in
+//! order or by an accident.
 //!
-//! Each object notes in the same turn as its alarm what it expects of it; each run notes what was expected when it
-//! began. So every run can be judged by itself, and when all has come to rest no alarm may be left.
+//! Each object notes in the same turn as an alarm what it expects of it; each run notes what was expected when it
+//! began. So every run can be judged by itself, and when all has come to rest none may be left that is due.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::task::yield_now;
 use crate::act::{Act, event};
 use crate::address::address;
 use crate::clock::SimulatedClock;
+use crate::entry_checks::{EntryRuns, NAMES, NOTED, change, judge, replace};
 use crate::world::World;
 
 const OBJECTS: u64 = 4;
@@ -46,6 +48,19 @@ pub struct Happened {
     pub retries: u64,
     /// Starts at which an alarm was set.
     pub starts_with_alarms: u64,
+    /// Runs of named alarms.
+    pub entries: EntryRuns,
+}
+
+/// Which alarms a run is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The one without a name.
+    Alarm,
+    /// Named ones.
+    Entries,
+    /// All of them.
+    Both,
 }
 
 struct Run {
@@ -53,12 +68,13 @@ struct Run {
     disk: SimulatedDisk,
     clock: Arc<SimulatedClock>,
     newest_number: u64,
+    subject: Subject,
     happened: Happened,
 }
 
 /// Runs `seed` with a fault planted or none. An error says which alarm was forgotten, or ran too early or although it
 /// was replaced or deleted.
-pub fn run(seed: u64, planted: Option<Mutation>) -> Result<Happened, String> {
+pub fn run(seed: u64, subject: Subject, planted: Option<Mutation>) -> Result<Happened, String> {
     mutation::plant(planted);
     let played = catch_unwind(AssertUnwindSafe(|| {
         let mut run = Run {
@@ -66,6 +82,7 @@ pub fn run(seed: u64, planted: Option<Mutation>) -> Result<Happened, String> {
             disk: SimulatedDisk::new(seed ^ 0xa1a4),
             clock: Arc::new(SimulatedClock::new(Timestamp(CLOCK_START))),
             newest_number: 0,
+            subject,
             happened: Happened::default(),
         };
         (1..=LIVES).try_for_each(|life| run.life(life == LIVES)).map(|()| run.happened)
@@ -151,6 +168,9 @@ impl Run {
     }
 
     fn change(&mut self) -> Act {
+        if self.subject != Subject::Alarm && (self.subject == Subject::Entries || self.random.chance(70)) {
+            return change(&mut self.random);
+        }
         match self.random.below(4) {
             0 => Act::DeleteAlarm,
             _ => Act::SetAlarm([-1000, 0, 1, 700, 3000, 20_000, 100_000][self.random.below(7) as usize]),
@@ -158,6 +178,9 @@ impl Run {
     }
 
     fn handler(&mut self) -> Vec<Act> {
+        if self.subject != Subject::Alarm && self.random.chance(15) {
+            return replace(&mut self.random);
+        }
         match self.random.below(8) {
             0 | 1 => Vec::new(),
             2 => vec![Act::FailAtFirst],
@@ -203,8 +226,16 @@ impl Run {
             self.pass(60_000).await;
             run_all(world).await?;
         }
+        // Many may have become due at once, and run one after the other.
+        for _ in 0..2 * NAMES {
+            run_all(world).await?;
+        }
         for object in 0..OBJECTS {
             self.judge(world, object).await?;
+            self.judge_entries(world, object).await?;
+        }
+        if self.subject != Subject::Alarm {
+            self.delete_all_entries(world).await?;
         }
         let listed =
             world.directory.list_alarms(NamespaceNumber(1), None, 10).map_err(|error| error.to_string())?;
@@ -244,6 +275,39 @@ impl Run {
             [] => Ok(()),
             time => Err(format!("object {object}: the alarm for {time:?} was forgotten")),
         }
+    }
+
+    async fn judge_entries(&mut self, world: &World, object: u64) -> Result<(), String> {
+        let has_any =
+            self.ask(world, object, "SELECT count(*) FROM sqlite_schema WHERE name = 'entries'").await?;
+        if has_any != [Value::Integer(1)] {
+            return Ok(());
+        }
+        let noted = self.ask(world, object, NOTED).await?;
+        judge(object, &noted, &mut self.happened.entries)?;
+        let forgotten = format!("SELECT name, time FROM entries WHERE time <= {}", self.clock.now().0);
+        match self.ask(world, object, &forgotten).await?.as_slice() {
+            [] => Ok(()),
+            entries => Err(format!("object {object}: entries were forgotten, names and times: {entries:?}")),
+        }
+    }
+
+    /// Those that repeat would never end; none of them may run any more.
+    async fn delete_all_entries(&mut self, world: &World) -> Result<(), String> {
+        let all: Vec<Act> = (0..NAMES).map(Act::DeleteEntry).collect();
+        for object in 0..OBJECTS {
+            send(world, object, &all);
+        }
+        for _ in 0..3 {
+            run_all(world).await?;
+            self.pass(60_000).await;
+        }
+        let before = self.happened.entries;
+        self.happened.entries = EntryRuns::default();
+        for object in 0..OBJECTS {
+            self.judge_entries(world, object).await?;
+        }
+        if self.happened.entries == before { Ok(()) } else { Err("an entry ran that was deleted".to_owned()) }
     }
 
     async fn ask(&mut self, world: &World, object: u64, query: &str) -> Result<Vec<Value>, String> {

@@ -13,8 +13,8 @@ use crate::act::{Act, kept, of_kept};
 use crate::fake_engine::Engine;
 use crate::fake_store::{exec, write};
 
-/// Notes that the handler runs; what it is told to do.
-pub(crate) fn begin(engine: &Engine, info: &AlarmInfo) -> Result<Vec<Act>, Failure> {
+/// Notes that the alarm runs.
+pub(crate) fn begin(engine: &Engine, info: &AlarmInfo) -> Result<(), Failure> {
     let now = engine.with_context(|context| context.clock().now());
     let noted = [
         Value::Integer(info.scheduled_time.0 as i64),
@@ -23,7 +23,11 @@ pub(crate) fn begin(engine: &Engine, info: &AlarmInfo) -> Result<Vec<Act>, Failu
     ];
     let insert = "INSERT INTO runs(scheduled, retries, at, expected) \
                   VALUES (?, ?, ?, (SELECT time FROM expected))";
-    exec(engine, insert, &noted)?;
+    exec(engine, insert, &noted).map(drop)
+}
+
+/// What a handler of alarms is told to do, with a name or without.
+pub(crate) fn handler(engine: &Engine, info: &AlarmInfo) -> Result<Vec<Act>, Failure> {
     match exec(engine, "SELECT acts FROM on_alarm", &[])?.as_slice() {
         [Value::Blob(acts)] => {
             Ok(of_kept(acts).into_iter().filter_map(|act| at_first(act, info.retry_count)).collect())

@@ -19,6 +19,7 @@ use durabo_objects::guest::{Guest, GuestExit, GuestLoader, Loaded};
 use durabo_objects::import::Import;
 use durabo_objects::input_gate::Section;
 use durabo_objects::outbound::Stub;
+use durabo_objects::socket::Upgrade;
 use durabo_storage::value::Value;
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
@@ -28,6 +29,8 @@ use crate::act::{Act, acts, event};
 use crate::address::address;
 use crate::fake_alarm;
 use crate::fake_engine::{Asked, Engine};
+use crate::fake_schedule::{self, RunningEntry};
+use crate::fake_socket::{self, Deliveries, SocketHandler};
 use crate::fake_store::{exec, make_tables, perform, read, show, write};
 
 /// The first of the objects whose guest cannot suspend.
@@ -41,7 +44,10 @@ pub const STARTED: u64 = 1_000_000;
 
 /// Makes fake guests.
 #[derive(Debug, Default)]
-pub struct FakeLoader;
+pub struct FakeLoader {
+    /// What happens to their sockets.
+    pub deliveries: Deliveries,
+}
 
 impl GuestLoader for FakeLoader {
     fn load(&self, mut context: Box<ObjectContext>) -> Loaded {
@@ -50,27 +56,31 @@ impl GuestLoader for FakeLoader {
         if number.is_some_and(|number: u64| number >= BLOCKING) {
             context.set_blocking();
         }
-        Ok(Box::new(FakeGuest(Arc::new(Engine::new(context)))))
+        let engine = Arc::new(Engine::new(context));
+        Ok(Box::new(FakeGuest { engine, deliveries: self.deliveries.clone() }))
     }
 }
 
-struct FakeGuest(Arc<Engine>);
+struct FakeGuest {
+    engine: Arc<Engine>,
+    deliveries: Deliveries,
+}
 
 impl Guest for FakeGuest {
     fn run(&mut self) -> BoxFuture<'_, GuestExit> {
-        let engine = self.0.clone();
+        let (engine, deliveries) = (self.engine.clone(), self.deliveries.clone());
         Box::pin(async move {
-            let calls = FakeCalls(&engine);
+            let calls = FakeCalls(&engine, &deliveries);
             engine.run(run_events(&calls)).await
         })
     }
 
     fn into_context(self: Box<Self>) -> Box<ObjectContext> {
-        self.0.into_context()
+        self.engine.into_context()
     }
 }
 
-struct FakeCalls<'a>(&'a Arc<Engine>);
+struct FakeCalls<'a>(&'a Arc<Engine>, &'a Deliveries);
 
 impl GuestCalls for FakeCalls<'_> {
     fn with_context<R>(&self, f: impl FnOnce(&mut ObjectContext) -> R) -> R {
@@ -110,7 +120,7 @@ impl GuestCalls for FakeCalls<'_> {
 
     async fn call(&self, id: EventId, event: Event) -> Outcome {
         let (reply, outcome) = oneshot::channel();
-        let handler = Handler {
+        let mut handler = Handler {
             engine: Arc::downgrade(self.0),
             event: id,
             reply: Some(reply),
@@ -120,13 +130,28 @@ impl GuestCalls for FakeCalls<'_> {
             transactions: Vec::new(),
             body: None,
             shows_keys: false,
+            entry: None,
+            socket: None,
+            upgrade: None,
+            deliveries: self.1.clone(),
         };
         let is_alarm = matches!(event, Event::Alarm(_));
         let acts = match &event {
-            Event::Alarm(info) => fake_alarm::begin(self.0, info),
-            other => Ok(acts(other)),
+            Event::Alarm(info) => {
+                match &info.entry {
+                    Some(entry) => handler.entry = fake_schedule::begin(self.0, info, entry)?,
+                    None => fake_alarm::begin(self.0, info)?,
+                }
+                fake_alarm::handler(self.0, info)?
+            }
+            Event::Socket(socket, incident) => {
+                let (begun, acts) = SocketHandler::begin(self.1, *socket, incident);
+                handler.socket = Some(begun);
+                acts
+            }
+            other => acts(other),
         };
-        self.0.spawn(handler.perform(acts?));
+        self.0.spawn(handler.perform(acts));
         match outcome.await {
             Ok(outcome) if is_alarm => outcome.map(|_| Reply::Alarm(AlarmAnswer::Ran)),
             Ok(outcome) => outcome,
@@ -152,11 +177,21 @@ struct Handler {
     transactions: Vec<(usize, Transaction)>,
     body: Option<PieceWriter>,
     shows_keys: bool,
+    /// The named alarm that it is the run of.
+    entry: Option<RunningEntry>,
+    /// The socket whose event it handles.
+    socket: Option<SocketHandler>,
+    /// The client's end of a socket, for the answer.
+    upgrade: Option<Upgrade>,
+    deliveries: Deliveries,
 }
 
 impl Handler {
     async fn perform(mut self, acts: Vec<Act>) {
-        let outcome = self.run(acts).await;
+        let mut outcome = self.run(acts).await;
+        if outcome.is_ok() {
+            outcome = self.end_entry().await;
+        }
         while !self.sections.is_empty() {
             self.leave();
         }
@@ -167,9 +202,11 @@ impl Handler {
                 context.release(Box::new(move |leave| body.end(leave.and(end))));
             });
         }
-        let outcome = outcome.and_then(|()| match self.shows_keys {
-            true => show(&self.engine()),
-            false => read(&self.engine()),
+        let upgrade = self.upgrade.take();
+        let outcome = outcome.and_then(|()| match (upgrade, self.shows_keys) {
+            (Some(upgrade), _) => Ok(switching(upgrade)),
+            (None, true) => show(&self.engine()),
+            (None, false) => read(&self.engine()),
         });
         self.answer(outcome);
     }
@@ -178,6 +215,17 @@ impl Handler {
         if let Some(reply) = self.reply.take() {
             // Nobody listens if the instance is being dropped.
             drop(reply.send(outcome));
+        }
+    }
+
+    /// Notes what follows on the run of a named alarm.
+    async fn end_entry(&mut self) -> Result<(), Failure> {
+        match self.entry.take() {
+            None => Ok(()),
+            Some(entry) => {
+                self.wait_for_room().await?;
+                fake_schedule::end(&self.engine(), &entry)
+            }
         }
     }
 
@@ -211,31 +259,13 @@ impl Handler {
                         outcome?;
                     }
                 }
-                Act::Listen => {
-                    let (engine, event) = (self.engine.clone(), self.event);
-                    let nobody_waits = self.begin_import()?.wait_for(async move {
-                        listen(&engine, Some(event)).await;
-                        Ok(Reply::Rpc(Bytes::new()))
-                    });
-                    self.calls.push(self.engine().import(nobody_waits));
-                }
+                Act::Listen => self.begin_to_listen()?,
                 Act::NewStubs => self.stubs.clear(),
                 Act::Enter => self.enter().await?,
                 Act::Leave => self.leave(),
                 Act::Begin => self.begin().await?,
                 Act::Commit | Act::RollBack => self.end_transaction(act == Act::Commit).await?,
-                Act::Open => {
-                    let (writer, pieces) = channel();
-                    engine.with_context(|context| context.watch_reader(self.event, writer.reader()));
-                    self.body = Some(writer);
-                    let body = Body::Pieces(pieces);
-                    self.answer(Ok(Reply::Fetch(HttpResponse {
-                        status: 200,
-                        headers: Vec::new(),
-                        body,
-                        upgrade: None,
-                    })));
-                }
+                Act::Open => self.open_body(),
                 Act::Piece => self.piece()?,
                 Act::Left => {
                     let body = self.body.clone().expect("a body is open");
@@ -249,6 +279,16 @@ impl Handler {
                 Act::SetAlarm(_) | Act::DeleteAlarm | Act::NoteAlarm | Act::OnAlarm(_) => {
                     self.wait_for_room().await?;
                     fake_alarm::perform(&engine, &act)?;
+                }
+                Act::SetEntry { .. } | Act::DeleteEntry(_) => {
+                    self.wait_for_room().await?;
+                    fake_schedule::perform(&engine, &act, self.entry.as_ref())?;
+                }
+                Act::Accept(number) => {
+                    self.upgrade = Some(fake_socket::accept(&engine, &self.deliveries, number)?);
+                }
+                Act::SendBack | Act::SendToAll | Act::CloseSocket => {
+                    fake_socket::perform(&engine, &act, self.socket.as_ref())?;
                 }
                 Act::FailAtFirst | Act::TrapAtFirst => panic!("only in a handler of alarms"),
                 Act::GiveAlarmUp => {
@@ -274,6 +314,24 @@ impl Handler {
             }
         }
         Ok(())
+    }
+
+    fn begin_to_listen(&mut self) -> Result<(), Failure> {
+        let (engine, event) = (self.engine.clone(), self.event);
+        let nobody_waits = self.begin_import()?.wait_for(async move {
+            listen(&engine, Some(event)).await;
+            Ok(Reply::Rpc(Bytes::new()))
+        });
+        self.calls.push(self.engine().import(nobody_waits));
+        Ok(())
+    }
+
+    fn open_body(&mut self) {
+        let (writer, pieces) = channel();
+        self.engine().with_context(|context| context.watch_reader(self.event, writer.reader()));
+        self.body = Some(writer);
+        let (headers, body) = (Vec::new(), Body::Pieces(pieces));
+        self.answer(Ok(Reply::Fetch(HttpResponse { status: 200, headers, body, upgrade: None })));
     }
 
     /// Waits in its midst, as a statement that writes does, until the object may write on.
@@ -383,6 +441,12 @@ impl Handler {
     fn engine(&self) -> Arc<Engine> {
         self.engine.upgrade().expect("guest code runs in its instance")
     }
+}
+
+/// The answer that hands over the client's end of a socket.
+fn switching(upgrade: Upgrade) -> Reply {
+    let (headers, body) = (Vec::new(), Body::Whole(Bytes::new()));
+    Reply::Fetch(HttpResponse { status: 101, headers, body, upgrade: Some(upgrade.returned()) })
 }
 
 /// Waits until nobody waits for the event, or for the constructor.

@@ -7,18 +7,24 @@
 
 pub mod clock;
 pub mod seeds;
+pub mod schedule_model;
 pub mod act;
 pub mod address;
 pub mod fake_engine;
 mod fake_store;
+mod fake_schedule;
 mod fake_alarm;
+pub mod fake_socket;
 pub mod fake_guest;
 pub mod world;
 pub mod model;
 pub mod keys_model;
+mod socket_model;
 pub mod program;
 pub mod stage;
 pub mod scenario;
+pub mod entry_checks;
 pub mod alarm_scenario;
+pub mod socket_scenario;
 pub mod full_disk;
 pub mod lost_commits;

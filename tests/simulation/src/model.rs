@@ -19,6 +19,8 @@ pub struct Model {
     together: BTreeMap<u64, Vec<Vec<u64>>>,
     /// As these, and all of them or none.
     whole: BTreeMap<u64, Vec<Vec<u64>>>,
+    /// Let out by itself: an object and a number of it.
+    promised: Vec<(u64, u64)>,
     newest_number: u64,
 }
 
@@ -57,9 +59,21 @@ impl Model {
         self.whole.entry(object).or_default().push(numbers);
     }
 
+    /// Notes that something was let out which says that `object` holds `number`.
+    pub fn promised(&mut self, object: u64, number: u64) -> Result<(), String> {
+        if self.forbidden.contains(&number) {
+            return Err(format!("object {object} said that it holds {number}, which was undone"));
+        }
+        self.promised.push((object, number));
+        Ok(())
+    }
+
     /// Checks what all objects hold at one moment: nothing got out ahead of what it depended on.
     pub fn verify_shown(&self, held: &BTreeMap<u64, Vec<u64>>) -> Result<(), String> {
         let holds = |(object, number): &(u64, u64)| held.get(object).is_some_and(|all| all.contains(number));
+        if let Some(promised) = self.promised.iter().find(|promised| !holds(promised)) {
+            return Err(format!("{promised:?} was promised, and is not there"));
+        }
         match self.shown.iter().find(|(shown, by)| holds(shown) && !holds(by)) {
             Some((shown, by)) => {
                 Err(format!("{shown:?} got out, but {by:?}, on which it depends, is not there"))
@@ -183,6 +197,16 @@ mod tests {
         let held = |one: &[u64]| BTreeMap::from([(1, one.to_vec()), (2, vec![7])]);
         assert!(model.verify_shown(&held(&[5])).is_ok());
         assert!(model.verify_shown(&held(&[])).is_err());
+    }
+
+    #[test]
+    fn what_was_promised_and_is_not_there_is_noticed() {
+        let mut model = Model::default();
+        model.promised(1, 5).expect("not undone");
+        assert!(model.verify_shown(&BTreeMap::from([(1, vec![5])])).is_ok());
+        assert!(model.verify_shown(&BTreeMap::from([(1, vec![4])])).is_err());
+        model.forbid(6);
+        assert!(model.promised(1, 6).is_err());
     }
 
     #[test]

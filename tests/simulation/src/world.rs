@@ -36,6 +36,7 @@ use tokio::runtime::Handle;
 use crate::address::address;
 use crate::clock::SimulatedClock;
 use crate::fake_guest::FakeLoader;
+use crate::fake_socket::Deliveries;
 
 /// Small, so that a run of a hundred events goes through many of them; the largest turn just fits.
 const SEGMENT_BYTES: u64 = 32 * 1024;
@@ -56,6 +57,10 @@ pub struct World {
     pub directory: Directory,
     /// Way into its log, where faults may be asked for if the node was opened so.
     pub commits: CommitQueue,
+    /// Sockets of all its objects.
+    pub sockets: SocketBook,
+    /// What has reached its guests of what happened to their sockets.
+    pub deliveries: Deliveries,
     /// Takes the steps of the committer thread.
     committer: Arc<Mutex<Committer>>,
     /// Takes the steps of the upkeep thread.
@@ -154,10 +159,10 @@ impl World {
             counters: Arc::new(Counters::new(start_number)),
             tail: Tail::default(),
         });
-        let index = node.index.clone();
-        let tasks = Handle::current();
-        let directory =
-            Directory::new(node.clone(), Arc::new(FakeLoader), Box::new(SingleNode), tasks.clone());
+        let (index, sockets) = (node.index.clone(), node.sockets.clone());
+        let (tasks, loader) = (Handle::current(), FakeLoader::default());
+        let deliveries = loader.deliveries.clone();
+        let directory = Directory::new(node.clone(), Arc::new(loader), Box::new(SingleNode), tasks.clone());
         let class_of = Arc::new(|_| Some(address(0).class));
         tasks.spawn(Alarms::new(node, directory.clone(), class_of, tasks.clone()).run());
         let asked = directory.clone();
@@ -178,7 +183,7 @@ impl World {
         };
         let committer = Arc::new(Mutex::new(Committer::new(log, commits.clone(), pins)));
         let upkeep = Arc::new(Mutex::new(UpkeepThread { upkeep, failed: None }));
-        Ok(Self { directory, commits, committer, upkeep })
+        Ok(Self { directory, commits, sockets, deliveries, committer, upkeep })
     }
 
     /// A step of the committer thread.

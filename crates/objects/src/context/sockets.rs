@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, cut};
 use durabo_model::limits;
@@ -270,19 +271,20 @@ impl ObjectContext {
     /// Whether the sockets outlive the instance that ends for `failure` (D9): a trap or a limit is the guest's
     /// mishap, and a room must not be disconnected for it. A deployment may keep them too.
     pub(super) fn keeps_sockets(&self, of: ResetOf, failure: &Failure) -> bool {
-        let is_mishap = matches!(
-            failure.listed_code(),
-            Some(
-                ErrorCode::GuestTrapped
-                    | ErrorCode::CpuLimitExceeded
-                    | ErrorCode::MemoryLimitExceeded
-                    | ErrorCode::ImportLimitExceeded
-                    | ErrorCode::SectionTimeout
-                    | ErrorCode::AlarmTimeout
-                    | ErrorCode::PendingWorkTimeout
-                    | ErrorCode::SocketTimeout
-            )
-        );
+        let is_mishap = !is_planted(Mutation::CutAtTrap)
+            && matches!(
+                failure.listed_code(),
+                Some(
+                    ErrorCode::GuestTrapped
+                        | ErrorCode::CpuLimitExceeded
+                        | ErrorCode::MemoryLimitExceeded
+                        | ErrorCode::ImportLimitExceeded
+                        | ErrorCode::SectionTimeout
+                        | ErrorCode::AlarmTimeout
+                        | ErrorCode::PendingWorkTimeout
+                        | ErrorCode::SocketTimeout
+                )
+            );
         let is_deployment = failure.listed_code() == Some(ErrorCode::CodeUpdated)
             && matches!(self.control.ending(), Some((Ending::CodeUpdated(OldSockets::Keep), _)));
         !self.is_broken()
