@@ -2,13 +2,17 @@
 //! SC-3, SC-10 to SC-19, SC-23).
 //!
 //! They run by the mechanism of the alarm, whose own cases are in `alarms`, `alarm_retries` and `alarm_wakes`. What a
-//! step of the clock makes of a time is a unit test.
+//! step of the clock makes of a time is a unit test, and so is which times a cron rule names; one is waited for here, a
+//! minute at most.
+
+use std::time::Duration;
 
 use durabo_server::AppendOutcome::Committed;
 use durabo_server::CommitFault::Answer;
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
+use crate::eventually::holds_for;
 use crate::{TestNode, eventually, guest};
 
 use super::alarm_retries::quick_node;
@@ -18,6 +22,7 @@ use super::waking::{
     FAR_MS, Run, Waking, ahead_of_the_alarm, get_entry as get, now, set_entry as set, wait_until_past,
 };
 
+const MINUTE_MS: u64 = 60_000;
 /// Interval of entries that repeat: the shortest that there is.
 const INTERVAL_MS: u64 = 1000;
 
@@ -73,6 +78,21 @@ fn sc_3_an_entry_that_repeats_keeps_its_steps() {
         assert_eq!(((run.scheduled - first) % INTERVAL_MS, run.retries), (0, 0), "{run:?}");
     }
     assert!(runs.windows(2).all(|pair| pair[0].scheduled < pair[1].scheduled), "{runs:?}");
+}
+
+fn sc_4_and_sc_10_an_entry_with_a_cron_rule_runs_when_its_minute_comes_and_goes_on() {
+    let object = Waking::on(lasting_node());
+    let time = set_for(&object, "a", &json!({"cron": "* * * * *"}));
+    while now() + MINUTE_MS / 10 < time {
+        holds_for(Duration::from_millis(500), "no run comes ahead of its minute", || {
+            object.runs().is_empty()
+        });
+    }
+    let run = object.wait_for_ends(1).remove(0);
+    assert!(run.at >= run.scheduled, "it ran {} ms early", run.scheduled - run.at);
+    assert_eq!((run.scheduled, run.scheduled % MINUTE_MS, run.retries), (time, 0, 0));
+    eventually("the next minute is shown", || (next(&object.entry("a")) == time + MINUTE_MS).then_some(()));
+    object.run(json!([{"named": {"delete": "a"}}]));
 }
 
 fn sc_10_an_entry_wakes_an_object_that_has_left_memory() {
@@ -297,6 +317,7 @@ fn sc_23_past_runs_are_shown_by_name_newest_first() {
 pub(super) const CASES: &[Case] = cases![
     sc_2_and_sc_10_an_entry_that_comes_once_runs_at_its_time_or_later_and_is_gone,
     sc_3_an_entry_that_repeats_keeps_its_steps,
+    sc_4_and_sc_10_an_entry_with_a_cron_rule_runs_when_its_minute_comes_and_goes_on,
     sc_10_an_entry_wakes_an_object_that_has_left_memory,
     sc_10_and_sc_13_what_fell_due_while_the_node_was_down_runs_once_after_its_start,
     sc_10_one_run_of_the_object_at_a_time,
