@@ -21,12 +21,19 @@ class Node:
     def start(self):
         command = [self.binary, "--json", "serve", "--data", self.data, "--listen", self.listen, "--control", self.control]
         self.process = subprocess.Popen([*command, *self.limits], stdout=subprocess.PIPE, text=True)
-        started = json.loads(self.process.stdout.readline())
-        self.listen, self.control = started["listen"], started["control"]
+        try:
+            started = json.loads(self.process.stdout.readline())
+            self.listen, self.control = started["listen"], started["control"]
+        except BaseException:
+            self.kill()
+            raise
 
     def __exit__(self, kind, *_):
         self.process.terminate()
-        code = self.process.wait(DEADLINE)
+        try:
+            code = self.process.wait(DEADLINE)
+        finally:
+            self.kill()  # one that does not end, which is an error by then
         must(code == 0 or kind, f"the node ended with {code}")
 
     def kill(self):

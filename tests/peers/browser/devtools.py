@@ -37,7 +37,11 @@ class Browser:
         # What it says goes to a file, so that it never waits for a reader.
         with open(f"{self.profile}/said", "w") as said:
             self.process = subprocess.Popen(command, stdout=said, stderr=said)
-        self.socket = connect(self.address(), max_size=None, ping_interval=None, compression=None)
+        try:
+            self.socket = connect(self.address(), max_size=None, ping_interval=None, compression=None)
+        except BaseException:
+            self.kill()
+            raise
         self.count, self.loaded = 0, set()
         return self
 
@@ -53,8 +57,16 @@ class Browser:
         return eventually("the browser listens", read)
 
     def __exit__(self, *_):
-        self.socket.close()
-        self.process.terminate()
+        try:
+            self.socket.close()
+            self.process.terminate()
+            self.process.wait(DEADLINE)
+        finally:
+            self.kill()
+
+    def kill(self):
+        """Ends it if it still runs, and removes its profile."""
+        self.process.kill()
         self.process.wait(DEADLINE)
         shutil.rmtree(self.profile, ignore_errors=True)
 
