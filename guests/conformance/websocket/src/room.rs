@@ -59,6 +59,10 @@ impl Room {
                 .with_header("sec-websocket-accept", "wrong")
                 .with_header("sec-websocket-extensions", "permessage-deflate")
                 .with_header("sec-websocket-protocol", "v2")),
+            "/copy" => {
+                let all = request.headers();
+                Ok(all.fold(response, |response, (name, value)| response.with_header(name, value)))
+            }
             "/plain" => Ok(response.with_status(200)),
             _ => Ok(match request.query("protocol") {
                 Some(protocol) => response.with_header("sec-websocket-protocol", protocol),

@@ -41,7 +41,7 @@ fn c_234_a_client_that_was_accepted_sends_a_text_and_gets_one() {
     client.close_and_wait();
 }
 
-fn c_235_bytes_stay_bytes_and_text_stays_text() {
+fn c_235_b_32_bytes_stay_bytes_and_text_stays_text() {
     let room = room();
     let mut client = open(&room, "/");
     let bytes: Vec<u8> = (0..=255).collect();
@@ -308,8 +308,7 @@ fn b_31_headers_of_the_response_reach_the_client_and_the_accept_key_is_the_nodes
 
 fn st_13_an_upgrade_passes_through_a_stub_and_the_other_object_decides_who_joins() {
     let room = room();
-    let door = room.sibling(room.segment());
-    let door = node().object(guest::WEBSOCKET, "Door", door.segment());
+    let door = door_to(&room);
     let mut client = open(&door, &format!("/?room={}&tags=guest", room.segment()));
     assert_eq!(client.ask_text("tags"), "guest");
     assert_eq!(listed(&room), json!(1));
@@ -319,10 +318,39 @@ fn st_13_an_upgrade_passes_through_a_stub_and_the_other_object_decides_who_joins
     wait_for_note(&room, "close 1000 \"\" clean true");
 }
 
+fn door_to(room: &Object) -> Object {
+    node().object(guest::WEBSOCKET, "Door", room.segment())
+}
+
+fn st_13_headers_and_sub_protocol_pass_through_a_stub_and_the_one_between_may_add_its_own() {
+    let room = room();
+    let path = format!("/headers?room={}&then=stamp", room.segment());
+    let client = WebSocket::ask(node(), &door_to(&room), &path, &[("sec-websocket-protocol", "v1, v2")]);
+    let mut client = client.expect("a WebSocket");
+    let headers = client.response.headers().clone();
+    assert_eq!(headers.get_all("set-cookie").iter().collect::<Vec<_>>(), ["a=1", "b=2"]);
+    assert_eq!(headers["x-room"], "7");
+    assert_eq!(headers["x-door"], "open");
+    assert_eq!(headers["sec-websocket-protocol"], "v2");
+    assert_eq!(room.ok("infos", json!([]))[0][1], json!("v2"));
+    assert_eq!(client.ask_text("echo through"), "through");
+}
+
+fn ws_5_an_upgrade_that_the_one_between_does_not_pass_on_is_a_client_that_was_lost() {
+    for (then, status) in [("forget", 403), ("trap", 500)] {
+        let room = room();
+        let path = format!("/?room={}&then={then}", room.segment());
+        let refused = WebSocket::ask(node(), &door_to(&room), &path, &[]).expect_err("no WebSocket");
+        assert_eq!(refused.status(), status, "{then}");
+        wait_for_note(&room, "close 1006 \"WebSocket disconnected without sending Close frame.\" clean false");
+        eventually("it is gone", || (listed(&room) == json!(0)).then_some(()));
+    }
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_234_a_client_that_was_accepted_sends_a_text_and_gets_one,
-    c_235_bytes_stay_bytes_and_text_stays_text,
+    c_235_b_32_bytes_stay_bytes_and_text_stays_text,
     c_236_a_plain_request_gets_426_from_the_program_and_no_socket,
     c_238_tags_are_distinct_in_the_order_of_first_appearance,
     c_239_ten_distinct_tags_work_and_eleven_do_not,
@@ -352,4 +380,6 @@ pub(super) const CASES: &[Case] = cases![
     ws_23_a_frame_that_was_sent_before_the_response_comes_first,
     b_31_headers_of_the_response_reach_the_client_and_the_accept_key_is_the_nodes,
     st_13_an_upgrade_passes_through_a_stub_and_the_other_object_decides_who_joins,
+    st_13_headers_and_sub_protocol_pass_through_a_stub_and_the_one_between_may_add_its_own,
+    ws_5_an_upgrade_that_the_one_between_does_not_pass_on_is_a_client_that_was_lost,
 ];

@@ -54,6 +54,24 @@ fn c_263_large_messages_are_delivered_whole_up_to_the_limit() {
     wait_for_note(&room, "error socket-failed the connection was closed with code 1009");
 }
 
+fn b_33_compression_is_not_agreed_to_and_no_handler_can_switch_it_on() {
+    let room = room();
+    let offer = ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits");
+    let client = WebSocket::ask(node(), &room, "/copy", &[offer, ("x-copied", "yes")]);
+    let mut client = client.expect("the client has checked the key");
+    let headers = client.response.headers();
+    assert_eq!(headers["x-copied"], "yes");
+    assert!(!headers.contains_key("sec-websocket-extensions"), "{headers:?}");
+    for number in 1..=1000 {
+        // 1 byte to 300 KB, and most of them short.
+        let text = "x".repeat(if number % 100 == 0 { 300 * number } else { number });
+        assert_eq!(client.ask_text(&format!("echo {text}")), text);
+    }
+    client.send_frame(0xc1, b"compressed");
+    let Seen::Close(code, _) = client.see() else { panic!("no closing frame") };
+    assert_eq!(code, 1002);
+}
+
 fn b_34_frames_that_must_not_be_close_the_connection_with_the_right_code() {
     let room = room();
     let mut other = open(&room);
@@ -236,6 +254,7 @@ fn sockets_beyond_the_bound_are_refused_as_overloaded() {
 pub(super) const CASES: &[Case] = cases![
     c_262_fragments_with_a_ping_between_them_are_one_message,
     c_263_large_messages_are_delivered_whole_up_to_the_limit,
+    b_33_compression_is_not_agreed_to_and_no_handler_can_switch_it_on,
     b_34_frames_that_must_not_be_close_the_connection_with_the_right_code,
     ws_6_a_handshake_that_is_none_is_refused_with_what_is_wrong,
     the_first_frame_may_come_with_the_upgrade,

@@ -175,6 +175,42 @@ fn c_266_a_restart_of_the_node_tells_clients_that_it_goes_away_and_forgets_their
     assert_eq!(room.ok("journal", json!([])), json!(["kept"]), "no close event comes to the new node");
 }
 
+fn b_38_clients_that_leave_their_handshakes_while_the_node_deploys_or_stops_leave_nothing_behind() {
+    let mut node = TestNode::start();
+    let name = node.fresh(guest::WEBSOCKET, "Room").segment().to_owned();
+    let room = |node: &TestNode| node.object(guest::WEBSOCKET, "Room", &name);
+    let leave = |node: &TestNode| {
+        for _ in 0..20 {
+            let mut connection = node.connect();
+            connection.send_head(
+                &format!("GET /o/{}/slow", room(node).address()),
+                &[
+                    "upgrade: websocket",
+                    "connection: Upgrade",
+                    "sec-websocket-version: 13",
+                    "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==",
+                ],
+            );
+        }
+    };
+    let serves = |node: &TestNode| {
+        assert_eq!(WebSocket::open(node, &room(node), "/").ask_text("echo here"), "here");
+        eventually("no socket is listed", || {
+            (room(node).ok("listed", json!([null])) == json!(0)).then_some(())
+        });
+    };
+    leave(&node);
+    let deployed = node.control().deploy(guest::WEBSOCKET.app, &guest::WEBSOCKET.bytes_marked(1));
+    deployed.expect("deployed");
+    serves(&node);
+    leave(&node);
+    node.restart();
+    serves(&node);
+    let journal = room(&node).ok("journal", json!([]));
+    let mut notes = journal.as_array().expect("a list").iter().filter_map(|note| note.as_str());
+    assert!(notes.all(|note| !note.starts_with("close ") || note.starts_with("close 1006")), "{journal}");
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_051_c_274_a_message_wakes_an_object_that_hibernates_with_its_socket_open,
@@ -187,4 +223,5 @@ pub(super) const CASES: &[Case] = cases![
     ws_31_sockets_go_over_to_a_deployment_that_keeps_them,
     ws_31_an_event_that_outlasts_the_drain_time_costs_no_socket_that_is_kept,
     c_266_a_restart_of_the_node_tells_clients_that_it_goes_away_and_forgets_their_sockets,
+    b_38_clients_that_leave_their_handshakes_while_the_node_deploys_or_stops_leave_nothing_behind,
 ];
