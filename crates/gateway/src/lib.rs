@@ -37,7 +37,7 @@ pub use control::api::ControlPlane;
 pub use control::route::ControlConfig;
 pub use control::router::ControlGateway;
 pub use health::Readiness;
-pub use outgoing::client::OutgoingClient;
+pub use outgoing::client::{ClientParts, OutgoingClient};
 pub use request_id::RequestIds;
 pub use resolve::Deliver;
 pub use router::{DataPlane, DataPlaneConfig};

@@ -1,4 +1,5 @@
-//! Requests of objects to the outside, one step a file: where to, the connection, the body, the exchange.
+//! Requests of objects to the outside, one step a file: where to, the connection, the body, the exchange; and the
+//! handshake of WebSockets, whose frames are those of `websocket`.
 //!
 //! Every request has a connection of its own, made to an address that the app's rules allow.
 
@@ -8,6 +9,7 @@ mod lookup;
 mod trust;
 mod connect;
 mod progress;
+mod handshake;
 pub mod client;
 #[cfg(test)]
 mod tests;

@@ -350,6 +350,9 @@ pub struct ObjectLimits {
     /// message grows to more than half of what is free is closed with code 1013. Stops many clients that begin a
     /// large message and do not end it, or whose objects do not take it.
     pub node_sockets_incoming_bytes_max: usize,
+    /// WebSockets to the outside that one object may have open; further ones are refused (WS-33). Stops an object from
+    /// taking all connections that the node may have to the outside.
+    pub outgoing_sockets_max: usize,
 }
 
 impl Default for ObjectLimits {
@@ -394,6 +397,7 @@ impl Default for ObjectLimits {
             sockets_outgoing_bytes_max: 64 * 1024 * 1024,
             node_sockets_outgoing_bytes_max: 512 * 1024 * 1024,
             node_sockets_incoming_bytes_max: 512 * 1024 * 1024,
+            outgoing_sockets_max: 100,
         }
     }
 }

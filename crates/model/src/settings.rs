@@ -123,6 +123,7 @@ settings! {
         sockets_outgoing_bytes_max: Bytes from 64 * 1024,
         node_sockets_outgoing_bytes_max: Bytes from MIB,
         node_sockets_incoming_bytes_max: Bytes from MIB,
+        outgoing_sockets_max: Count from 0,
     }
     http: HttpLimits, "http." {
         connections_max: Count from 1,

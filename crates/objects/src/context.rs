@@ -60,6 +60,7 @@ mod outcome;
 mod pending;
 mod sections;
 mod sockets;
+mod outgoing_sockets;
 mod told;
 mod transactions;
 

@@ -157,6 +157,18 @@ pub enum Lifetime {
     Hibernate,
     /// It stays, and the socket ends with the instance.
     KeepAwake,
+    /// The same, for a socket that the object has opened itself: such a one never hibernates (WS-33).
+    Outgoing,
+}
+
+impl Lifetime {
+    /// Whether the object stays in memory for it.
+    pub fn keeps_awake(self) -> bool {
+        match self {
+            Lifetime::Hibernate => false,
+            Lifetime::KeepAwake | Lifetime::Outgoing => true,
+        }
+    }
 }
 
 /// Whose socket it is. Called without any lock of the socket.

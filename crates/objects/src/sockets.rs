@@ -237,8 +237,10 @@ impl ObjectSockets {
             let text = format!("only {max} websockets can be accepted on a single Durable Object instance");
             return Err(Failure::new(ErrorCode::LimitExceeded, text).of_object(self.address.key.id));
         }
+        // Nobody has to return what the object has opened itself.
+        let is_opened = lifetime == Lifetime::Outgoing;
         let unreturned = state.unreturned.len();
-        if unreturned >= limits::SOCKETS_UNRETURNED_MAX + events {
+        if !is_opened && unreturned >= limits::SOCKETS_UNRETURNED_MAX + events {
             let text = format!(
                 "{unreturned} WebSockets were accepted and are in no response yet, which is as many as may be; \
                  return each in the response of the event that accepts it"
@@ -248,9 +250,11 @@ impl ObjectSockets {
         let id = self.counters.next_socket();
         let socket = NewSocket { id, tags, lifetime, accepted: self.clock.now() };
         let socket = Arc::new(Socket::new(socket, me.clone()));
-        state.keep_awake += usize::from(lifetime == Lifetime::KeepAwake);
+        state.keep_awake += usize::from(lifetime.keeps_awake());
         state.sockets.insert(id, socket.clone());
-        state.unreturned.insert(id);
+        if !is_opened {
+            state.unreturned.insert(id);
+        }
         drop(state);
         book.insert(self.address.key, me);
         drop(book);
@@ -280,7 +284,7 @@ impl ObjectSockets {
         let mut state = self.lock();
         let socket = state.sockets.remove(&id)?;
         state.unreturned.remove(&id);
-        if socket.lifetime == Lifetime::KeepAwake {
+        if socket.lifetime.keeps_awake() {
             state.keep_awake -= 1;
             state.waiting.wake_all();
         }
@@ -312,7 +316,7 @@ impl ObjectSockets {
     /// Breaks those off that end with the instance (WS-33).
     pub(crate) fn cut_awake(&self) {
         if self.lock().keep_awake > 0 {
-            self.cut_where("its instance has ended", |socket| socket.lifetime == Lifetime::KeepAwake);
+            self.cut_where("its instance has ended", |socket| socket.lifetime.keeps_awake());
         }
     }
 
@@ -336,8 +340,17 @@ impl ObjectSockets {
     /// Whether a socket keeps the object in memory whose client is there.
     pub(crate) fn is_waited_for(&self) -> bool {
         let state = self.lock();
-        let waits = |socket: &Arc<Socket>| socket.lifetime == Lifetime::KeepAwake && !socket.client.is_gone();
+        let waits = |socket: &Arc<Socket>| socket.lifetime.keeps_awake() && !socket.client.is_gone();
         state.keep_awake > 0 && state.sockets.values().any(waits)
+    }
+
+    /// How many of them the object has opened itself (WS-33).
+    pub(crate) fn outgoing(&self) -> usize {
+        let state = self.lock();
+        if state.keep_awake == 0 {
+            return 0;
+        }
+        state.sockets.values().filter(|socket| socket.lifetime == Lifetime::Outgoing).count()
     }
 
     /// Ready when no socket keeps the object in memory (LC-11).

@@ -25,13 +25,23 @@ pub fn request_to_guest<S: AsContextMut<Data = GuestState>>(
     Ok(body_to_guest(store, body)?.map(|body| Request { method, url, headers, body }))
 }
 
+/// Schemes of a URL.
+pub type Schemes = &'static [&'static str];
+
+/// Of a request.
+pub const HTTP: Schemes = &["http", "https"];
+
+/// Of a WebSocket.
+pub const WEBSOCKET: Schemes = &["ws", "wss", "http", "https"];
+
 /// A request that the guest sends to another object or to the outside, unchanged (ST-13), or why it is none.
 pub fn request_of_guest<S: AsContextMut<Data = GuestState>>(
     mut store: S,
     request: Request,
+    schemes: Schemes,
 ) -> wasmtime::Result<Result<HttpRequest, Failure>> {
     let Request { method, url, headers, body } = request;
-    let headers = match check_target(&method, &url).and_then(|()| headers_of_guest(headers)) {
+    let headers = match check_target(&method, &url, schemes).and_then(|()| headers_of_guest(headers)) {
         Ok(headers) => headers,
         Err(reason) => {
             close(store.as_context_mut(), body)?;
@@ -83,7 +93,7 @@ pub fn response_of_guest<S: AsContextMut<Data = GuestState>>(
     })
 }
 
-fn check_target(method: &str, url: &str) -> Result<(), String> {
+fn check_target(method: &str, url: &str, schemes: Schemes) -> Result<(), String> {
     if method.is_empty() || !method.bytes().all(is_token) {
         return Err(format!("{method:?} is not a method"));
     }
@@ -92,10 +102,11 @@ fn check_target(method: &str, url: &str) -> Result<(), String> {
         return Err(format!("the URL is {} bytes, the limit is {max}", url.len()));
     }
     let is_absolute = url.split_once("://").is_some_and(|(scheme, rest)| {
-        matches!(scheme, "http" | "https") && !rest.is_empty() && !rest.starts_with('/')
+        schemes.contains(&scheme) && !rest.is_empty() && !rest.starts_with('/')
     });
     if !is_absolute || url.bytes().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
-        return Err(format!("{url:?} is not an absolute URL such as `https://do/path`"));
+        let scheme = schemes[0];
+        return Err(format!("{url:?} is not an absolute URL such as `{scheme}://do/path`"));
     }
     Ok(())
 }
@@ -184,18 +195,20 @@ mod tests {
 
     #[test]
     fn a_method_and_an_absolute_url_pass_and_others_are_refused() {
-        assert_eq!(check_target("PURGE", "https://do/items?x=1#z"), Ok(()));
+        assert_eq!(check_target("PURGE", "https://do/items?x=1#z", HTTP), Ok(()));
+        assert_eq!(check_target("GET", "wss://do/feed", WEBSOCKET), Ok(()));
         let long = format!("http://do/{}", "x".repeat(limits::TARGET_BYTES_MAX));
         for (method, url) in [
             ("GE T", "http://do/"),
             ("", "http://do/"),
             ("GET", "/items"),
             ("GET", "ftp://do/items"),
+            ("GET", "wss://do/feed"),
             ("GET", "http:///items"),
             ("GET", "http://do/\n"),
             ("GET", &long),
         ] {
-            assert!(check_target(method, url).is_err(), "{method} {url}");
+            assert!(check_target(method, url, HTTP).is_err(), "{method} {url}");
         }
     }
 

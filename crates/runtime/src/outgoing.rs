@@ -1,4 +1,4 @@
-//! A request of the guest to the outside, from its import to its response.
+//! A request of the guest to the outside, from its import to its response, or to the socket that it opens.
 //!
 //! It leaves when everything that was written to storage before is durable (OG-3), waits for its turn among
 //! the event's requests (LC-14), and goes where the app's rules allow. A guest that drops the import gives the
@@ -10,11 +10,15 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_objects::event::{HttpRequest, TraceContext};
 use durabo_objects::import::Import;
+use durabo_objects::socket::{Lifetime, SocketId};
+use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, oneshot};
 use wasmtime::component::{Accessor, HasSelf};
 
 use crate::bindings::object::http::{Request, Response};
-use crate::http_exchange::{request_of_guest, response_to_guest};
+use crate::body_out::close;
+use crate::http_exchange::{HTTP, Schemes, WEBSOCKET, request_of_guest, response_to_guest};
+use crate::outside_access::OutsideAccess;
 use crate::state::{GuestState, HostAccess, begin_import, calling_event};
 
 /// Sends a request and waits for the head of its response.
@@ -22,7 +26,41 @@ pub async fn send(
     accessor: &Accessor<GuestState, HasSelf<GuestState>>,
     request: Request,
 ) -> wasmtime::Result<Result<Response, Failure>> {
-    let begun = accessor.with(|mut host| begin(&mut host, request))?;
+    let send = |outside: &OutsideAccess, request| outside.way.send(outside.rules.clone(), request);
+    match ask(accessor, request, HTTP, send).await? {
+        Ok(response) => accessor.with(|host| response_to_guest(host, response)),
+        Err(failure) => Ok(Err(failure)),
+    }
+}
+
+/// Asks for a WebSocket and makes a socket of the object of it, once the server has agreed (WS-33).
+pub async fn connect(
+    accessor: &Accessor<GuestState, HasSelf<GuestState>>,
+    request: Request,
+    tags: Vec<String>,
+    lifetime: Lifetime,
+) -> wasmtime::Result<Result<SocketId, Failure>> {
+    // Before anything leaves: what is refused here asks no server.
+    let may_connect = accessor.with(|mut host| host.get().context.check_connect(&tags, lifetime));
+    if let Err(failure) = may_connect {
+        accessor.with(|host| close(host, request.body))?;
+        return Ok(Err(failure));
+    }
+    let connect = |outside: &OutsideAccess, request| outside.way.connect(outside.rules.clone(), request);
+    match ask(accessor, request, WEBSOCKET, connect).await? {
+        Ok(opened) => Ok(accessor.with(|mut host| host.get().context.open_socket(tags, opened))),
+        Err(failure) => Ok(Err(failure)),
+    }
+}
+
+/// Takes a request over, waits until it may leave, and for what comes of it.
+async fn ask<T>(
+    accessor: &Accessor<GuestState, HasSelf<GuestState>>,
+    request: Request,
+    schemes: Schemes,
+    ask: impl FnOnce(&OutsideAccess, HttpRequest) -> BoxFuture<'static, Result<T, Failure>>,
+) -> wasmtime::Result<Result<T, Failure>> {
+    let begun = accessor.with(|mut host| begin(&mut host, request, schemes))?;
     let Begun { request, left, turns, import } = match begun {
         Ok(begun) => begun,
         Err(failure) => return Ok(Err(failure)),
@@ -33,16 +71,10 @@ pub async fn send(
             Err(Failure::new(ErrorCode::ObjectReset, text))
         })?;
         let _turn = turns.acquire().await.expect("BUG: turns are never closed");
-        let sending = accessor.with(|mut host| {
-            let outside = &host.get().outside;
-            outside.way.send(outside.rules.clone(), request)
-        });
-        sending.await
+        let asking = accessor.with(|mut host| ask(&host.get().outside, request));
+        asking.await
     });
-    match answered.await {
-        Ok(response) => accessor.with(|host| response_to_guest(host, response)),
-        Err(failure) => Ok(Err(failure)),
-    }
+    Ok(answered.await)
 }
 
 /// A request that was taken over and has not left.
@@ -55,10 +87,14 @@ struct Begun {
 }
 
 /// Takes the request over and asks the gate to let it leave: here, where the turn that asks is open.
-fn begin(host: &mut HostAccess<'_>, request: Request) -> wasmtime::Result<Result<Begun, Failure>> {
+fn begin(
+    host: &mut HostAccess<'_>,
+    request: Request,
+    schemes: Schemes,
+) -> wasmtime::Result<Result<Begun, Failure>> {
     let import = begin_import(host)?;
     let event = calling_event(host)?;
-    let mut request = match request_of_guest(&mut *host, request)? {
+    let mut request = match request_of_guest(&mut *host, request, schemes)? {
         Ok(request) => request,
         Err(failure) => return Ok(Err(failure)),
     };

@@ -43,6 +43,7 @@ impl OutsideAccess {
 mod tests {
     use durabo_model::failure::Failure;
     use durabo_objects::event::{HttpRequest, HttpResponse};
+    use durabo_objects::outside::OpenedSocket;
     use futures::future::BoxFuture;
 
     use super::*;
@@ -55,6 +56,14 @@ mod tests {
             _: Arc<EgressRules>,
             _: HttpRequest,
         ) -> BoxFuture<'static, Result<HttpResponse, Failure>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn connect(
+            &self,
+            _: Arc<EgressRules>,
+            _: HttpRequest,
+        ) -> BoxFuture<'static, Result<OpenedSocket, Failure>> {
             Box::pin(std::future::pending())
         }
     }

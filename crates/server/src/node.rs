@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use durabo_gateway::serve::tcp;
 use durabo_gateway::{
-    AccessRules, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, Deliver, OutgoingClient,
-    Readiness, RequestIds, ServeLimits, SocketTasks, serve,
+    AccessRules, ClientParts, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, Deliver,
+    OutgoingClient, Readiness, RequestIds, ServeLimits, SocketTasks, serve,
 };
 use durabo_model::failure::Failure;
 use durabo_model::random::Random;
@@ -96,7 +96,8 @@ impl Node {
         // More than cores: while some hold their thread with SQL, others run.
         let objects = runtime("objects", 2 * cores)?;
 
-        let outside = OutgoingClient::new(http.handle().clone(), config.outgoing_limits.clone());
+        let sockets = Arc::new(SocketTasks::new(&config.http_limits));
+        let outside = outgoing_client(&config, &http, &random, &sockets);
         let loader = WasmLoader::new(engine, code, Arc::new(outside));
         let deployed = catalog.clone();
         let class_of: ClassOf = Arc::new(move |namespace| {
@@ -132,7 +133,6 @@ impl Node {
             start_number,
             started: clock.now(),
         };
-        let sockets = Arc::new(SocketTasks::new(&config.http_limits));
         let access = AccessRules::new(config.hosts.iter().cloned());
         let request_ids = Arc::new(RequestIds::new(start_number));
         let data_plane = Arc::new(DataPlane::new(DataPlaneConfig {
@@ -334,6 +334,21 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("listening on {address}"))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// The way of objects to the outside.
+fn outgoing_client(
+    config: &NodeConfig,
+    http: &Runtime,
+    random: &Arc<dyn Random>,
+    sockets: &Arc<SocketTasks>,
+) -> OutgoingClient {
+    OutgoingClient::new(ClientParts {
+        tasks: http.handle().clone(),
+        limits: config.outgoing_limits.clone(),
+        random: random.clone(),
+        sockets: sockets.clone(),
+    })
 }
 
 fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {

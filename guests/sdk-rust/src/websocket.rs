@@ -1,4 +1,5 @@
-//! WebSockets of the object: accepted in `fetch`, found again by tag or number, and kept while it hibernates.
+//! WebSockets of the object: accepted in `fetch`, found again by tag or number, and kept while it hibernates; and those
+//! that it opens itself with [`connect`](Sockets::connect).
 //!
 //! Sockets belong to the host. An object accepts one, answers with the response that it gets, and hears of messages
 //! in `websocket_message`, of the end in `websocket_close` or `websocket_error`. In between it may leave memory: the
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::bindings::durabo::object::websocket as wit;
 pub use crate::bindings::durabo::object::websocket::{Lifetime, ReadyState};
 use crate::failure::Failure;
-use crate::http::Response;
+use crate::http::{Request, Response};
 
 /// The sockets of an object; from [`Context::sockets`](crate::Context::sockets).
 #[derive(Debug, Clone, Copy)]
@@ -111,6 +112,8 @@ pub struct SocketInfo {
     pub protocol: String,
     /// When it was accepted, in milliseconds since 1970.
     pub accepted_ms: u64,
+    /// Opened by the object with [`Sockets::connect`], and not by a client.
+    pub is_outgoing: bool,
     /// When a text was last answered automatically, in milliseconds since 1970.
     pub auto_response_ms: Option<u64>,
 }
@@ -142,6 +145,27 @@ impl Sockets {
         let accepted = wit::accept(&wit::SocketOptions { tags, lifetime });
         let (socket, upgrade) = accepted.map_err(Failure::from_host)?;
         Ok((Socket(socket), Response::switching(upgrade)))
+    }
+
+    /// Opens a WebSocket to a server outside, if the app's egress rules allow it (code `egress-denied`), and waits
+    /// until the server has agreed (else code `outgoing-failed`, with the `status` of another answer in the details).
+    /// Its events come to the same handlers as those of any socket; it keeps the object in memory, and ends with the
+    /// instance. The request is a `GET` of a `ws` or `wss` URL, with headers if need be; it leaves as
+    /// [`Request::send`] does. Dropping this gives the handshake up.
+    ///
+    /// ```no_run
+    /// # use durabo::{Context, Failure, Request};
+    /// # async fn follow(ctx: &Context) -> Result<(), Failure> {
+    /// let request = Request::get("wss://feed.example.com/trades").with_header("sec-websocket-protocol", "v2");
+    /// let feed = ctx.sockets().connect(request, &["feed"]).await?;
+    /// feed.send("subscribe")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn connect(&self, request: Request, tags: &[&str]) -> Result<Socket, Failure> {
+        let tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        let options = wit::SocketOptions { tags, lifetime: Lifetime::KeepAwake };
+        wit::connect(request.into_host(), options).await.map(Socket).map_err(Failure::from_host)
     }
 
     /// All sockets whose end was not handled yet, in the order of their acceptance.
@@ -236,6 +260,7 @@ impl Socket {
             state: info.state,
             protocol: info.protocol,
             accepted_ms: info.accepted,
+            is_outgoing: info.outgoing,
             auto_response_ms: info.auto_response,
         })
     }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use durabo_model::limits::{HttpLimits, ObjectLimits};
+use durabo_model::limits::{HttpLimits, ObjectLimits, OutgoingLimits};
 use durabo_server::{Durability, Node, NodeConfig, ObjectHooks};
 
 use crate::case::not_here;
@@ -33,6 +33,8 @@ pub struct TestConfig {
     pub limits: ObjectLimits,
     /// What clients may take.
     pub http_limits: HttpLimits,
+    /// What requests to the outside may take.
+    pub outgoing_limits: OutgoingLimits,
     /// Size of a segment of the log, in bytes.
     pub log_segment_bytes: u64,
     /// What "durable" means.
@@ -46,6 +48,7 @@ impl Default for TestConfig {
         Self {
             limits: ObjectLimits::default(),
             http_limits: HttpLimits::default(),
+            outgoing_limits: OutgoingLimits::default(),
             log_segment_bytes: SEGMENT_BYTES,
             durability: Durability::Strict,
             test_hooks: false,
@@ -205,6 +208,7 @@ impl TestNode {
         config.control.set_port(0);
         config.limits = self.config.limits.clone();
         config.http_limits = self.config.http_limits.clone();
+        config.outgoing_limits = self.config.outgoing_limits.clone();
         config.log_segment_bytes = self.config.log_segment_bytes;
         config.durability = self.config.durability;
         config.test_hooks = self.config.test_hooks;

@@ -54,6 +54,8 @@ mod websocket;
 mod websocket_faults;
 mod websocket_frames;
 mod websocket_operator;
+mod websocket_outgoing;
+mod websocket_outgoing_faults;
 mod websocket_sleep;
 
 use crate::case::Case;
@@ -105,6 +107,8 @@ pub fn cases() -> Vec<Case> {
         websocket_faults::CASES,
         websocket_frames::CASES,
         websocket_operator::CASES,
+        websocket_outgoing::CASES,
+        websocket_outgoing_faults::CASES,
         websocket_sleep::CASES,
     ]
     .concat()

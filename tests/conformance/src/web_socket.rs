@@ -1,4 +1,5 @@
-//! A client of a WebSocket, made by another library than the one that the node's frames are read with.
+//! A client of a WebSocket, made by another library than the one that the node's frames are read with; or the end that
+//! a server has of one that an object has opened.
 //!
 //! Every read has a deadline. Frames that no such library sends are written by hand.
 
@@ -7,7 +8,7 @@ use std::net::TcpStream;
 
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::Response;
-use tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, HandshakeError, Message, WebSocket as Socket};
 
 use crate::node::TestNode;
@@ -18,7 +19,7 @@ use crate::restarts::InUse;
 #[derive(Debug)]
 pub struct WebSocket {
     socket: Socket<TcpStream>,
-    /// What the node answered to the upgrade.
+    /// What the node answered to the upgrade; empty at a server's end.
     pub response: Response<Option<Vec<u8>>>,
     _in_use: Option<InUse>,
 }
@@ -72,6 +73,13 @@ impl WebSocket {
             Err(HandshakeError::Failure(Error::Http(response))) => Err(*response),
             Err(error) => panic!("the handshake with {} failed: {error}", object.address()),
         }
+    }
+
+    /// The end of a server that has answered a handshake of the node's. It takes only frames that are masked.
+    pub(crate) fn of_server(stream: TcpStream) -> Self {
+        let config = WebSocketConfig::default().max_frame_size(None).max_message_size(None);
+        let socket = Socket::from_raw_socket(stream, Role::Server, Some(config));
+        Self { socket, response: Response::new(None), _in_use: None }
     }
 
     /// Sends a text.

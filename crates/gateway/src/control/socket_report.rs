@@ -3,7 +3,7 @@
 //! Field names are contract. Numbers of sockets are texts, since they go beyond what a number in JSON can hold.
 
 use durabo_objects::open_sockets::OpenSocket;
-use durabo_objects::socket::{Lifetime, ReadyState, Waiting};
+use durabo_objects::socket::{ReadyState, Waiting};
 use durabo_objects::sockets::SocketPosition;
 use serde::Serialize;
 
@@ -91,7 +91,7 @@ impl From<OpenSocket> for SocketReport {
             live: open.is_live,
             instance: open.has_instance,
             state,
-            keep_awake: socket.lifetime == Lifetime::KeepAwake,
+            keep_awake: socket.lifetime.keeps_awake(),
             tags: socket.tags,
             protocol: Some(socket.protocol).filter(|protocol| !protocol.is_empty()),
             opened_ms: socket.accepted.0,

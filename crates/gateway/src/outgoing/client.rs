@@ -1,10 +1,12 @@
-//! Sends requests of objects to the outside and brings their responses back.
+//! Sends requests of objects to the outside and brings their responses back, or the WebSocket that one has opened.
 //!
 //! No redirect is followed, nothing is decompressed, no cookie is kept, and no proxy of the environment is
 //! asked: what the object said is sent, and what came is returned. Work is done in the threads of HTTP, and
 //! given up when the object gives it up.
 
+use std::collections::BTreeMap;
 use std::error::Error;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,9 +16,10 @@ use durabo_model::egress::EgressRules;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits::{self, OutgoingLimits};
+use durabo_model::random::Random;
 use durabo_objects::body;
 use durabo_objects::event::{Headers, HttpRequest, HttpResponse};
-use durabo_objects::outside::Outside;
+use durabo_objects::outside::{OpenedSocket, Outside};
 use futures::future::BoxFuture;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response};
@@ -28,14 +31,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::connect::{Connection, Connector};
+use super::handshake::{NotAgreed, OutgoingHandshake};
 use super::lookup::{FindAddresses, Lookups, SystemNames};
-use super::progress::WatchedRequest;
+use super::progress::{Progress, WatchedRequest};
 use super::target::Target;
 use super::trust::{self, ReadRoots, Trust};
 use crate::hop_by_hop::is_hop_by_hop;
 use crate::received_body::{ReceiveLimit, receive};
 use crate::sent_body::SentBody;
 use crate::task_end::failure_of_task;
+use crate::websocket::masks::Masks;
+use crate::websocket::tasks::{OutgoingConnection, SocketTasks};
 
 /// Sends requests; clones are the same client.
 #[derive(Clone)]
@@ -47,6 +53,20 @@ struct Inner {
     limits: OutgoingLimits,
     /// One for each connection that may be made.
     places: Arc<Semaphore>,
+    random: Arc<dyn Random>,
+    sockets: Arc<SocketTasks>,
+}
+
+/// What a client works with.
+pub struct ClientParts {
+    /// Where its work is done.
+    pub tasks: Handle,
+    /// What its requests may take.
+    pub limits: OutgoingLimits,
+    /// For keys and masks of WebSockets.
+    pub random: Arc<dyn Random>,
+    /// Where WebSockets go on once they are open.
+    pub sockets: Arc<SocketTasks>,
 }
 
 /// A task that ends with its owner.
@@ -59,23 +79,31 @@ impl<T> Drop for OwnedTask<T> {
 }
 
 impl OutgoingClient {
-    /// A client that works in `tasks` and trusts the certificates that the system trusts, read when
-    /// the first request needs them.
-    pub fn new(tasks: Handle, limits: OutgoingLimits) -> Self {
-        Self::with(tasks, limits, Box::new(SystemNames), Arc::new(trust::of_system))
+    /// A client that trusts the certificates that the system trusts, read when the first request needs them.
+    pub fn new(parts: ClientParts) -> Self {
+        Self::with(parts, Box::new(SystemNames), Arc::new(trust::of_system))
     }
 
     /// A client that finds addresses by `names` and trusts what `read_roots` gives.
-    pub(super) fn with(
-        tasks: Handle,
-        limits: OutgoingLimits,
-        names: Box<dyn FindAddresses>,
-        read_roots: ReadRoots,
-    ) -> Self {
+    pub(super) fn with(parts: ClientParts, names: Box<dyn FindAddresses>, read_roots: ReadRoots) -> Self {
+        let ClientParts { tasks, limits, random, sockets } = parts;
         let lookups = Lookups::new(tasks.clone(), names, limits.lookups_max);
         let connector = Connector::new(lookups, Trust::new(read_roots), &limits);
         let places = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { tasks, connector, limits, places }))
+        Self(Arc::new(Inner { tasks, connector, limits, places, random, sockets }))
+    }
+
+    /// Does `work` in the client's threads, until it has ended or nobody waits for it any more.
+    fn run<T, W>(&self, work: impl FnOnce(Arc<Inner>) -> W) -> BoxFuture<'static, Result<T, Failure>>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        let (inner, work) = (self.0.clone(), work(self.0.clone()));
+        Box::pin(async move {
+            let mut task = OwnedTask(inner.tasks.spawn(work));
+            (&mut task.0).await.unwrap_or_else(|ended| Err(failure_of_task(ended)))
+        })
     }
 }
 
@@ -85,13 +113,15 @@ impl Outside for OutgoingClient {
         rules: Arc<EgressRules>,
         request: HttpRequest,
     ) -> BoxFuture<'static, Result<HttpResponse, Failure>> {
-        let inner = self.0.clone();
-        let sending = async move {
-            let task = inner.clone();
-            let mut task = OwnedTask(inner.tasks.spawn(async move { task.send(&rules, request).await }));
-            (&mut task.0).await.unwrap_or_else(|ended| Err(failure_of_task(ended)))
-        };
-        Box::pin(sending)
+        self.run(|inner| async move { inner.send(&rules, request).await })
+    }
+
+    fn connect(
+        &self,
+        rules: Arc<EgressRules>,
+        request: HttpRequest,
+    ) -> BoxFuture<'static, Result<OpenedSocket, Failure>> {
+        self.run(|inner| async move { inner.connect(&rules, request).await })
     }
 }
 
@@ -99,40 +129,75 @@ impl Inner {
     async fn send(&self, rules: &EgressRules, request: HttpRequest) -> Result<HttpResponse, Failure> {
         let target = Target::parse(&request.url)?;
         let (request, progress) = request_for(&target, request)?;
-        // Nobody waits here: a slow server would hold up requests to all others.
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            let max = self.limits.connections_max;
-            target.failed(&format!("the node has {max} requests to the outside under way; retry later"))
-        })?;
+        let place = self.place(&target)?;
         let connection = self.connector.connect(&target, rules).await?;
         let is_head = request.method() == Method::HEAD;
         let (connection, mut sender) = self.speak(&target, connection, place).await?;
-        let response = tokio::select! {
-            response = sender.send_request(request) => response.map_err(|error| target.failed(&causes(&error)))?,
-            () = progress.stalled(self.limits.head_timeout) => {
-                let seconds = self.limits.head_timeout.as_secs_f64();
-                return Err(target.failed(&format!("no response within {seconds} s")));
-            }
-        };
+        let response = self.head(&target, sender.send_request(request), progress).await?;
         self.response_of(&target, response, is_head, connection).await
     }
 
+    async fn connect(&self, rules: &EgressRules, mut request: HttpRequest) -> Result<OpenedSocket, Failure> {
+        let target = Target::parse_websocket(&request.url)?;
+        let handshake = OutgoingHandshake::new(&mut request, &*self.random)?;
+        let (mut request, progress) = request_for(&target, request)?;
+        handshake.ask(request.headers_mut());
+        let place = self.place(&target)?;
+        let connection = self.connector.connect(&target, rules).await?;
+        // The place is the socket's, and not that of the connection before it is one.
+        let (_connection, mut sender) = self.speak(&target, connection, ()).await?;
+        let response = self.head(&target, sender.send_request(request), progress).await?;
+        let (parts, body) = response.into_parts();
+        let protocol = handshake.agreed(&parts).map_err(|reason| not_agreed(&target, &reason))?;
+        let upgraded = hyper::upgrade::on(Response::from_parts(parts, body));
+        let io = upgraded.await.map_err(|error| target.failed(&causes(&error)))?;
+        let outgoing = OutgoingConnection { io, masks: Masks::new(self.random.clone()), place };
+        let (tasks, sockets) = (self.tasks.clone(), self.sockets.clone());
+        let start = Box::new(move |client| sockets.start_outgoing(&tasks, outgoing, client));
+        Ok(OpenedSocket { protocol, start })
+    }
+
+    /// A place for one more connection. Nobody waits here: a slow server would hold up requests to all others.
+    fn place(&self, target: &Target) -> Result<OwnedSemaphorePermit, Failure> {
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            let max = self.limits.connections_max;
+            target.failed(&format!("the node has {max} requests to the outside under way; retry later"))
+        })
+    }
+
+    /// The head of the response, if it comes in time.
+    async fn head(
+        &self,
+        target: &Target,
+        response: impl Future<Output = hyper::Result<Response<Incoming>>>,
+        progress: Progress,
+    ) -> Result<Response<Incoming>, Failure> {
+        tokio::select! {
+            response = response => response.map_err(|error| target.failed(&causes(&error))),
+            () = progress.stalled(self.limits.head_timeout) => {
+                let seconds = self.limits.head_timeout.as_secs_f64();
+                Err(target.failed(&format!("no response within {seconds} s")))
+            }
+        }
+    }
+
+    /// Speaks HTTP over a connection; `held` is let go when that has ended.
     async fn speak(
         &self,
         target: &Target,
         connection: Box<dyn Connection>,
-        place: OwnedSemaphorePermit,
+        held: impl Send + 'static,
     ) -> Result<(OwnedTask<()>, http1::SendRequest<WatchedRequest>), Failure> {
         let spoken = http1::Builder::new()
             .max_buf_size(limits::HEADERS_BYTES_MAX)
             .handshake::<_, WatchedRequest>(TokioIo::new(connection));
         let (sender, connection) = spoken.await.map_err(|error| target.failed(&causes(&error)))?;
         let driven = self.tasks.spawn(async move {
-            if let Err(error) = connection.await {
+            if let Err(error) = connection.with_upgrades().await {
                 // Whoever waits for the response or its body learns of it there.
                 tracing::debug!(%error, "connection to the outside ended");
             }
-            drop(place);
+            drop(held);
         });
         Ok((OwnedTask(driven), sender))
     }
@@ -193,7 +258,7 @@ impl Body for ServerBody {
 fn request_for(
     target: &Target,
     request: HttpRequest,
-) -> Result<(Request<WatchedRequest>, super::progress::Progress), Failure> {
+) -> Result<(Request<WatchedRequest>, Progress), Failure> {
     let invalid = |text: String| Failure::new(ErrorCode::InvalidArgument, text);
     let method = Method::from_bytes(request.method.as_bytes())
         .ok()
@@ -229,6 +294,21 @@ fn request_for(
     // A connection serves one request.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     Ok((sent, progress))
+}
+
+/// Says why a server's answer opens no WebSocket; its status is in the details, so that an object can tell.
+fn not_agreed(target: &Target, reason: &NotAgreed) -> Failure {
+    match reason {
+        NotAgreed::Wrong(text) => target.failed(text),
+        NotAgreed::Status(status) => {
+            let status = status.as_u16();
+            let text = format!("it answered with status {status} instead of opening a WebSocket");
+            let mut details = Vec::new();
+            ciborium::into_writer(&BTreeMap::from([("status", status)]), &mut details)
+                .expect("BUG: a vector takes all that is written");
+            Failure { details: Some(details), ..target.failed(&text) }
+        }
+    }
 }
 
 fn headers_of(headers: &HeaderMap) -> Headers {

@@ -24,21 +24,38 @@ pub struct Target {
     pub path: String,
 }
 
+/// Schemes and whether they are encrypted.
+type Schemes = &'static [(&'static str, bool)];
+
+/// Of requests.
+const HTTP: Schemes = &[("http", false), ("https", true)];
+
+/// Of WebSockets; in either pair both mean the same.
+const WEBSOCKET: Schemes = &[("ws", false), ("wss", true), ("http", false), ("https", true)];
+
 impl Target {
-    /// Reads an absolute URL.
+    /// Reads the absolute URL of a request.
     pub fn parse(url: &str) -> Result<Self, Failure> {
+        Self::parse_with(url, HTTP)
+    }
+
+    /// Reads the absolute URL of a WebSocket.
+    pub fn parse_websocket(url: &str) -> Result<Self, Failure> {
+        Self::parse_with(url, WEBSOCKET)
+    }
+
+    fn parse_with(url: &str, schemes: Schemes) -> Result<Self, Failure> {
         let invalid = |reason: &str| {
             let shown: String = url.chars().take(200).collect();
-            let text =
-                format!("`{}` {reason}; write an absolute URL of `http` or `https`", shown.escape_debug());
+            let known: Vec<_> = schemes.iter().map(|(scheme, _)| format!("`{scheme}`")).collect();
+            let known = known.join(" or ");
+            let text = format!("`{}` {reason}; write an absolute URL of {known}", shown.escape_debug());
             Failure::new(ErrorCode::InvalidArgument, text)
         };
         let uri: Uri = url.parse().map_err(|error| invalid(&format!("is no URL ({error})")))?;
-        let is_https = match uri.scheme_str() {
-            Some("https") => true,
-            Some("http") => false,
-            _ => return Err(invalid("has another scheme")),
-        };
+        let scheme = uri.scheme_str().unwrap_or_default();
+        let known = schemes.iter().find(|(known, _)| scheme.eq_ignore_ascii_case(known));
+        let Some(&(_, is_https)) = known else { return Err(invalid("has another scheme")) };
         let authority = uri.authority().ok_or_else(|| invalid("names no host"))?;
         if authority.as_str().contains('@') {
             return Err(invalid("holds a user's name"));
@@ -94,6 +111,27 @@ mod tests {
             let target = Target::parse(url).expect(url);
             let seen = (target.host.as_str(), target.port, target.authority.as_str(), target.path.as_str());
             assert_eq!(seen, (host, port, authority, path), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_has_schemes_of_its_own_with_the_ports_of_the_others() {
+        for (url, is_https, port) in [
+            ("ws://example.com/feed", false, 80),
+            ("WSS://example.com/feed", true, 443),
+            ("http://example.com/feed", false, 80),
+            ("https://example.com/feed", true, 443),
+            ("wss://example.com:8443/feed", true, 8443),
+        ] {
+            let target = Target::parse_websocket(url).expect(url);
+            assert_eq!(
+                (target.is_https, target.port, target.path.as_str()),
+                (is_https, port, "/feed"),
+                "{url}"
+            );
+        }
+        for failure in [Target::parse("ws://example.com/"), Target::parse_websocket("ftp://example.com/")] {
+            assert_eq!(failure.expect_err("another scheme").code, "invalid-argument");
         }
     }
 

@@ -5,14 +5,15 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use durabo_model::egress::EgressRules;
 use durabo_model::failure::Failure;
-use durabo_model::limits::OutgoingLimits;
+use durabo_model::limits::{HttpLimits, OutgoingLimits};
+use durabo_model::random::Random;
 use durabo_objects::body::{Body, channel};
 use durabo_objects::event::{HttpRequest, HttpResponse};
 use durabo_objects::outside::Outside;
@@ -25,9 +26,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+use tokio_rustls::server::TlsStream;
 
-use super::client::OutgoingClient;
+use super::client::{ClientParts, OutgoingClient};
 use super::lookup::FindAddresses;
+use crate::websocket::tasks::SocketTasks;
+
+mod sockets;
 
 /// Answers in the order given, one a question.
 #[derive(Clone, Default)]
@@ -45,8 +50,23 @@ fn names(answers: impl IntoIterator<Item = Vec<SocketAddr>>) -> Names {
     Names(Arc::new(Mutex::new(answers.into_iter().collect())))
 }
 
+/// Counts instead.
+#[derive(Default)]
+struct Counting(AtomicU8);
+
+impl Random for Counting {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.iter_mut().for_each(|byte| *byte = self.0.fetch_add(1, Ordering::Relaxed));
+    }
+}
+
+fn parts(limits: OutgoingLimits) -> ClientParts {
+    let sockets = Arc::new(SocketTasks::new(&HttpLimits::default()));
+    ClientParts { tasks: Handle::current(), limits, random: Arc::new(Counting::default()), sockets }
+}
+
 fn client_with(names: Names, roots: RootCertStore, limits: OutgoingLimits) -> OutgoingClient {
-    OutgoingClient::with(Handle::current(), limits, Box::new(names), Arc::new(move || roots.clone()))
+    OutgoingClient::with(parts(limits), Box::new(names), Arc::new(move || roots.clone()))
 }
 
 fn client() -> OutgoingClient {
@@ -227,8 +247,8 @@ async fn the_connection_is_made_to_the_address_that_was_checked() {
     assert!(names.0.lock().expect("lock").is_empty());
 }
 
-/// Serves one encrypted request with a certificate for `secure.test`.
-async fn serve_encrypted(listener: TcpListener) {
+/// Accepts one encrypted connection with a certificate for `secure.test`; `None` if the client does not trust it.
+async fn accept_encrypted(listener: TcpListener) -> Option<TlsStream<TcpStream>> {
     let certificate = CertificateDer::from_pem_slice(include_bytes!("test_certificates/server.pem"));
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("test_certificates/server.key.pem"));
     let config = ServerConfig::builder()
@@ -236,8 +256,13 @@ async fn serve_encrypted(listener: TcpListener) {
         .with_single_cert(vec![certificate.expect("certificate")], key.expect("key"))
         .expect("a server");
     let (stream, _) = listener.accept().await.expect("accept");
+    TlsAcceptor::from(Arc::new(config)).accept(stream).await.ok()
+}
+
+/// Serves one encrypted request.
+async fn serve_encrypted(listener: TcpListener) {
     // A client that does not trust it goes away.
-    if let Ok(mut stream) = TlsAcceptor::from(Arc::new(config)).accept(stream).await {
+    if let Some(mut stream) = accept_encrypted(listener).await {
         answer(&mut stream, "HTTP/1.1 200 x\r\ncontent-length: 6\r\n\r\nsecret").await;
     }
 }
@@ -286,8 +311,7 @@ async fn trusted_certificates_are_read_at_the_first_request_that_needs_them_and_
     };
     let ((first, first_address), (second, second_address)) = (listen().await, listen().await);
     let names = Box::new(names([vec![first_address], vec![second_address]]));
-    let limits = OutgoingLimits::default();
-    let client = OutgoingClient::with(Handle::current(), limits, names, Arc::new(read_roots));
+    let client = OutgoingClient::with(parts(OutgoingLimits::default()), names, Arc::new(read_roots));
     assert_eq!(reads.load(Ordering::SeqCst), 0);
     for (listener, address) in [(first, first_address), (second, second_address)] {
         tokio::spawn(serve_encrypted(listener));
@@ -388,12 +412,7 @@ impl FindAddresses for SilentNames {
 #[tokio::test]
 async fn a_host_that_is_not_found_in_time_is_given_up() {
     let limits = OutgoingLimits { connect_timeout: Duration::from_millis(50), ..OutgoingLimits::default() };
-    let client = OutgoingClient::with(
-        Handle::current(),
-        limits,
-        Box::new(SilentNames),
-        Arc::new(RootCertStore::empty),
-    );
+    let client = OutgoingClient::with(parts(limits), Box::new(SilentNames), Arc::new(RootCertStore::empty));
     let failure =
         client.send(rules(&["*"]), request("GET", "http://a.example/")).await.expect_err("given up");
     assert!(failure.code == "outgoing-failed" && failure.message.contains("0.05 s"), "{failure}");

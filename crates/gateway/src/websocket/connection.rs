@@ -1,4 +1,7 @@
-//! One client's WebSocket: frames from its socket to the wire, and what comes from the wire to its socket.
+//! One WebSocket's connection: frames from its socket to the wire, and what comes from the wire to its socket.
+//!
+//! The other side is a client as a rule, and called so here; for a socket that an object has opened itself it is a
+//! server, and only the masks are others (WS-33).
 //!
 //! Pings are answered and closing frames too, before the object hears of them (WS-18, WS-21); texts with an automatic
 //! answer never reach it (WS-24). While the object does not take what has come, only a little more is read, so that the
@@ -20,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::frames::{Fault, FrameReader, Received};
+use super::masks::Masks;
 use super::outbox::Outbox;
 
 /// What is read at once, on the stack; also what is read at most while the object has no room for more.
@@ -34,6 +38,15 @@ const READS_MAX: usize = 16;
 /// How long a client has for its answer when the node stops.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
+/// Which side of a connection this node is: a client masks what it sends, and a server does not (RFC 6455, 5.1).
+#[derive(Debug)]
+pub enum Side {
+    /// Somebody came to an object.
+    Server,
+    /// An object came to somebody.
+    Client(Masks),
+}
+
 /// Times of a connection.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectionTimes {
@@ -46,11 +59,12 @@ pub struct ConnectionTimes {
 /// Serves a connection until it ends, or until the node stops: then the client is told that it goes away.
 pub async fn serve_socket<I: AsyncRead + AsyncWrite + Unpin>(
     io: I,
+    side: Side,
     client: SocketClient,
     times: ConnectionTimes,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut connection = Connection::new(io, client, times);
+    let mut connection = Connection::new(io, side, client, times);
     tokio::select! {
         biased;
         () = poll_fn(|cx| connection.poll_served(cx)) => return,
@@ -112,14 +126,18 @@ impl From<io::Error> for End {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
-    fn new(io: I, client: SocketClient, times: ConnectionTimes) -> Self {
+    fn new(io: I, side: Side, client: SocketClient, times: ConnectionTimes) -> Self {
+        let (reader, outbox) = match side {
+            Side::Server => (FrameReader::default(), Outbox::default()),
+            Side::Client(masks) => (FrameReader::of_server(), Outbox::masked(masks)),
+        };
         Self {
             io: Some(io),
             client: Some(client),
-            reader: FrameReader::default(),
+            reader,
             unread: Vec::new(),
             held_bytes: (0, 0),
-            outbox: Outbox::default(),
+            outbox,
             closing: None,
             taken_before: 0,
             has_sent_close: false,

@@ -1,5 +1,5 @@
-//! What a client sends on a WebSocket, from its bytes: whole messages and control frames, or the code with which
-//! the connection has to be closed (WS-17, WS-18).
+//! What the other side sends on a WebSocket, from its bytes: whole messages and control frames, or the code with
+//! which the connection has to be closed (WS-17, WS-18).
 //!
 //! Takes bytes as they come and keeps only what is not whole yet, so that an idle connection has no buffer and one
 //! that sends a large message holds what has come of it and not what it has announced.
@@ -11,6 +11,8 @@ use durabo_objects::socket::{CloseReason, Message};
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{CloseCode, Control, Data, OpCode};
+
+use super::masks::{self, Mask};
 
 /// Longest head of a frame.
 const HEAD_BYTES_MAX: usize = 14;
@@ -30,7 +32,7 @@ pub enum Received {
     Ping(Vec<u8>),
     /// A sign of life.
     Pong,
-    /// The client has ended.
+    /// The other side has ended.
     Close(CloseReason),
 }
 
@@ -49,9 +51,20 @@ impl Fault {
     }
 }
 
-/// Reads what a client sends.
+/// Who sends the frames that are read.
+#[derive(Debug, Clone, Copy, Default)]
+enum Sender {
+    /// A client, which must mask them.
+    #[default]
+    Client,
+    /// A server, which must not.
+    Server,
+}
+
+/// Reads what the other side sends; by default it is a client.
 #[derive(Debug, Default)]
 pub struct FrameReader {
+    sender: Sender,
     /// The beginning of a head that has not come whole.
     head: Vec<u8>,
     frame: Option<FrameUnderWay>,
@@ -64,7 +77,8 @@ pub struct FrameReader {
 struct FrameUnderWay {
     opcode: OpCode,
     is_final: bool,
-    mask: [u8; 4],
+    /// `None` for bytes that come as they are.
+    mask: Option<Mask>,
     /// Bytes of it that have come.
     taken: u64,
     bytes: u64,
@@ -80,6 +94,11 @@ impl FrameReader {
     /// Bytes that what has come of a message takes.
     pub fn held_bytes(&self) -> usize {
         self.message.as_ref().map_or(0, |message| message.bytes.capacity())
+    }
+
+    /// Reads what a server sends.
+    pub fn of_server() -> Self {
+        Self { sender: Sender::Server, ..Self::default() }
     }
 
     /// Takes bytes off the front of `input` until something is whole; `None` if all are taken and nothing is.
@@ -98,7 +117,9 @@ impl FrameReader {
             };
             let at = target.len();
             target.extend_from_slice(payload);
-            unmask(&mut target[at..], frame.mask, frame.taken);
+            if let Some(mask) = frame.mask {
+                masks::apply(&mut target[at..], mask, frame.taken);
+            }
             frame.taken += payload.len() as u64;
             if frame.taken < frame.bytes {
                 return Ok(None);
@@ -137,13 +158,19 @@ impl FrameReader {
         Ok(true)
     }
 
-    fn check_head(&self, header: &FrameHeader, bytes: u64) -> Result<[u8; 4], Fault> {
+    fn check_head(&self, header: &FrameHeader, bytes: u64) -> Result<Option<Mask>, Fault> {
         if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(Fault::protocol(ProtocolError::NonZeroReservedBits.to_string()));
         }
-        let Some(mask) = header.mask else {
-            return Err(Fault::protocol(ProtocolError::UnmaskedFrameFromClient.to_string()));
+        let mask = header.mask;
+        let fault = match (self.sender, mask) {
+            (Sender::Client, None) => Some(ProtocolError::UnmaskedFrameFromClient),
+            (Sender::Server, Some(_)) => Some(ProtocolError::MaskedFrameFromServer),
+            (Sender::Client, Some(_)) | (Sender::Server, None) => None,
         };
+        if let Some(fault) = fault {
+            return Err(Fault::protocol(fault.to_string()));
+        }
         let fault = match (header.opcode, &self.message) {
             (OpCode::Control(_), _) if !header.is_final => ProtocolError::FragmentedControlFrame,
             (OpCode::Control(_), _) if bytes > CONTROL_BYTES_MAX => ProtocolError::ControlFrameTooBig,
@@ -195,34 +222,22 @@ fn text(bytes: Vec<u8>) -> Result<String, Fault> {
         .map_err(|_| Fault { code: CloseCode::Invalid.into(), text: "the text is not UTF-8".to_owned() })
 }
 
-/// Code and reason of a client's closing frame.
+/// Code and reason of a closing frame.
 fn close_reason(mut payload: Vec<u8>) -> Result<CloseReason, Fault> {
     let code = match payload[..] {
         [] => return Ok(None),
         [_] => return Err(Fault::protocol(ProtocolError::InvalidCloseSequence.to_string())),
         [high, low, ..] => u16::from_be_bytes([high, low]),
     };
-    if !is_close_code_of_clients(code) {
+    if !is_close_code_of_peers(code) {
         return Err(Fault::protocol(format!("close code {code} must not be sent")));
     }
     Ok(Some((code, text(payload.split_off(2))?)))
 }
 
 /// Codes that are registered for closing frames or free to use. tungstenite's own list lacks 1014.
-fn is_close_code_of_clients(code: u16) -> bool {
+fn is_close_code_of_peers(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
-}
-
-/// Takes the mask off bytes that begin `at` bytes behind the beginning of their frame.
-fn unmask(bytes: &mut [u8], mask: [u8; 4], at: u64) {
-    let mut mask = mask;
-    mask.rotate_left((at % 4) as usize);
-    let wide = u64::from_ne_bytes([mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3]]);
-    let (chunks, rest) = bytes.as_chunks_mut::<8>();
-    for chunk in chunks {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
-    }
-    rest.iter_mut().zip(mask.iter().cycle()).for_each(|(byte, mask)| *byte ^= mask);
 }
 
 #[cfg(test)]

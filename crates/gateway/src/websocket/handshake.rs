@@ -16,8 +16,8 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::error_response::{Refusal, Refused, refuse};
 
-/// The version of the protocol that is served.
-const VERSION: &str = "13";
+/// The version of the protocol that is spoken.
+pub const VERSION: &str = "13";
 
 /// Characters of a key: 16 bytes in base64.
 const KEY_CHARS: usize = 24;
@@ -101,11 +101,13 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == KEY_CHARS && key.ends_with(b"==") && key[..KEY_CHARS - 2].iter().all(is_base64)
 }
 
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+/// Whether one of the words of a header is this one, in any letter case.
+pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|value| value.eq_ignore_ascii_case(token))
 }
 
-fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+/// The words of a header that is a list.
+pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }

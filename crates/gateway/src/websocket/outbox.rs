@@ -1,7 +1,7 @@
-//! What is being written to a client: frames as bytes, in order.
+//! What is being written to the other side: frames as bytes, in order.
 //!
 //! Small frames are joined into one write; a large payload is written from where it lies, so that all receivers of a
-//! broadcast share it. Nothing is kept once all is written.
+//! broadcast share it, unless it has to be masked. Nothing is kept once all is written.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -14,15 +14,19 @@ use tokio::io::AsyncWrite;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::masks::{self, Masks};
+
 /// Payloads up to this are copied behind their heads.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 
 /// No further frames are taken while so much is to be written.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes on their way to one client.
+/// Bytes on their way to the other side; by default it is a client, for which nothing is masked.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// If the other side is a server.
+    masks: Option<Box<Masks>>,
     /// Never empty ones.
     pieces: VecDeque<Bytes>,
     /// What comes behind them.
@@ -33,6 +37,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// For a server: each frame gets a mask.
+    pub fn masked(masks: Masks) -> Self {
+        Self { masks: Some(Box::new(masks)), ..Self::default() }
+    }
+
     /// Whether a further frame may be taken.
     pub fn has_room(&self) -> bool {
         self.bytes < JOINED_BYTES_MAX
@@ -79,14 +88,20 @@ impl Outbox {
     }
 
     fn frame(&mut self, opcode: OpCode, payload: Bytes) {
-        let header = FrameHeader { opcode, ..FrameHeader::default() };
+        let mask = self.masks.as_mut().map(|masks| masks.take());
+        let header = FrameHeader { opcode, mask, ..FrameHeader::default() };
         let before = self.joined.len();
         header
             .format(payload.len() as u64, &mut self.joined)
             .expect("BUG: a vector takes all that is written");
-        let is_large = payload.len() > COPIED_BYTES_MAX;
+        // What has to be masked is copied, however large: others share it as it is.
+        let is_large = payload.len() > COPIED_BYTES_MAX && mask.is_none();
         if !is_large {
+            let at = self.joined.len();
             self.joined.extend_from_slice(&payload);
+            if let Some(mask) = mask {
+                masks::apply(&mut self.joined[at..], mask, 0);
+            }
         }
         self.bytes += self.joined.len() - before;
         if is_large {
@@ -138,9 +153,11 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
 
     use tokio::io::AsyncReadExt;
 
+    use super::super::masks::tests::Counting;
     use super::*;
 
     async fn written(fill: impl FnOnce(&mut Outbox)) -> Vec<u8> {
@@ -174,6 +191,28 @@ mod tests {
         expected.extend([0x8a, 1, b'p', 0x89, 0, 0x88, 6, 0x0b, 0xb9]);
         expected.extend(b"done");
         assert_eq!(bytes.await, expected);
+    }
+
+    #[tokio::test]
+    async fn frames_for_a_server_are_masked_each_with_a_mask_of_its_own() {
+        let payload = vec![7; 70_000];
+        let mut outbox = Outbox::masked(Masks::new(Arc::new(Counting::default())));
+        outbox.text("hi".into());
+        outbox.binary(payload.clone().into());
+        outbox.close(None);
+        let (mut node, mut server) = tokio::io::duplex(64);
+        let write = async {
+            poll_fn(|cx| outbox.poll_write_all(&mut node, cx)).await.expect("written");
+            drop(node);
+        };
+        let mut bytes = Vec::new();
+        let (_, read) = futures::join!(write, server.read_to_end(&mut bytes));
+        read.expect("read");
+        assert_eq!(bytes[..8], [0x81, 0x82, 1, 2, 3, 4, b'h' ^ 1, b'i' ^ 2]);
+        assert_eq!(bytes[8..][..14], [0x82, 0xff, 0, 0, 0, 0, 0, 1, 0x11, 0x70, 5, 6, 7, 8]);
+        let masked = &bytes[22..][..payload.len()];
+        assert!(masked.chunks(4).all(|chunk| chunk == [7 ^ 5, 7 ^ 6, 0, 7 ^ 8]));
+        assert_eq!(bytes[22 + payload.len()..], [0x88, 0x80, 9, 10, 11, 12]);
     }
 
     #[tokio::test]

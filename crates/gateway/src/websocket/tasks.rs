@@ -1,36 +1,62 @@
-//! The tasks of WebSockets, one for each connection: how many there may be, and their end with the node.
+//! The tasks of WebSockets, one for each connection: how many clients may have one, and their end with the node.
 //!
-//! Made by the composition; `fetch` starts a task for each handshake that an object has accepted.
+//! Made by the composition; `fetch` starts a task for each handshake that an object has accepted, and `outgoing` for
+//! each connection that an object has opened.
 
 use std::sync::Arc;
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::limits::HttpLimits;
 use durabo_objects::socket::SocketClient;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::connection::{ConnectionTimes, serve_socket};
+use super::connection::{ConnectionTimes, Side, serve_socket};
+use super::masks::Masks;
 use crate::error_response::{Refused, refuse};
 
-/// The sockets of all clients of a node.
+/// The sockets of a node.
 #[derive(Debug)]
 pub struct SocketTasks {
     sockets_max: usize,
     times: ConnectionTimes,
-    open: Arc<watch::Sender<usize>>,
+    open: Arc<watch::Sender<OpenSockets>>,
     stopping: watch::Sender<bool>,
+}
+
+/// How many sockets are open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct OpenSockets {
+    /// Of clients.
+    accepted: usize,
+    /// Of objects, to the outside.
+    outgoing: usize,
 }
 
 /// A place for one socket, from its handshake to its end.
 #[derive(Debug)]
-pub struct SocketSeat(Arc<watch::Sender<usize>>);
+pub struct SocketSeat {
+    open: Arc<watch::Sender<OpenSockets>>,
+    count: fn(&mut OpenSockets) -> &mut usize,
+}
 
 impl Drop for SocketSeat {
     fn drop(&mut self) {
-        self.0.send_modify(|open| *open -= 1);
+        self.open.send_modify(|open| *(self.count)(open) -= 1);
     }
+}
+
+/// A connection to a server that has agreed to speak frames.
+#[derive(Debug)]
+pub struct OutgoingConnection {
+    /// Behind the handshake.
+    pub io: Upgraded,
+    /// For what is sent.
+    pub masks: Masks,
+    /// Among the connections that the node may have to the outside.
+    pub place: OwnedSemaphorePermit,
 }
 
 impl SocketTasks {
@@ -43,21 +69,21 @@ impl SocketTasks {
         Self {
             sockets_max: limits.sockets_max,
             times,
-            open: Arc::new(watch::Sender::new(0)),
+            open: Arc::default(),
             stopping: watch::Sender::new(false),
         }
     }
 
-    /// Takes a place for one more; refused as overloaded if there is none.
+    /// Takes a place for one more client; refused as overloaded if there is none.
     pub fn seat(&self) -> Result<SocketSeat, Refused> {
         let max = self.sockets_max;
         let is_taken = self.open.send_if_modified(|open| {
-            let has_room = *open < max;
-            *open += usize::from(has_room);
+            let has_room = open.accepted < max;
+            open.accepted += usize::from(has_room);
             has_room
         });
         if is_taken {
-            return Ok(SocketSeat(self.open.clone()));
+            return Ok(SocketSeat { open: self.open.clone(), count: |open| &mut open.accepted });
         }
         let text = format!("{max} WebSockets are open, which is as many as may be; try again later");
         Err(refuse(ErrorCode::Overloaded, text))
@@ -71,18 +97,31 @@ impl SocketTasks {
             // To be held until the end.
             let _seat = seat;
             match upgraded.await {
-                Ok(io) => serve_socket(TokioIo::new(io), client, times, stopping).await,
+                Ok(io) => serve_socket(TokioIo::new(io), Side::Server, client, times, stopping).await,
                 Err(error) => tracing::debug!(%error, "a client left before its WebSocket was open"),
             }
         });
     }
 
-    /// Tells all clients that the node goes away, and returns when all connections are over: soon, since none is waited
+    /// Serves a socket that an object has opened, in `tasks`, and gives its place back when it has ended.
+    pub fn start_outgoing(&self, tasks: &Handle, outgoing: OutgoingConnection, client: SocketClient) {
+        self.open.send_modify(|open| open.outgoing += 1);
+        let seat = SocketSeat { open: self.open.clone(), count: |open| &mut open.outgoing };
+        let (times, stopping) = (self.times, self.stopping.subscribe());
+        tasks.spawn(async move {
+            // To be held until the end.
+            let (_seat, _place) = (seat, outgoing.place);
+            let side = Side::Client(outgoing.masks);
+            serve_socket(TokioIo::new(outgoing.io), side, client, times, stopping).await;
+        });
+    }
+
+    /// Tells all others that the node goes away, and returns when all connections are over: soon, since none is waited
     /// for long.
     pub async fn stop(&self) {
         self.stopping.send_replace(true);
         let mut open = self.open.subscribe();
         // The sender is held here.
-        drop(open.wait_for(|open| *open == 0).await);
+        drop(open.wait_for(|open| *open == OpenSockets::default()).await);
     }
 }

@@ -310,7 +310,7 @@ impl ObjectContext {
         Some((sockets, sockets.get(id)?))
     }
 
-    fn sockets_or_new(&mut self) -> &Arc<ObjectSockets> {
+    pub(super) fn sockets_or_new(&mut self) -> &Arc<ObjectSockets> {
         self.sockets.get_or_insert_with(|| {
             let (node, identity) = (&self.node, &self.identity);
             ObjectSockets::new(SocketParts {
@@ -331,7 +331,7 @@ impl ObjectContext {
 }
 
 /// The distinct ones in the order of first appearance, unless there are too many or one is too long (WS-3).
-fn distinct_tags(tags: Vec<String>) -> Result<Vec<String>, Failure> {
+pub(super) fn distinct_tags(tags: Vec<String>) -> Result<Vec<String>, Failure> {
     let mut distinct: Vec<String> = Vec::new();
     for tag in tags {
         if distinct.len() == limits::SOCKET_TAGS_MAX {

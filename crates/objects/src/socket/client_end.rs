@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use durabo_model::limits;
 
-use super::{Closing, Frame, Incident, Message, Queued, Socket, give_back, register};
+use super::{Closing, Frame, Incident, Lifetime, Message, Queued, Socket, give_back, register};
 
 /// The client's end of a socket on its way to the client, in a response with status 101. Dropped before an
 /// object has returned it, the socket was never there (WS-5); dropped later, the client is lost.
@@ -124,7 +124,9 @@ impl SocketClient {
     /// Says that a message came. Call it only when there is [room](Self::poll_room). One that is answered
     /// automatically is no event (WS-24): the answer goes behind what is being written (WS-27).
     pub fn receive(&self, message: Message) {
+        // Of sockets that may hibernate: others have the object awake, and a server asks for no answers.
         if let Message::Text(text) = &message
+            && self.socket.lifetime == Lifetime::Hibernate
             && text.len() <= limits::SOCKET_AUTO_RESPONSE_BYTES_MAX
             && let Some(answer) = self.socket.owner.auto_response(text)
         {

@@ -82,8 +82,12 @@ fn owner() -> Arc<Owner> {
 }
 
 fn socket_of(owner: &Arc<Owner>) -> Arc<Socket> {
+    socket_with(owner, Lifetime::Hibernate)
+}
+
+fn socket_with(owner: &Arc<Owner>, lifetime: Lifetime) -> Arc<Socket> {
     let (id, tags, accepted) = (SocketId(1), Vec::new(), Timestamp(1));
-    Arc::new(Socket::new(NewSocket { id, tags, lifetime: Lifetime::Hibernate, accepted }, owner.clone()))
+    Arc::new(Socket::new(NewSocket { id, tags, lifetime, accepted }, owner.clone()))
 }
 
 fn socket() -> (Arc<Owner>, Arc<Socket>) {
@@ -269,6 +273,16 @@ fn a_socket_that_an_operator_closes_is_closing_and_the_object_has_not_closed_it(
     assert_eq!(socket.closed_by(), Some(Closer::Object), "it has closed it, and must not send any more");
     assert!(!socket.close_by(Closer::Operator));
     assert_eq!(socket.closed_by(), Some(Closer::Object));
+}
+
+#[test]
+fn ws_24_only_sockets_that_may_hibernate_are_answered_automatically() {
+    for lifetime in [Lifetime::KeepAwake, Lifetime::Outgoing] {
+        let owner = owner();
+        let client = join(&socket_with(&owner, lifetime));
+        client.receive(text("ping"));
+        assert_eq!((owner.calls(), next_frame(&client)), (1, None), "{lifetime:?}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::bindings::object::stub::{Host, HostStub, HostStubWithStore};
 use crate::bindings::object::types::{Failure, ObjectId};
 use crate::env_bindings::NamespaceBinding;
 use crate::failure_record;
-use crate::http_exchange::{request_of_guest, response_to_guest};
+use crate::http_exchange::{HTTP, request_of_guest, response_to_guest};
 use crate::state::{GuestState, begin_import, calling_event};
 
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
@@ -90,7 +90,7 @@ impl HostStubWithStore<GuestState> for HasSelf<GuestState> {
         stub: Resource<Stub>,
         request: Request,
     ) -> Answer<Response> {
-        let request = match accessor.with(|host| request_of_guest(host, request))? {
+        let request = match accessor.with(|host| request_of_guest(host, request, HTTP))? {
             Ok(request) => request,
             Err(failure) => return Ok(Err(failure_record::to_guest(failure))),
         };

@@ -1,4 +1,4 @@
-//! `websocket`: the object's sockets. `connect` is not served yet.
+//! `websocket`: the object's sockets, those of clients and those that it opens itself.
 //!
 //! All of them belong to the host: here numbers and records are translated, and nothing is kept.
 
@@ -10,7 +10,6 @@ use durabo_objects::socket::{
 };
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
-use super::unserved;
 use crate::bindings::Upgrade;
 use crate::bindings::object::http::Request;
 use crate::bindings::object::types::{Failure, Milliseconds};
@@ -18,27 +17,26 @@ use crate::bindings::object::websocket::{
     AutoResponse, Host, HostWithStore, Lifetime, Message, ReadyState, Socket, SocketInfo, SocketOptions,
 };
 use crate::failure_record;
+use crate::outgoing;
 use crate::state::GuestState;
 
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
 impl HostWithStore<GuestState> for HasSelf<GuestState> {
     async fn connect(
-        _accessor: &Accessor<GuestState, Self>,
-        _request: Request,
-        _options: SocketOptions,
+        accessor: &Accessor<GuestState, Self>,
+        request: Request,
+        options: SocketOptions,
     ) -> Answer<Socket> {
-        unserved::failure("websocket.connect")
+        let opened =
+            outgoing::connect(accessor, request, options.tags, of_lifetime(options.lifetime)).await?;
+        Ok(opened.map(|SocketId(socket)| socket).map_err(failure_record::to_guest))
     }
 }
 
 impl Host for GuestState {
     fn accept(&mut self, options: SocketOptions) -> Answer<(Socket, Resource<Upgrade>)> {
-        let lifetime = match options.lifetime {
-            Lifetime::Hibernate => ModelLifetime::Hibernate,
-            Lifetime::KeepAwake => ModelLifetime::KeepAwake,
-        };
-        match self.context.accept_socket(options.tags, lifetime) {
+        match self.context.accept_socket(options.tags, of_lifetime(options.lifetime)) {
             Ok((SocketId(socket), upgrade)) => Ok(Ok((socket, self.table.push(upgrade)?))),
             Err(failure) => Ok(Err(failure_record::to_guest(failure))),
         }
@@ -106,6 +104,13 @@ fn answer<T>(result: Result<T, durabo_model::failure::Failure>) -> Answer<T> {
     Ok(result.map_err(failure_record::to_guest))
 }
 
+fn of_lifetime(lifetime: Lifetime) -> ModelLifetime {
+    match lifetime {
+        Lifetime::Hibernate => ModelLifetime::Hibernate,
+        Lifetime::KeepAwake => ModelLifetime::KeepAwake,
+    }
+}
+
 fn of_guest(message: Message) -> ModelMessage {
     match message {
         Message::Text(text) => ModelMessage::Text(text),
@@ -128,11 +133,11 @@ fn info(info: ModelInfo) -> SocketInfo {
         state: state(info.state),
         lifetime: match info.lifetime {
             ModelLifetime::Hibernate => Lifetime::Hibernate,
-            ModelLifetime::KeepAwake => Lifetime::KeepAwake,
+            ModelLifetime::KeepAwake | ModelLifetime::Outgoing => Lifetime::KeepAwake,
         },
         protocol: info.protocol,
         accepted: info.accepted.0,
-        outgoing: false,
+        outgoing: info.lifetime == ModelLifetime::Outgoing,
         auto_response: info.auto_response.map(|time| time.0),
     }
 }

@@ -342,7 +342,10 @@ fn ws_5_an_upgrade_that_the_one_between_does_not_pass_on_is_a_client_that_was_lo
         let path = format!("/?room={}&then={then}", room.segment());
         let refused = WebSocket::ask(node(), &door_to(&room), &path, &[]).expect_err("no WebSocket");
         assert_eq!(refused.status(), status, "{then}");
-        wait_for_note(&room, "close 1006 \"WebSocket disconnected without sending Close frame.\" clean false");
+        wait_for_note(
+            &room,
+            "close 1006 \"WebSocket disconnected without sending Close frame.\" clean false",
+        );
         eventually("it is gone", || (listed(&room) == json!(0)).then_some(()));
     }
 }

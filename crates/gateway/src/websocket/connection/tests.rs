@@ -69,7 +69,7 @@ fn serve(limits: &ObjectLimits) -> Served {
     let (socket, client) = LooseSocket::joined(limits);
     let (peer, io) = duplex(64 * KIB);
     let (stop, stopping) = watch::channel(false);
-    (socket, Peer(peer), tokio::spawn(serve_socket(io, client, TIMES, stopping)), stop)
+    (socket, Peer(peer), tokio::spawn(serve_socket(io, Side::Server, client, TIMES, stopping)), stop)
 }
 
 /// The next event. Its handler runs until it is dropped.

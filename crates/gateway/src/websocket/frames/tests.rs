@@ -111,6 +111,28 @@ fn ws_18_what_must_not_be_on_the_wire_is_a_protocol_error() {
     }
 }
 
+/// The same frames as a server sends them.
+fn read_of_server(bytes: &[u8]) -> Result<Vec<Received>, Fault> {
+    let (mut reader, mut received, mut input) = (FrameReader::of_server(), Vec::new(), bytes);
+    while !input.is_empty() {
+        received.extend(reader.feed(&mut input)?);
+    }
+    Ok(received)
+}
+
+#[test]
+fn ws_33_frames_of_a_server_come_without_a_mask_and_one_with_a_mask_is_a_protocol_error() {
+    let bytes = [&[0x01, 2, b'h', b'i'][..], &[0x89, 1, b'p'], &[0x80, 1, b'!'], &[0x88, 2, 0x0f, 0xa1]];
+    let expected = [text("hi!"), Received::Close(Some((4001, String::new())))];
+    let mut received = read_of_server(&bytes.concat()).expect("good frames");
+    assert_eq!(received.remove(0), Received::Ping(b"p".to_vec()));
+    assert_eq!(received, expected);
+    let fault = read_of_server(&frame(0x81, b"x")).expect_err("masked");
+    assert_eq!(fault.code, 1002);
+    let fault = read_of_server(&frame(0x81, b"")).expect_err("masked, and nothing to see of it");
+    assert_eq!(fault.code, 1002);
+}
+
 #[test]
 fn ws_18_every_close_code_that_a_client_may_send_is_taken() {
     for code in [1000, 1001, 1003, 1007, 1011, 1012, 1013, 1014, 3000, 4999_u16] {
