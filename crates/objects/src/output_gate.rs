@@ -302,14 +302,15 @@ impl OutputGate {
         }
     }
 
-    /// Breaks the gate for good, since the change log has failed: all that it holds and all that comes later
-    /// fails with `failure`.
+    /// Breaks the gate for good, since the change log has failed: what waits for a commit that is not durable, and all
+    /// that comes later, fails with `failure`.
     pub fn break_with(&self, failure: Failure) {
         self.break_from(failure.clone(), |state| {
             if !state.is_final() {
                 state.broken = Some(Broken { failure, is_final: true });
             }
-            Some(Sequence::default())
+            // What is durable leaves also when it is just on its way.
+            Some(state.durable.next())
         });
     }
 

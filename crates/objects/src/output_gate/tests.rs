@@ -319,3 +319,23 @@ async fn og_5_what_goes_to_many_sockets_leaves_beside_the_log_and_in_its_order()
     assert_eq!((places.held(), gate.lock().held_bytes), (0, 0));
     assert!(reply(&gate, 1).try_recv().is_ok(), "nothing waits any more");
 }
+
+#[tokio::test]
+async fn og_5_what_is_durable_and_on_its_way_leaves_although_the_log_fails_meanwhile() {
+    let tasks = Arc::new(Mutex::new(Vec::new()));
+    let asked = tasks.clone();
+    let beside: RunBeside = Arc::new(move |task| asked.lock().expect("lock").push(task));
+    let gate = Arc::new(OutputGate::new(Sequence(0), HeldBytes::default(), beside));
+    let places = Budget::new(0);
+    let (sockets, clients) = sockets(RECEIVERS_AT_ONCE + 1);
+    gate.release_after(Sequence(1), broadcast(&sockets, "durable", &places));
+    let mut durable = reply(&gate, 1);
+    let mut never = reply(&gate, 2);
+    gate.advance(Sequence(1));
+    gate.break_with(failure());
+    assert_eq!(never.try_recv().expect("answered"), Err(failure()));
+    let task = tasks.lock().expect("lock").pop().expect("a task");
+    task.await;
+    assert!(durable.try_recv().expect("answered").is_ok());
+    assert!(clients.iter().all(|client| next_frame(client) == Some(Frame::Text("durable".into()))));
+}
