@@ -52,6 +52,7 @@ mod registry;
 mod object;
 pub mod directory;
 pub mod alarms;
+#[cfg(any(test, feature = "simulation"))]
 pub mod loose_socket;
 pub mod open_sockets;
 pub mod test_hooks;
