@@ -72,6 +72,11 @@ impl LooseSocket {
         Some(LooseEvent { incident, _handling: handling })
     }
 
+    /// Bytes that are held of messages, those included that have not come whole.
+    pub fn incoming_bytes(&self) -> usize {
+        self.owner.memory.incoming.held()
+    }
+
     /// Waits until the client has gone.
     pub async fn client_gone(&self) {
         poll_fn(|cx| self.socket.client.poll_gone(cx)).await;

@@ -171,7 +171,7 @@ impl Lifetime {
     }
 }
 
-/// Whose socket it is. Called without any lock of the socket.
+/// Whose socket it is. Called without any lock of the socket, but for [`memory`](Self::memory), which must take none.
 pub(crate) trait SocketOwner: Send + Sync + 'static {
     /// Something waits for the object, and nothing of this socket did before.
     fn call(&self, socket: &Arc<Socket>);
@@ -239,6 +239,8 @@ struct State {
     is_cut: bool,
     outgoing: VecDeque<Queued>,
     outgoing_bytes: usize,
+    /// Of these, what waited already when the connection last could take no more.
+    stalled_bytes: usize,
     incoming: VecDeque<Incident>,
     /// Bytes of what is in `incoming`.
     incoming_hold: Hold,
@@ -261,23 +263,26 @@ impl Socket {
 
     /// Takes a frame that the output gate has let out, and its place. Nothing is kept for a client that is gone.
     pub(crate) fn push(&self, frame: Frame, place: Hold) {
-        // Of what others leave; what waits for this client takes some of it already.
-        let bytes_max = self.owner.memory().client_bytes_max();
+        let memory = self.owner.memory();
+        let share = memory.outgoing.share();
         let mut state = self.lock();
         if state.is_cut || state.has_ended || state.has_left || state.has_fallen_behind {
             return;
         }
         let bytes = frame.bytes();
         state.is_close_sent |= matches!(frame, Frame::Close(_));
-        let is_full =
-            !state.outgoing.is_empty() && state.outgoing_bytes + bytes > bytes_max && !state.is_close_sent;
+        // What others leave bounds only what the client has had the time to take: a burst for which there was room is
+        // no fault of those who get it.
+        let is_too_much =
+            state.outgoing_bytes + bytes > memory.client_bytes_max || state.stalled_bytes > share;
+        let is_full = !state.outgoing.is_empty() && is_too_much && !state.is_close_sent;
         if is_full {
             state.has_fallen_behind = true;
             state.outgoing.clear();
             let text = "the client does not take what is sent to it fast enough";
             let frame = Frame::Close(Some((1013, text.to_owned())));
             state.outgoing.push_back(Queued { frame, _place: place });
-            state.outgoing_bytes = 0;
+            (state.outgoing_bytes, state.stalled_bytes) = (0, 0);
         } else {
             state.outgoing.push_back(Queued { frame, _place: place });
             state.outgoing_bytes += bytes;
@@ -453,6 +458,7 @@ impl State {
             is_cut: false,
             outgoing: VecDeque::new(),
             outgoing_bytes: 0,
+            stalled_bytes: 0,
             incoming: VecDeque::new(),
             incoming_hold: memory.incoming.hold(0),
             unfinished_hold: memory.incoming.hold(0),

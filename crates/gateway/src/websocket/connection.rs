@@ -6,7 +6,8 @@
 //! Pings are answered and closing frames too, before the object hears of them (WS-18, WS-21); texts with an automatic
 //! answer never reach it (WS-24). While the object does not take what has come, only a little more is read, so that the
 //! client has to wait (ST-7), and that it has gone is seen all the same. A connection that has ended is let go of at
-//! once; what had come by it before stays until the object has room for it.
+//! once; what had come by it before stays until the object has room for it. One to which nothing can be written any
+//! more is still read to its end.
 
 use std::future::poll_fn;
 use std::io;
@@ -26,11 +27,10 @@ use super::frames::{Fault, FrameReader, Received};
 use super::masks::Masks;
 use super::outbox::Outbox;
 
+mod times;
+
 /// What is read at once, on the stack; also what is read at most while the object has no room for more.
 const READ_BYTES_MAX: usize = 16 * 1024;
-
-/// What a client has to take within the time for closing, of what comes before the closing frame.
-const TAKEN_BYTES_MIN: u64 = 16 * 1024;
 
 /// Reads of one connection before others have their turn.
 const READS_MAX: usize = 16;
@@ -91,6 +91,8 @@ struct Connection<I> {
     closing: Option<Closing>,
     /// What the client had taken when the timer began that runs for it.
     taken_before: u64,
+    /// Nothing reaches the client any more, and what it has sent is still read.
+    is_deaf: bool,
     /// Nothing is sent behind a closing frame.
     has_sent_close: bool,
     /// Nothing is read behind one.
@@ -103,6 +105,10 @@ struct Connection<I> {
     /// Since then nothing has kept this from seeing what comes.
     is_reading: bool,
     has_pinged: bool,
+    /// What the client had taken when the timer last ran out, if no ping found room behind what is on its way.
+    taken_when_full: Option<u64>,
+    /// The message that had not come whole when the timer last ran out, and bytes of it.
+    unfinished: Option<(u64, usize)>,
     times: ConnectionTimes,
     timer: Pin<Box<Sleep>>,
 }
@@ -140,6 +146,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             outbox,
             closing: None,
             taken_before: 0,
+            is_deaf: false,
             has_sent_close: false,
             has_received_close: false,
             is_lingering: false,
@@ -147,6 +154,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             is_alive: false,
             is_reading: true,
             has_pinged: false,
+            taken_when_full: None,
+            unfinished: None,
             times,
             timer: Box::pin(sleep_until(Instant::now() + times.silence_max)),
         }
@@ -214,13 +223,33 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        if !self.is_deaf && self.try_write(cx)?.is_err() {
+            // It may have ended in order: what came before its end is here, and nothing but reading finds it.
+            self.is_deaf = true;
+            self.outbox = Outbox::default();
+            if let Some(client) = &self.client {
+                client.leave();
+            }
+        }
+        let nobody_reads = self.has_received_close || self.client.is_none();
+        if self.is_deaf && nobody_reads { Err(End::Over) } else { Ok(()) }
+    }
+
+    /// Writes what there is; the inner error is that of the connection.
+    fn try_write(&mut self, cx: &mut Context<'_>) -> Result<io::Result<()>, End> {
         loop {
             self.take_frames(cx)?;
             let was_full = !self.outbox.has_room();
             let Some(io) = &mut self.io else { return Err(End::Lost) };
             match self.outbox.poll_write_all(io, cx) {
-                Poll::Ready(written) => written?,
-                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Ok(Err(error)),
+                Poll::Pending => {
+                    if let Some(client) = self.client.as_ref().filter(|_| !self.outbox.has_room()) {
+                        client.note_stall();
+                    }
+                    return Ok(Ok(()));
+                }
             }
             if !was_full {
                 break;
@@ -232,12 +261,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         if self.is_lingering && !self.has_shut_down {
             let Some(io) = &mut self.io else { return Err(End::Lost) };
             match Pin::new(io).poll_shutdown(cx) {
-                Poll::Ready(shut_down) => shut_down?,
-                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(())) => self.has_shut_down = true,
+                Poll::Ready(Err(error)) => return Ok(Err(error)),
+                Poll::Pending => {}
             }
-            self.has_shut_down = true;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Takes what the object sends, as far as there is room for it.
@@ -322,7 +351,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 }
                 Ok(Some(Received::Ping(payload))) => {
                     // One that pings faster than it reads gets an answer to the latest.
-                    if !self.has_sent_close && self.outbox.has_room() {
+                    if !self.has_sent_close && !self.is_deaf && self.outbox.has_room() {
                         self.outbox.pong(payload);
                     }
                 }
@@ -363,52 +392,6 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         if let Some(client) = self.client.take() {
             let text = format!("the connection was closed with code {code}: {text}");
             client.end(Incident::Error(Box::new(Failure::new(ErrorCode::SocketFailed, text))));
-        }
-    }
-
-    fn look_at_the_time(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        self.look_at_closing();
-        while self.timer.as_mut().poll(cx).is_ready() {
-            if self.has_sent_close {
-                return Err(End::Lost);
-            }
-            if let Some(closing) = self.closing {
-                let taken = self.outbox.written();
-                let goes_on = taken - self.taken_before >= TAKEN_BYTES_MIN;
-                if closing == Closing::FellBehind || !goes_on {
-                    return Err(End::Lost);
-                }
-                self.taken_before = taken;
-                self.timer.as_mut().reset(Instant::now() + self.times.close_timeout);
-                continue;
-            }
-            let was_reading = std::mem::replace(&mut self.is_reading, true);
-            if std::mem::take(&mut self.is_alive) {
-                self.has_pinged = false;
-            } else {
-                // An answer that is not read is none that did not come.
-                if std::mem::replace(&mut self.has_pinged, true) && was_reading {
-                    return Err(End::Lost);
-                }
-                // In any case, since a connection that is broken is found by writing to it.
-                if self.outbox.has_room() {
-                    self.outbox.ping();
-                }
-                self.write(cx)?;
-            }
-            self.timer.as_mut().reset(Instant::now() + self.times.silence_max);
-        }
-        Ok(())
-    }
-
-    /// Begins to wait for the closing frame as soon as it is on its way to here: a client that takes nothing of what
-    /// stands before it would never get it.
-    fn look_at_closing(&mut self) {
-        let closing = self.client.as_ref().and_then(SocketClient::closing);
-        if !self.has_sent_close && closing != self.closing {
-            self.closing = closing;
-            self.taken_before = self.outbox.written();
-            self.timer.as_mut().reset(Instant::now() + self.times.close_timeout);
         }
     }
 }

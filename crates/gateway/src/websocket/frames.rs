@@ -71,6 +71,8 @@ pub struct FrameReader {
     /// Of a control frame, which may come between the fragments of a message.
     control: Vec<u8>,
     message: Option<Fragments>,
+    /// Messages that have begun.
+    messages: u64,
 }
 
 #[derive(Debug)]
@@ -99,6 +101,11 @@ impl FrameReader {
     /// Reads what a server sends.
     pub fn of_server() -> Self {
         Self { sender: Sender::Server, ..Self::default() }
+    }
+
+    /// The number of the message that has not come whole, and bytes of it that have come.
+    pub fn unfinished(&self) -> Option<(u64, usize)> {
+        self.message.as_ref().map(|message| (self.messages, message.bytes.len()))
     }
 
     /// Takes bytes off the front of `input` until something is whole; `None` if all are taken and nothing is.
@@ -149,6 +156,7 @@ impl FrameReader {
         if let OpCode::Data(Data::Text | Data::Binary) = opcode {
             let is_text = opcode == OpCode::Data(Data::Text);
             self.message = Some(Fragments { is_text, bytes: Vec::new() });
+            self.messages += 1;
         }
         if let (OpCode::Data(_), Some(message)) = (opcode, &mut self.message) {
             let announced = usize::try_from(bytes).unwrap_or(usize::MAX);

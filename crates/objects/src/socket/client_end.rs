@@ -80,6 +80,7 @@ impl SocketClient {
         match state.outgoing.pop_front() {
             Some(Queued { frame, .. }) => {
                 state.outgoing_bytes = state.outgoing_bytes.saturating_sub(frame.bytes());
+                state.stalled_bytes = state.stalled_bytes.saturating_sub(frame.bytes());
                 give_back(&mut state.outgoing);
                 Poll::Ready(Some(frame))
             }
@@ -88,6 +89,13 @@ impl SocketClient {
                 Poll::Pending
             }
         }
+    }
+
+    /// Says that the connection can take no more frames at present, since its client has not taken those before: what
+    /// waits now counts against the client if it still waits when others need the room.
+    pub fn note_stall(&self) {
+        let mut state = self.socket.lock();
+        state.stalled_bytes = state.outgoing_bytes;
     }
 
     /// Whether the connection is to be broken off at once.

@@ -46,11 +46,6 @@ impl SocketMemory {
         self.outgoing.hold(SOCKET_FRAME_BYTES_COUNTED)
     }
 
-    /// What may wait for one client at present.
-    pub(crate) fn client_bytes_max(&self) -> usize {
-        self.client_bytes_max.min(self.outgoing.share())
-    }
-
     fn refusal(&self, bytes: usize) -> Failure {
         let (held, max) = (self.outgoing.held(), self.outgoing.bytes_max());
         let text = format!(

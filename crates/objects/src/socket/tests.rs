@@ -332,11 +332,32 @@ fn those_who_do_not_keep_up_are_closed_before_they_take_the_room_of_those_who_do
             let Ok((frame, places)) = owner.memory.frame(bytes(10_000), 1) else { continue };
             Sending::new(vec![socket.clone()], frame, places).leave_to(1);
         }
+        clients[1..].iter().for_each(SocketClient::note_stall);
         send(&owner, &[reads], bytes(5000));
         assert!(matches!(next_frame(&clients[0]), Some(Some(Frame::Binary(_)))), "one that reads was closed");
     }
     assert!(owner.fell_behind.load(Ordering::Relaxed) > 0);
     assert_eq!(reads.ready_state(), ReadyState::Open);
+}
+
+#[test]
+fn a_burst_for_which_there_was_room_closes_no_client_that_had_no_time_to_take_it() {
+    let owner = owner();
+    let sockets: Vec<_> = (0..4).map(|_| socket_of(&owner)).collect();
+    let clients: Vec<_> = sockets.iter().map(join).collect();
+    // As a turn does that writes: all is asked for before anything leaves.
+    let frames: Vec<_> = (0..8).map(|_| owner.memory.frame(bytes(22_000), 1).expect("room")).collect();
+    for ((frame, places), socket) in frames.into_iter().zip(sockets.iter().cycle()) {
+        Sending::new(vec![socket.clone()], frame, places).leave_to(1);
+    }
+    assert_eq!(owner.fell_behind.load(Ordering::Relaxed), 0);
+    // One reads and the others do not.
+    assert!((0..2).all(|_| next_frame(&clients[0]).is_some()));
+    clients.iter().for_each(SocketClient::note_stall);
+    send(&owner, &[&sockets[0]], bytes(22_000));
+    assert!(matches!(next_frame(&clients[0]), Some(Some(Frame::Binary(_)))));
+    send(&owner, &[&sockets[1]], bytes(1));
+    assert_eq!(owner.fell_behind.load(Ordering::Relaxed), 1, "it has had the time");
 }
 
 #[test]

@@ -237,3 +237,88 @@ async fn a_message_that_takes_more_than_half_of_the_free_memory_is_refused_and_s
     let Incident::Error(failure) = last else { panic!("{last:?} is no error") };
     assert!(failure.message.contains("1013"), "{failure}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_nothing_and_takes_a_large_frame_slowly_is_alive_and_one_that_stops_is_not() {
+    let (socket, mut peer, _task, _stop) = serve(&ObjectLimits::default());
+    socket.send(Message::Binary(vec![0; 1024 * KIB])).expect("room");
+    let mut part = vec![0; 16 * KIB];
+    for _ in 0..32 {
+        sleep(TIMES.silence_max * 3 / 4).await;
+        peer.0.read_exact(&mut part).await.expect("it is still sent");
+    }
+    let silence = gone_after(&socket).await;
+    assert!(silence >= TIMES.silence_max && silence <= 3 * TIMES.silence_max, "{silence:?}");
+    let last = event(&socket).await.incident;
+    assert!(is_lost(&last), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ws_21_what_came_before_a_write_that_failed_is_read_to_its_end_and_a_clean_close_stays_one() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    peer.send_texts(SOCKET_EVENTS_WAITING_MAX + 1).await;
+    let hanging = event(&socket).await;
+    // More than is read while the object takes nothing.
+    peer.send(2, &[0; 40 * KIB]).await;
+    peer.send(CLOSE, b"\x03\xe8bye").await;
+    drop(peer);
+    socket.send(Message::Text("to nobody".to_owned())).expect("room");
+    assert!(gone_after(&socket).await < Duration::from_secs(1));
+    sleep(5 * TIMES.silence_max).await;
+    drop(hanging);
+    expect_texts(&socket, 1..SOCKET_EVENTS_WAITING_MAX + 1).await;
+    assert_eq!(event(&socket).await.incident, Incident::Message(Message::Binary(vec![0; 40 * KIB])));
+    let last = event(&socket).await.incident;
+    assert_eq!(last, Incident::Close { code: 1000, reason: "bye".to_owned(), was_clean: true });
+    timeout(LONG, task).await.expect("the connection is over").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_closed_when_others_need_what_waits_for_it() {
+    let limits = ObjectLimits { sockets_outgoing_bytes_max: 1024 * KIB, ..ObjectLimits::default() };
+    let (socket, _peer, _task, _stop) = serve(&limits);
+    // The first is on its way, and the second waits.
+    for _ in 0..3 {
+        socket.send(Message::Binary(vec![0; 300 * KIB])).expect("room");
+        sleep(Duration::from_millis(1)).await;
+    }
+    assert!(gone_after(&socket).await < 2 * TIMES.close_timeout);
+    let last = event(&socket).await.incident;
+    assert!(matches!(last, Incident::Error(_)), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_begun_and_does_not_go_on_is_given_up_and_its_memory_is_free() {
+    let (socket, mut peer, _task, _stop) = serve(&ObjectLimits::default());
+    peer.send_head(2, 1024 * KIB).await;
+    peer.0.write_all(&[0; 100 * KIB]).await.expect("the node reads");
+    for _ in 0..3 {
+        sleep(TIMES.silence_max * 5 / 9).await;
+        peer.0.write_all(&[0; KIB]).await.expect("the node reads");
+    }
+    let (opcode, reason) = peer.frame().await;
+    assert_eq!((opcode, &reason[..2]), (CLOSE, &1008_u16.to_be_bytes()[..]));
+    let last = event(&socket).await.incident;
+    assert!(matches!(last, Incident::Error(_)), "{last:?}");
+    assert_eq!(socket.incoming_bytes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_message_that_goes_on_and_one_that_is_not_read_are_no_fault() {
+    let (socket, mut peer, _task, _stop) = serve(&ObjectLimits::default());
+    peer.send_head(2, 320 * KIB).await;
+    for _ in 0..10 {
+        peer.0.write_all(&[0; 32 * KIB]).await.expect("the node reads");
+        sleep(TIMES.silence_max * 7 / 8).await;
+    }
+    let hanging = event(&socket).await;
+    assert_eq!(hanging.incident, Incident::Message(Message::Binary(vec![0; 320 * KIB])));
+    // One that is half there, behind others for which there is no room.
+    peer.send_texts(SOCKET_EVENTS_WAITING_MAX).await;
+    peer.send_head(2, 60 * KIB).await;
+    peer.0.write_all(&[0; 60 * KIB]).await.expect("on its way");
+    sleep(10 * TIMES.silence_max).await;
+    drop(hanging);
+    expect_texts(&socket, 0..SOCKET_EVENTS_WAITING_MAX).await;
+    assert_eq!(event(&socket).await.incident, Incident::Message(Message::Binary(vec![0; 60 * KIB])));
+}
