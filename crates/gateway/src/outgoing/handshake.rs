@@ -17,7 +17,7 @@ use http::response::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tungstenite::handshake::derive_accept_key;
 
-use crate::websocket::handshake::{VERSION, has_token, tokens};
+use crate::websocket::handshake::{VERSION, has_token};
 
 /// Headers that an object cannot set, in lower case.
 const OF_NODE: [&str; 5] = [
@@ -91,7 +91,8 @@ impl OutgoingHandshake {
         if accepts.next().is_none_or(|accept| *accept != self.accept) || accepts.next().is_some() {
             return wrong("`sec-websocket-accept` is no answer to the key that was sent");
         }
-        if tokens(headers, &SEC_WEBSOCKET_EXTENSIONS).any(|extension| !extension.is_empty()) {
+        let mut extensions = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter();
+        if extensions.any(|extensions| !extensions.as_bytes().trim_ascii().is_empty()) {
             return wrong("it uses an extension that was not asked for");
         }
         let mut chosen = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
@@ -144,6 +145,11 @@ mod tests {
     ];
 
     fn agreed(status: u16, headers: &[(&str, &str)]) -> Result<String, NotAgreed> {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        agreed_bytes(status, &headers)
+    }
+
+    fn agreed_bytes(status: u16, headers: &[(&str, &[u8])]) -> Result<String, NotAgreed> {
         let mut response = Response::builder().status(status);
         for (name, value) in headers {
             response = response.header(*name, *value);
@@ -198,6 +204,18 @@ mod tests {
         let twice =
             [&GOOD[..], &[("sec-websocket-protocol", "v1"), ("sec-websocket-protocol", "v1")]].concat();
         assert!(matches!(agreed(101, &twice), Err(NotAgreed::Wrong(_))));
+    }
+
+    #[test]
+    fn an_extension_is_one_also_if_its_name_is_no_text() {
+        let with = |extension: &'static [u8]| {
+            let good = GOOD.map(|(name, value)| (name, value.as_bytes()));
+            agreed_bytes(101, &[&good[..], &[("sec-websocket-extensions", extension)]].concat())
+        };
+        assert_eq!(with(b""), Ok(String::new()));
+        for extension in [&b"x-\xff"[..], b"permessage-deflate; \xe4"] {
+            assert!(matches!(with(extension), Err(NotAgreed::Wrong(_))), "{extension:?}");
+        }
     }
 
     #[test]
