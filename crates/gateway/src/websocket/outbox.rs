@@ -1,7 +1,7 @@
 //! What is being written to the other side: frames as bytes, in order.
 //!
 //! Small frames are joined into one write; a large payload is written from where it lies, so that all receivers of a
-//! broadcast share it, unless it has to be masked. Nothing is kept once all is written.
+//! broadcast share it. If it has to be masked, a part of it at a time is copied. Nothing is kept once all is written.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -14,7 +14,7 @@ use tokio::io::AsyncWrite;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::masks::{self, Masks};
+use super::masks::{self, Mask, Masks};
 
 /// Payloads up to this are copied behind their heads.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
@@ -22,18 +22,38 @@ const COPIED_BYTES_MAX: usize = 4 * 1024;
 /// No further frames are taken while so much is to be written.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
+/// What is copied at once of a payload that has to be masked. Small, so that the copies of many sockets take little
+/// memory, which nobody counts, and one large message does not hold up others.
+const MASKED_BYTES: usize = 16 * 1024;
+
+/// Pieces that are written at once.
+const WRITTEN_PIECES: usize = 2;
+
 /// Bytes on their way to the other side; by default it is a client, for which nothing is masked.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// If the other side is a server.
     masks: Option<Box<Masks>>,
     /// Never empty ones.
-    pieces: VecDeque<Bytes>,
+    pieces: VecDeque<Piece>,
     /// What comes behind them.
     joined: Vec<u8>,
     bytes: usize,
     /// Bytes that were written since the beginning.
     written: u64,
+}
+
+#[derive(Debug)]
+struct Piece {
+    bytes: Bytes,
+    /// The mask that is still to be put on, and where in their frame the bytes begin.
+    to_mask: Option<(Mask, u64)>,
+}
+
+impl From<Vec<u8>> for Piece {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes: bytes.into(), to_mask: None }
+    }
 }
 
 impl Outbox {
@@ -94,8 +114,7 @@ impl Outbox {
         header
             .format(payload.len() as u64, &mut self.joined)
             .expect("BUG: a vector takes all that is written");
-        // What has to be masked is copied, however large: others share it as it is.
-        let is_large = payload.len() > COPIED_BYTES_MAX && mask.is_none();
+        let is_large = payload.len() > COPIED_BYTES_MAX;
         if !is_large {
             let at = self.joined.len();
             self.joined.extend_from_slice(&payload);
@@ -107,7 +126,7 @@ impl Outbox {
         if is_large {
             self.bytes += payload.len();
             self.pieces.push_back(std::mem::take(&mut self.joined).into());
-            self.pieces.push_back(payload);
+            self.pieces.push_back(Piece { bytes: payload, to_mask: mask.map(|mask| (mask, 0)) });
         }
     }
 
@@ -121,8 +140,10 @@ impl Outbox {
             if !self.joined.is_empty() {
                 self.pieces.push_back(std::mem::take(&mut self.joined).into());
             }
-            let slices: [IoSlice<'_>; 2] =
-                std::array::from_fn(|at| IoSlice::new(self.pieces.get(at).map_or(&[], |piece| piece)));
+            self.mask_next();
+            let ready = |at| self.pieces.get(at).filter(|piece: &&Piece| piece.to_mask.is_none());
+            let slices: [IoSlice<'_>; WRITTEN_PIECES] =
+                std::array::from_fn(|at| IoSlice::new(ready(at).map_or(&[], |piece| &piece.bytes)));
             let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -132,15 +153,32 @@ impl Outbox {
         Pin::new(io).poll_flush(cx)
     }
 
+    /// Masks some of what is written next, if it has to be.
+    fn mask_next(&mut self) {
+        let mut next = self.pieces.iter_mut().take(WRITTEN_PIECES).enumerate();
+        let Some((at, piece, (mask, begin))) =
+            next.find_map(|(at, piece)| piece.to_mask.map(|to_mask| (at, piece, to_mask)))
+        else {
+            return;
+        };
+        let mut part = piece.bytes.split_to(piece.bytes.len().min(MASKED_BYTES)).to_vec();
+        masks::apply(&mut part, mask, begin);
+        piece.to_mask = Some((mask, begin + part.len() as u64));
+        match piece.bytes.is_empty() {
+            true => *piece = part.into(),
+            false => self.pieces.insert(at, part.into()),
+        }
+    }
+
     fn wrote(&mut self, mut written: usize) {
         self.bytes -= written;
         self.written += written as u64;
         while written > 0 {
             let first = self.pieces.front_mut().expect("BUG: more was written than there is");
-            let of_first = written.min(first.len());
-            bytes::Buf::advance(first, of_first);
+            let of_first = written.min(first.bytes.len());
+            bytes::Buf::advance(&mut first.bytes, of_first);
             written -= of_first;
-            if first.is_empty() {
+            if first.bytes.is_empty() {
                 self.pieces.pop_front();
             }
         }
@@ -213,6 +251,47 @@ mod tests {
         let masked = &bytes[22..][..payload.len()];
         assert!(masked.chunks(4).all(|chunk| chunk == [7 ^ 5, 7 ^ 6, 0, 7 ^ 8]));
         assert_eq!(bytes[22 + payload.len()..], [0x88, 0x80, 9, 10, 11, 12]);
+    }
+
+    /// A payload that tells when nobody has it any more.
+    struct Counted {
+        bytes: Vec<u8>,
+        _held: Arc<()>,
+    }
+
+    impl AsRef<[u8]> for Counted {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+
+    #[tokio::test]
+    async fn a_large_payload_is_masked_a_part_at_a_time_and_held_until_all_of_it_is() {
+        let payload: Vec<u8> = (0..200_001_u32).map(|byte| byte as u8).collect();
+        let held = Arc::new(());
+        let mut outbox = Outbox::masked(Masks::new(Arc::new(Counting::default())));
+        outbox.binary(Bytes::from_owner(Counted { bytes: payload.clone(), _held: held.clone() }));
+        let (mut node, mut server) = tokio::io::duplex(10_000);
+        let mut bytes = Vec::new();
+        loop {
+            let written = futures::poll!(poll_fn(|cx| outbox.poll_write_all(&mut node, cx)));
+            let copied = outbox.pieces.iter().filter(|piece| piece.to_mask.is_none());
+            let copied: usize = copied.map(|piece| piece.bytes.len()).sum();
+            assert!(copied <= WRITTEN_PIECES * MASKED_BYTES, "{copied} bytes are copied");
+            let is_held = Arc::strong_count(&held) == 2;
+            assert_eq!(is_held, outbox.pieces.iter().any(|piece| piece.to_mask.is_some()));
+            if let Poll::Ready(written) = written {
+                written.expect("written");
+                break;
+            }
+            assert!(is_held || bytes.len() > 100_000, "let go of early");
+            server.read_buf(&mut bytes).await.expect("read");
+        }
+        drop(node);
+        server.read_to_end(&mut bytes).await.expect("read");
+        let mut unmasked = bytes.split_off(14);
+        masks::apply(&mut unmasked, [1, 2, 3, 4], 0);
+        assert!(unmasked == payload, "another payload came");
     }
 
     #[tokio::test]
