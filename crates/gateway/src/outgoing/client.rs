@@ -53,6 +53,8 @@ struct Inner {
     limits: OutgoingLimits,
     /// One for each connection that may be made.
     places: Arc<Semaphore>,
+    /// Half as many for WebSockets, which stay long: they would leave none for requests.
+    socket_places: Arc<Semaphore>,
     random: Arc<dyn Random>,
     sockets: Arc<SocketTasks>,
 }
@@ -89,8 +91,10 @@ impl OutgoingClient {
         let ClientParts { tasks, limits, random, sockets } = parts;
         let lookups = Lookups::new(tasks.clone(), names, limits.lookups_max);
         let connector = Connector::new(lookups, Trust::new(read_roots), &limits);
-        let places = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Inner { tasks, connector, limits, places, random, sockets }))
+        let semaphore = |places: usize| Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        let places = semaphore(limits.connections_max);
+        let socket_places = semaphore(sockets_max(&limits));
+        Self(Arc::new(Inner { tasks, connector, limits, places, socket_places, random, sockets }))
     }
 
     /// Does `work` in the client's threads, until it has ended or nobody waits for it any more.
@@ -133,6 +137,7 @@ impl Inner {
         let connection = self.connector.connect(&target, rules).await?;
         let is_head = request.method() == Method::HEAD;
         let (connection, mut sender) = self.speak(&target, connection, place).await?;
+        progress.begin();
         let response = self.head(&target, sender.send_request(request), progress).await?;
         self.response_of(&target, response, is_head, connection).await
     }
@@ -142,16 +147,20 @@ impl Inner {
         let handshake = OutgoingHandshake::new(&mut request, &*self.random)?;
         let (mut request, progress) = request_for(&target, request)?;
         handshake.ask(request.headers_mut());
-        let place = self.place(&target)?;
+        if self.sockets.is_stopping() {
+            return Err(Failure::new(ErrorCode::Stopping, "the node stops and opens no WebSockets"));
+        }
+        let places = [self.socket_place(&target)?, self.place(&target)?];
         let connection = self.connector.connect(&target, rules).await?;
-        // The place is the socket's, and not that of the connection before it is one.
+        // The places are the socket's, and not those of the connection before it is one.
         let (_connection, mut sender) = self.speak(&target, connection, ()).await?;
+        progress.begin();
         let response = self.head(&target, sender.send_request(request), progress).await?;
         let (parts, body) = response.into_parts();
         let protocol = handshake.agreed(&parts).map_err(|reason| not_agreed(&target, &reason))?;
         let upgraded = hyper::upgrade::on(Response::from_parts(parts, body));
         let io = upgraded.await.map_err(|error| target.failed(&causes(&error)))?;
-        let outgoing = OutgoingConnection { io, masks: Masks::new(self.random.clone()), place };
+        let outgoing = OutgoingConnection { io, masks: Masks::new(self.random.clone()), places };
         let (tasks, sockets) = (self.tasks.clone(), self.sockets.clone());
         let start = Box::new(move |client| sockets.start_outgoing(&tasks, outgoing, client));
         Ok(OpenedSocket { protocol, start })
@@ -162,6 +171,14 @@ impl Inner {
         self.places.clone().try_acquire_owned().map_err(|_| {
             let max = self.limits.connections_max;
             target.failed(&format!("the node has {max} requests to the outside under way; retry later"))
+        })
+    }
+
+    /// A place for one more WebSocket, besides the one for its connection.
+    fn socket_place(&self, target: &Target) -> Result<OwnedSemaphorePermit, Failure> {
+        self.socket_places.clone().try_acquire_owned().map_err(|_| {
+            let max = sockets_max(&self.limits);
+            target.failed(&format!("the node has {max} WebSockets to the outside; retry later"))
         })
     }
 
@@ -226,6 +243,11 @@ impl Inner {
         let body = body.map_err(|fault| fault.broken_off(silence_max))?;
         Ok(HttpResponse { status, headers, body, upgrade: None })
     }
+}
+
+/// WebSockets among the connections that may be made.
+fn sockets_max(limits: &OutgoingLimits) -> usize {
+    limits.connections_max.div_ceil(2)
 }
 
 /// The body of a response, with the task that brings it.

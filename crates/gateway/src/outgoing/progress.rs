@@ -19,6 +19,12 @@ use crate::sent_body::{BodyCut, SentBody};
 pub struct Progress(Arc<Mutex<Option<Instant>>>);
 
 impl Progress {
+    /// Says that the request is about to be sent: the server is to act from now on, and not since its connection was
+    /// asked for.
+    pub fn begin(&self) {
+        self.note(Some(Instant::now()));
+    }
+
     fn note(&self, since: Option<Instant>) {
         *self.lock() = since;
     }

@@ -56,15 +56,16 @@ pub struct ConnectionTimes {
     pub close_timeout: Duration,
 }
 
-/// Serves a connection until it ends, or until the node stops: then the client is told that it goes away.
-pub async fn serve_socket<I: AsyncRead + AsyncWrite + Unpin>(
-    io: I,
+/// Serves a connection until it ends, or until the node stops: then the client is told that it goes away. `place` is
+/// let go of with the connection, which may be before what came by it was taken.
+pub async fn serve_socket<I: AsyncRead + AsyncWrite + Unpin, P>(
+    (io, place): (I, P),
     side: Side,
     client: SocketClient,
     times: ConnectionTimes,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut connection = Connection::new(io, side, client, times);
+    let mut connection = Connection::new((io, place), side, client, times);
     tokio::select! {
         biased;
         () = poll_fn(|cx| connection.poll_served(cx)) => return,
@@ -76,9 +77,11 @@ pub async fn serve_socket<I: AsyncRead + AsyncWrite + Unpin>(
     drop(timeout(GOODBYE_MAX, poll_fn(|cx| connection.poll_served(cx))).await);
 }
 
-struct Connection<I> {
+struct Connection<I, P> {
     /// `None` once it has ended.
     io: Option<I>,
+    /// Among those that the node has; as long as `io`.
+    place: Option<P>,
     /// `None` once the socket was told how the connection ended.
     client: Option<SocketClient>,
     reader: FrameReader,
@@ -131,14 +134,15 @@ impl From<io::Error> for End {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
-    fn new(io: I, side: Side, client: SocketClient, times: ConnectionTimes) -> Self {
+impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
+    fn new((io, place): (I, P), side: Side, client: SocketClient, times: ConnectionTimes) -> Self {
         let (reader, outbox) = match side {
             Side::Server => (FrameReader::default(), Outbox::default()),
             Side::Client(masks) => (FrameReader::of_server(), Outbox::masked(masks)),
         };
         Self {
             io: Some(io),
+            place: Some(place),
             client: Some(client),
             reader,
             unread: Vec::new(),
@@ -187,8 +191,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             Err(End::Over) => return Err(Over),
             Err(End::Lost) => {}
         }
-        // Files and buffers are for others from now on.
+        // Files, places and buffers are for others from now on.
         self.io = None;
+        self.place = None;
         self.outbox = Outbox::default();
         if let Some(client) = &self.client {
             client.leave();

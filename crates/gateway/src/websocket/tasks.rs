@@ -29,20 +29,26 @@ pub struct SocketTasks {
 /// How many sockets are open.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct OpenSockets {
-    /// Of clients.
-    accepted: usize,
-    /// Of objects, to the outside.
-    outgoing: usize,
+    /// Connections of clients.
+    seats: usize,
+    /// Also those that only hand over what came before a connection ended.
+    tasks: usize,
 }
 
-/// A place for one socket, from its handshake to its end.
+/// A place for one client's connection, from its handshake to its end.
 #[derive(Debug)]
 pub struct SocketSeat {
+    _counted: Counted,
+}
+
+/// Is counted until it is dropped.
+#[derive(Debug)]
+struct Counted {
     open: Arc<watch::Sender<OpenSockets>>,
     count: fn(&mut OpenSockets) -> &mut usize,
 }
 
-impl Drop for SocketSeat {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.open.send_modify(|open| *(self.count)(open) -= 1);
     }
@@ -55,8 +61,8 @@ pub struct OutgoingConnection {
     pub io: Upgraded,
     /// For what is sent.
     pub masks: Masks,
-    /// Among the connections that the node may have to the outside.
-    pub place: OwnedSemaphorePermit,
+    /// Among the connections that the node may have to the outside, and among the sockets of these.
+    pub places: [OwnedSemaphorePermit; 2],
 }
 
 impl SocketTasks {
@@ -78,12 +84,13 @@ impl SocketTasks {
     pub fn seat(&self) -> Result<SocketSeat, Refused> {
         let max = self.sockets_max;
         let is_taken = self.open.send_if_modified(|open| {
-            let has_room = open.accepted < max;
-            open.accepted += usize::from(has_room);
+            let has_room = open.seats < max;
+            open.seats += usize::from(has_room);
             has_room
         });
         if is_taken {
-            return Ok(SocketSeat { open: self.open.clone(), count: |open| &mut open.accepted });
+            let counted = Counted { open: self.open.clone(), count: |open| &mut open.seats };
+            return Ok(SocketSeat { _counted: counted });
         }
         let text = format!("{max} WebSockets are open, which is as many as may be; try again later");
         Err(refuse(ErrorCode::Overloaded, text))
@@ -92,28 +99,44 @@ impl SocketTasks {
     /// Serves a socket from the moment on at which its client has the response with status 101. If that never is, the
     /// socket learns that its client is lost.
     pub fn start(&self, seat: SocketSeat, upgraded: OnUpgrade, client: SocketClient) {
+        let task = self.count_task();
         let (times, stopping) = (self.times, self.stopping.subscribe());
         tokio::spawn(async move {
             // To be held until the end.
-            let _seat = seat;
+            let _task = task;
             match upgraded.await {
-                Ok(io) => serve_socket(TokioIo::new(io), Side::Server, client, times, stopping).await,
+                Ok(io) => serve_socket((TokioIo::new(io), seat), Side::Server, client, times, stopping).await,
                 Err(error) => tracing::debug!(%error, "a client left before its WebSocket was open"),
             }
         });
     }
 
-    /// Serves a socket that an object has opened, in `tasks`, and gives its place back when it has ended.
+    /// Serves a socket that an object has opened, in `tasks`, and gives its places back when its connection has ended.
+    /// While the node stops there is nothing to serve: an object that opens another whenever one ends would never let
+    /// it come to its end.
     pub fn start_outgoing(&self, tasks: &Handle, outgoing: OutgoingConnection, client: SocketClient) {
-        self.open.send_modify(|open| open.outgoing += 1);
-        let seat = SocketSeat { open: self.open.clone(), count: |open| &mut open.outgoing };
+        let task = self.count_task();
+        // Behind the count, so that whoever stops either waits for this one or is seen here.
+        if self.is_stopping() {
+            return client.forget();
+        }
         let (times, stopping) = (self.times, self.stopping.subscribe());
         tasks.spawn(async move {
             // To be held until the end.
-            let (_seat, _place) = (seat, outgoing.place);
-            let side = Side::Client(outgoing.masks);
-            serve_socket(TokioIo::new(outgoing.io), side, client, times, stopping).await;
+            let _task = task;
+            let OutgoingConnection { io, masks, places } = outgoing;
+            serve_socket((TokioIo::new(io), places), Side::Client(masks), client, times, stopping).await;
         });
+    }
+
+    /// Whether the node stops.
+    pub fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    fn count_task(&self) -> Counted {
+        self.open.send_modify(|open| open.tasks += 1);
+        Counted { open: self.open.clone(), count: |open| &mut open.tasks }
     }
 
     /// Tells all others that the node goes away, and returns when all connections are over: soon, since none is waited

@@ -2,6 +2,8 @@
 //!
 //! What a handshake says is tested in `handshake`, and what goes over an open one in the conformance suite.
 
+use durabo_model::limits::ObjectLimits;
+use durabo_objects::loose_socket::LooseSocket;
 use durabo_objects::outside::OpenedSocket;
 use tungstenite::handshake::derive_accept_key;
 
@@ -138,10 +140,95 @@ async fn a_socket_that_nobody_takes_closes_its_connection_and_gives_its_place_ba
         let (mut stream, opened) = tokio::join!(serving, connect());
         let opened = opened.ok().expect("opened");
         let failure = connect().await.err().expect("the one place is taken");
-        assert!(failure.message.contains("has 1 requests to the outside under way"), "{failure}");
+        assert!(failure.message.contains("has 1 WebSockets to the outside"), "{failure}");
         drop(opened);
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0, "the connection is closed");
     }
+}
+
+#[tokio::test]
+async fn sockets_leave_half_of_the_places_to_requests() {
+    let (listener, address) = listen().await;
+    let limits = OutgoingLimits { connections_max: 2, ..OutgoingLimits::default() };
+    let client = client_with(Names::default(), RootCertStore::empty(), limits);
+    let connect = || client.connect(rules(&["127.0.0.1"]), request("GET", &format!("ws://{address}/")));
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        agree(&mut stream, "").await;
+    };
+    let (_, opened) = tokio::join!(serving, connect());
+    let _opened = opened.ok().expect("opened");
+    assert!(connect().await.is_err());
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        answer(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
+    };
+    let sending = client.send(rules(&["127.0.0.1"]), request("GET", &format!("http://{address}/")));
+    assert_eq!(tokio::join!(serving, sending).1.expect("there is a place").status, 200);
+}
+
+#[tokio::test]
+async fn ws_32_a_node_that_stops_opens_no_sockets_and_does_not_wait_for_those_that_are_just_open() {
+    let (listener, address) = listen().await;
+    let parts = parts(OutgoingLimits::default());
+    let sockets = parts.sockets.clone();
+    let client = OutgoingClient::with(parts, Box::new(Names::default()), Arc::new(RootCertStore::empty));
+    let connect = || client.connect(rules(&["127.0.0.1"]), request("GET", &format!("ws://{address}/")));
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        agree(&mut stream, "").await;
+        stream
+    };
+    let (mut stream, opened) = tokio::join!(serving, connect());
+    let opened = opened.ok().expect("opened");
+    sockets.stop().await;
+    let (socket, end) = LooseSocket::joined(&ObjectLimits::default());
+    (opened.start)(end);
+    sockets.stop().now_or_never().expect("nothing is waited for");
+    assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0, "a frame was sent");
+    assert!(socket.next_event().is_none(), "the object was told");
+    let failure = connect().await.err().expect("refused");
+    assert_eq!(failure.code, "stopping", "{failure}");
+}
+
+/// Takes longer to find a host than a server has for its answer.
+struct SlowNames(SocketAddr);
+
+impl FindAddresses for SlowNames {
+    fn find(&self, _host: String, _port: u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let found = vec![self.0];
+        async move {
+            tokio::time::pause();
+            tokio::time::advance(OutgoingLimits::default().head_timeout * 2).await;
+            tokio::time::resume();
+            Ok(found)
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn the_time_for_an_answer_begins_when_there_is_a_connection() {
+    let (listener, address) = listen().await;
+    let client = || {
+        let hour = Duration::from_secs(3600);
+        let limits = OutgoingLimits { connect_timeout: hour, ..OutgoingLimits::default() };
+        OutgoingClient::with(parts(limits), Box::new(SlowNames(address)), Arc::new(RootCertStore::empty))
+    };
+    let rules = || rules(&["*", "127.0.0.1"]);
+    let url = |scheme| format!("{scheme}://slow.test:{}/", address.port());
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        agree(&mut stream, "").await;
+    };
+    let (_, opened) = tokio::join!(serving, client().connect(rules(), request("GET", &url("ws"))));
+    assert!(opened.is_ok(), "{:?}", opened.err());
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        answer(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
+    };
+    let (_, answered) = tokio::join!(serving, client().send(rules(), request("GET", &url("http"))));
+    assert_eq!(answered.expect("answered").status, 200);
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@
 use durabo_model::limits::{ObjectLimits, SOCKET_EVENTS_WAITING_MAX};
 use durabo_objects::loose_socket::{LooseEvent, LooseSocket};
 use durabo_objects::socket::Message;
+use futures::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
@@ -66,10 +68,14 @@ impl Peer {
 type Served = (LooseSocket, Peer, JoinHandle<()>, watch::Sender<bool>);
 
 fn serve(limits: &ObjectLimits) -> Served {
+    serve_at((), limits)
+}
+
+fn serve_at(place: impl Send + 'static, limits: &ObjectLimits) -> Served {
     let (socket, client) = LooseSocket::joined(limits);
     let (peer, io) = duplex(64 * KIB);
     let (stop, stopping) = watch::channel(false);
-    (socket, Peer(peer), tokio::spawn(serve_socket(io, Side::Server, client, TIMES, stopping)), stop)
+    (socket, Peer(peer), tokio::spawn(serve_socket((io, place), Side::Server, client, TIMES, stopping)), stop)
 }
 
 /// The next event. Its handler runs until it is dropped.
@@ -117,6 +123,20 @@ async fn ws_20_a_client_that_leaves_while_its_object_takes_nothing_is_noticed_an
     let last = event(&socket).await.incident;
     assert!(is_lost(&last), "{last:?}");
     timeout(LONG, task).await.expect("the connection is over").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_place_of_a_client_that_has_left_is_for_others_while_what_it_sent_waits() {
+    let (place, mut is_free) = oneshot::channel::<()>();
+    let (socket, mut peer, task, _stop) = serve_at(place, &ObjectLimits::default());
+    peer.send_texts(TOO_MANY).await;
+    let hanging = event(&socket).await;
+    assert!((&mut is_free).now_or_never().is_none(), "it is here");
+    drop(peer);
+    timeout(LONG, is_free).await.expect("free").expect_err("dropped");
+    assert!(!task.is_finished());
+    drop(hanging);
+    expect_texts(&socket, 1..TOO_MANY).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ const TAKEN_BYTES_MIN: u64 = 16 * 1024;
 /// What has to come of a message within the time of silence, once more of it is held than everybody may have.
 const GROWN_BYTES_MIN: usize = 16 * 1024;
 
-impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
     /// Does what is due.
     pub(super) fn look_at_the_time(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         self.look_at_closing();
