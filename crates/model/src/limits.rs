@@ -337,8 +337,9 @@ pub struct ObjectLimits {
     /// was down from starting all the objects whose alarms are overdue at once.
     pub alarm_runs_max: usize,
     /// Bytes of frames that wait for one client of a socket; one that does not keep up is closed with code 1013. A
-    /// single frame always passes. Less than this if half of what is free of the two bounds below is less, so that
-    /// those who do not keep up take nothing from the others. Stops a client that never reads from filling memory.
+    /// single frame always passes. Less than this, for what a client has had the time to take, if half of what is free
+    /// of the two bounds below is less, so that those who do not keep up take nothing from the others. Stops a client
+    /// that never reads from filling memory.
     pub socket_outgoing_bytes_max: usize,
     /// Bytes of frames that one object has asked for and that are not on the connections of its clients; what a
     /// broadcast carries counts once. Beyond it, or beyond half of what is free of the node's, sending fails. Stops a
@@ -453,8 +454,8 @@ impl Default for HttpLimits {
 #[derive(Debug, Clone)]
 pub struct OutgoingLimits {
     /// Requests to the outside of all objects together, each with a connection until its response has been
-    /// read; further ones fail. At start it is bounded by the files that the process may open. Stops objects
-    /// from using up the node's files.
+    /// read, and WebSockets, which may be half of them; further ones fail. At start it is bounded by the files that
+    /// the process may open. Stops objects from using up the node's files.
     pub connections_max: usize,
     /// Names that are looked up at once; further ones wait, within [`connect_timeout`](Self::connect_timeout). A
     /// look-up counts until the system ends it. Stops objects from taking the node's threads with names whose
