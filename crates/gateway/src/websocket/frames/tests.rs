@@ -1,6 +1,8 @@
 //! Frames that are read, and every way in which they must not be.
 //!
-//! What the client gets to see is in the conformance suite, `websocket_frames`.
+//! What the client gets to see is in the conformance suite, `websocket_frames`; what chance makes of frames: `fuzz`.
+
+mod fuzz;
 
 use super::*;
 
@@ -201,31 +203,4 @@ fn ws_19_code_and_reason_of_a_closing_frame_are_read() {
     let payload = [&4001_u16.to_be_bytes()[..], "tschüß".as_bytes()].concat();
     let expected = Received::Close(Some((4001, "tschüß".to_owned())));
     assert_eq!(read(&frame(0x88, &payload)), Ok(vec![expected]));
-}
-
-#[test]
-fn whatever_bytes_come_they_are_frames_or_a_fault() {
-    // A linear congruential generator: the same bytes in every run.
-    let mut state = 1_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 56) as u8
-    };
-    let (mut faults, mut wholes) = (0, 0);
-    for _ in 0..20_000 {
-        let mut bytes: Vec<u8> = (0..40).map(|_| next()).collect();
-        if bytes[39].is_multiple_of(2) {
-            // Often enough a head that is well-formed.
-            bytes[0] &= 0x8f;
-            bytes[1] |= 0x80;
-        }
-        match read_in_pieces(&bytes, 1 + usize::from(bytes[39] % 7)) {
-            Ok(received) => wholes += received.len(),
-            Err(fault) => {
-                assert!(matches!(fault.code, 1002 | 1007 | 1009), "{fault:?}");
-                faults += 1;
-            }
-        }
-    }
-    assert!(faults > 1000 && wholes > 20, "{faults} faults, {wholes} whole");
 }
