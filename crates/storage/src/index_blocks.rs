@@ -90,6 +90,9 @@ mod linux {
         }
 
         fn give(&self, place: usize) {
+            // SAFETY: the block was its taker's alone, who has no use for it any more; whoever takes the place next
+            // expects nothing of what is in it. If the system refuses, it stays resident.
+            unsafe { madvise(self.address(place), BLOCK_BYTES, Advice::LinuxDontNeed) }.unwrap_or_default();
             let mut places = self.places();
             // Whoever still knows it must not touch the next one's.
             places.lives[place] = places.lives[place].wrapping_add(1);
@@ -217,7 +220,9 @@ mod linux {
             let range = Range::reserve(1).expect("a range");
             let (block, known) = taken_by(|| range.take().expect("a place"));
             assert!(range.take().is_none(), "there is one place");
+            bytes(block).fill(1);
             range.give(range.place(block.as_ptr()).expect("its own"));
+            assert_eq!(resident(block.as_ptr()), vec![false; BLOCK_BYTES / page_size()], "nobody has it");
             let (again, new) = taken_by(|| range.take().expect("a place"));
             assert_eq!(again, block);
             bytes(again).fill(0);
