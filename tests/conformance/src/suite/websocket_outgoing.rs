@@ -312,7 +312,7 @@ fn an_open_socket_has_its_place_among_the_nodes_connections_until_it_has_ended()
     let ask = || other.call("open", json!([server.url("/"), [], []]));
     let error = ask().expect_err("the one place is taken");
     assert_eq!(error.code, "outgoing-failed");
-    error.assert_says("has 1 requests to the outside under way");
+    error.assert_says("has 1 WebSockets to the outside");
     assert_eq!(server.seen().len(), 1);
     there.close_and_wait();
     eventually("its place is free", || ask().ok());
