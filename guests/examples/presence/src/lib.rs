@@ -166,7 +166,8 @@ impl Presence {
     fn wake_in_time(&self) -> Result<(), Failure> {
         let mut next = None;
         for (_, person) in self.connected() {
-            let at = if person.mood == Mood::Here { self.away_at(&person)? } else { self.gone_at(&person)? };
+            let gone = self.gone_at(&person)?;
+            let at = if person.mood == Mood::Here { gone.min(self.away_at(&person)?) } else { gone };
             next = Some(next.map_or(at, |next: Timestamp| next.min(at)));
         }
         let Some(next) = next else { return Ok(()) };

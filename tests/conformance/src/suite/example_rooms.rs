@@ -201,6 +201,16 @@ fn one_who_is_here_twice_leaves_once() {
     assert_eq!(told(&mut eve), json!({"eve": "here"}));
 }
 
+fn who_is_here_goes_if_the_time_to_go_comes_before_the_time_to_be_away() {
+    let node = socket_node();
+    let place = node.fresh(guest::PRESENCE, "Presence");
+    let mut eve = WebSocket::open(node, &place, "/socket?user=eve");
+    assert_eq!(told(&mut eve), json!({"eve": "here"}));
+    place.ok("set_times", json!([3_600_000, 1]));
+    let end = std::iter::repeat_with(|| eve.see()).find(|seen| !matches!(seen, Seen::Text(_)));
+    assert_eq!(end, Some(Seen::Close(4000, "nothing was heard for too long".to_owned())));
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_318_twenty_guests_hear_each_of_twenty_messages_also_from_a_room_that_slept,
@@ -209,4 +219,5 @@ pub(super) const CASES: &[Case] = cases![
     a_chat_serves_its_page_and_refuses_what_is_none_of_its_business,
     those_who_fall_silent_are_away_and_then_gone,
     one_who_is_here_twice_leaves_once,
+    who_is_here_goes_if_the_time_to_go_comes_before_the_time_to_be_away,
 ];
