@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures what grows with a node: objects on disk, live objects, and the change log.
 
-  scaling.py [--full] [--minutes M] [--max OBJECTS] [--disk-free GIB] [--parts disk,live,log] [--no-build]
+  scaling.py [--full] [--minutes M] [--max OBJECTS] [--disk-free GIB] [--parts disk,live,log]
+             [--durabo-limit NAME=VALUE] [--no-build]
 
 Objects on disk: 1,000, 10,000 and 100,000 (--full: and 1,000,000, bounded by --max) are made over many
 connections, within --make-seconds; at each size the node is stopped and started, and killed and started. Live objects: memory of
@@ -120,7 +121,7 @@ def live(options):
                 yield {"part": "live", "what": what, "touched": size, "skipped": NO_TIME}
                 continue
             with Work() as work, Durabo(f"{work}/data") as server:
-                server.start().wait("/readyz")
+                server.start(*options.durabo_limit).wait("/readyz")
                 server.deploy("bench", "example_bench")
                 load(server.port, numbered(server, workload, (f"warm-{n}" for n in range(100))), 64, check)
                 before, begin = memory_kb(server.pid), time.perf_counter()
@@ -224,6 +225,8 @@ def main():
     parser.add_argument("--calls", type=int, default=400, help="first calls that are measured at each size")
     parser.add_argument("--make-seconds", type=float, help="longest time to make the objects of a size (240; --full: what there is)")
     parser.add_argument("--seconds", type=float, default=3, help="length of a measurement of commits")
+    parser.add_argument("--durabo-limit", action="append", default=[],
+                        help="limits for the node of the live objects, such as live_objects_max=10200")
     parser.add_argument("--no-build", action="store_true", help="use what is built")
     options = parser.parse_args()
     options.sizes = options.sizes or [1_000, 10_000, 100_000] + [1_000_000] * options.full
