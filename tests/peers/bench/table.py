@@ -148,6 +148,8 @@ def sockets(result):
               f"{ms(p['p50_us'], 2)} / {ms(p['p99_us'])}", f"{ms(o['p50_us'], 2)} / {ms(o['p99_us'])}",
               f"{p['cpu_us_per_message']:.1f}", f"{o['cpu_us_per_message']:.1f}",
               f"**{p['cpu_us_per_message'] / o['cpu_us_per_message']:.1f}**") for (kind, n), (p, o) in messages(result).items()]
+    below = [f"{kind} at {n:,}, {what} {value:.2f}" for (kind, n), (p, o) in messages(result).items() for what, value in
+             (("messages", o["per_s"] / p["per_s"]), ("CPU", p["cpu_us_per_message"] / o["cpu_us_per_message"])) if value < 1]
     disturbed = [f"{kind} of {row['target']} at {n}" for (kind, n), both in messages(result).items() for row in both
                  if row["other_cpu"] >= 0.2]
     bytes_each = lambda row: f"{row['rss_per_socket']:,}" if row else ""
@@ -160,6 +162,7 @@ def sockets(result):
     failed = [f"{row['target']} with {row['sockets']:,} on {row['objects']:,} ({row['failed'].partition(': ')[2]})"
               for row in result["rows"] if row["workload"] == "ws idle" and "failed" in row]
     return "\n\n".join([
+        f"Ratios below 1: {', '.join(below) or 'none'}.",
         "Messages that came back, or were delivered, per second; latency from the message sent to the answer, or to the last receiver.",
         markdown(("workload", "sockets", f"{PEER}/s", f"{OURS}/s", "ratio", f"{PEER} p50 / p99 ms", f"{OURS} p50 / p99 ms",
                   f"{PEER} CPU µs", f"{OURS} CPU µs", "ratio"), lines),
