@@ -32,7 +32,7 @@ async fn refused(text: &'static str) -> Failure {
     let client = client();
     let connecting = client.connect(rules(&["127.0.0.1"]), request("GET", &format!("ws://{address}/")));
     let (_, opened) = tokio::join!(serving, connecting);
-    opened.err().expect("not a WebSocket")
+    opened.expect_err("not a WebSocket")
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn ws_33_a_server_is_asked_for_a_websocket_and_its_sub_protocol_comes_back
     let client = client();
     let connecting = client.connect(rules(&["127.0.0.1"]), request);
     let ((head, _stream), opened) = tokio::join!(serving, connecting);
-    assert_eq!(opened.ok().expect("opened").protocol, "v2");
+    assert_eq!(opened.expect("opened").protocol, "v2");
     assert!(head.starts_with("GET /feed?x=1 HTTP/1.1\r\n"), "{head}");
     for line in ["upgrade: websocket", "connection: Upgrade", "sec-websocket-version: 13", "x-a: b"] {
         assert!(head.contains(&format!("{line}\r\n")), "{line}: {head}");
@@ -65,13 +65,13 @@ async fn ws_33_the_egress_rules_of_requests_hold_for_sockets() {
         (&["*"], "wss://[::ffff:127.0.0.1]:1/"),
         (&["*"], "https://169.254.169.254/"),
     ] {
-        let failure = client().connect(rules(texts), request("GET", url)).await.err().expect(url);
+        let failure = client().connect(rules(texts), request("GET", url)).await.expect_err(url);
         assert_eq!(failure.code, "egress-denied", "{url}: {failure}");
     }
     let (_listener, address) = listen().await;
     let client = client_with(names([vec![address]]), RootCertStore::empty(), OutgoingLimits::default());
     let url = format!("ws://inside.test:{}/", address.port());
-    let failure = client.connect(rules(&["*"]), request("GET", &url)).await.err().expect("refused");
+    let failure = client.connect(rules(&["*"]), request("GET", &url)).await.expect_err("refused");
     assert_eq!(failure.code, "egress-denied", "{failure}");
 }
 
@@ -91,7 +91,7 @@ async fn connect_encrypted(host: &str, roots: RootCertStore) -> Result<OpenedSoc
 async fn ws_33_an_encrypted_socket_goes_to_a_server_that_is_trusted_for_that_name_only() {
     assert!(connect_encrypted("secure.test", trusted()).await.is_ok());
     for (host, roots) in [("other.test", trusted()), ("secure.test", another())] {
-        let failure = connect_encrypted(host, roots).await.err().expect(host);
+        let failure = connect_encrypted(host, roots).await.expect_err(host);
         assert_eq!(failure.code, "outgoing-failed", "{host}: {failure}");
     }
 }
@@ -120,7 +120,7 @@ async fn a_server_that_does_not_answer_a_handshake_is_given_up() {
     let limits = OutgoingLimits { head_timeout: Duration::from_millis(50), ..OutgoingLimits::default() };
     let client = client_with(Names::default(), RootCertStore::empty(), limits);
     let connecting = client.connect(rules(&["127.0.0.1"]), request("GET", &format!("ws://{address}/")));
-    let failure = connecting.await.err().expect("given up");
+    let failure = connecting.await.expect_err("given up");
     assert!(failure.code == "outgoing-failed" && failure.message.contains("0.05 s"), "{failure}");
     drop(listener);
 }
@@ -138,8 +138,8 @@ async fn a_socket_that_nobody_takes_closes_its_connection_and_gives_its_place_ba
             stream
         };
         let (mut stream, opened) = tokio::join!(serving, connect());
-        let opened = opened.ok().expect("opened");
-        let failure = connect().await.err().expect("the one place is taken");
+        let opened = opened.expect("opened");
+        let failure = connect().await.expect_err("the one place is taken");
         assert!(failure.message.contains("has 1 WebSockets to the outside"), "{failure}");
         drop(opened);
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0, "the connection is closed");
@@ -157,7 +157,7 @@ async fn sockets_leave_half_of_the_places_to_requests() {
         agree(&mut stream, "").await;
     };
     let (_, opened) = tokio::join!(serving, connect());
-    let _opened = opened.ok().expect("opened");
+    let _opened = opened.expect("opened");
     assert!(connect().await.is_err());
     let serving = async {
         let (mut stream, _) = listener.accept().await.expect("accept");
@@ -180,14 +180,14 @@ async fn ws_32_a_node_that_stops_opens_no_sockets_and_does_not_wait_for_those_th
         stream
     };
     let (mut stream, opened) = tokio::join!(serving, connect());
-    let opened = opened.ok().expect("opened");
+    let opened = opened.expect("opened");
     sockets.stop().await;
     let (socket, end) = LooseSocket::joined(&ObjectLimits::default());
     (opened.start)(end);
     sockets.stop().now_or_never().expect("nothing is waited for");
     assert_eq!(stream.read(&mut [0; 1]).await.unwrap_or(0), 0, "a frame was sent");
     assert!(socket.next_event().is_none(), "the object was told");
-    let failure = connect().await.err().expect("refused");
+    let failure = connect().await.expect_err("refused");
     assert_eq!(failure.code, "stopping", "{failure}");
 }
 
