@@ -26,15 +26,37 @@ use crate::websocket::tasks::SocketTasks;
 
 const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
+/// A request of a client, and where it goes.
+pub struct FetchRequest<'a, B> {
+    /// The object.
+    pub resolved: Resolved,
+    /// The address by which it was found.
+    pub address: &'a Address<'a>,
+    /// What the client called the node.
+    pub host: &'a str,
+    /// All but the body.
+    pub parts: &'a Parts,
+    /// The body.
+    pub body: B,
+}
+
+/// What requests of clients are served with.
+pub struct FetchContext<'a, O> {
+    /// The objects.
+    pub objects: &'a O,
+    /// What clients may take.
+    pub limits: &'a HttpLimits,
+    /// Connections that have become WebSockets.
+    pub sockets: &'a SocketTasks,
+}
+
 /// Delivers a request and waits for the response.
 pub async fn fetch(
-    objects: &impl Deliver,
-    resolved: Resolved,
-    address: &Address<'_>,
-    host: &str,
-    (parts, body): (&Parts, impl RequestBody),
-    (limits, sockets): (&HttpLimits, &SocketTasks),
+    context: FetchContext<'_, impl Deliver>,
+    request: FetchRequest<'_, impl RequestBody>,
 ) -> Result<Response<SentBody>, Refused> {
+    let FetchContext { objects, limits, sockets } = context;
+    let FetchRequest { resolved, address, host, parts, body } = request;
     let handshake = handshake(parts)?;
     if handshake.is_some() {
         // Browsers let any page ask for a WebSocket anywhere.

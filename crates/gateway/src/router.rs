@@ -15,7 +15,7 @@ use crate::access::{AccessRules, check_origin, check_size};
 use crate::address::Address;
 use crate::body::{CollectedBytes, RequestBody};
 use crate::error_response::{Refused, refusal_response, refuse};
-use crate::fetch;
+use crate::fetch::{FetchContext, FetchRequest, fetch};
 use crate::health::{Readiness, about, healthz, readyz};
 use crate::request_id::{REQUEST_ID, RequestIds};
 use crate::resolve::{Deliver, resolve};
@@ -89,15 +89,9 @@ impl<D: Deliver> DataPlane<D> {
             "o" => {
                 let address = Address::parse(path)?;
                 let resolved = resolve(&self.config.catalog.snapshot(), &*self.config.random, &address)?;
-                fetch::fetch(
-                    &self.config.objects,
-                    resolved,
-                    &address,
-                    host,
-                    (&parts, body),
-                    (&self.config.limits, &self.config.sockets),
-                )
-                .await
+                let DataPlaneConfig { objects, limits, sockets, .. } = &self.config;
+                let request = FetchRequest { resolved, address: &address, host, parts: &parts, body };
+                fetch(FetchContext { objects, limits, sockets }, request).await
             }
             "rpc" => {
                 check_origin(&parts.headers, host)?;
