@@ -9,6 +9,7 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use durabo_catalog::Catalog;
 use durabo_gateway::serve::tcp;
 use durabo_gateway::{
     AccessRules, ClientParts, ControlConfig, ControlGateway, DataPlane, DataPlaneConfig, Deliver,
@@ -99,23 +100,20 @@ impl Node {
         let sockets = Arc::new(SocketTasks::new(&config.http_limits));
         let outside = outgoing_client(&config, &http, &random, &sockets);
         let loader = WasmLoader::new(engine, code, Arc::new(outside));
-        let deployed = catalog.clone();
-        let class_of: ClassOf = Arc::new(move |namespace| {
-            deployed.snapshot().target_of(namespace).map(|target| target.class.clone())
-        });
 
         let pins = LogPins::new(opened.log.durable());
         let (folder, index, start_number) =
             (opened.folder.clone(), opened.index.clone(), opened.start_number);
         let pool = opened.pool.clone();
-        let (directory, hooks, log) = start_objects(
-            &config,
+        let parts = ObjectsParts {
             opened,
-            &pins,
-            (clock.clone(), random.clone()),
-            (loader, class_of),
-            &objects,
-        )?;
+            pins: pins.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            loader,
+            class_of: classes(catalog.clone()),
+        };
+        let (directory, hooks, log) = start_objects(&config, parts, &objects)?;
         let test_hooks = hooks.map(|objects| TestHooks { catalog: catalog.clone(), objects });
         let memory = MemoryThread::start(directory.clone(), resident_bytes_max(&config.limits))?;
         let readiness = Readiness::default();
@@ -230,15 +228,28 @@ impl Node {
     }
 }
 
+/// Tells the class of a namespace.
+fn classes(catalog: Arc<Catalog>) -> ClassOf {
+    Arc::new(move |namespace| catalog.snapshot().target_of(namespace).map(|target| target.class.clone()))
+}
+
+/// What objects are made of.
+struct ObjectsParts {
+    opened: OpenedFolder,
+    pins: LogPins,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    loader: WasmLoader,
+    class_of: ClassOf,
+}
+
 /// Wires log, upkeep and directory, and starts their threads.
 fn start_objects(
     config: &NodeConfig,
-    opened: OpenedFolder,
-    pins: &LogPins,
-    (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
-    (loader, class_of): (WasmLoader, ClassOf),
+    parts: ObjectsParts,
     objects: &Runtime,
 ) -> anyhow::Result<(Directory, Option<ObjectTestHooks>, LogThreads)> {
+    let ObjectsParts { opened, pins, clock, random, loader, class_of } = parts;
     let OpenedFolder { folder, disk, log, pool, control, start_number, index } = opened;
     let commits = if config.test_hooks { CommitQueue::with_faults() } else { CommitQueue::default() };
     let jobs = UpkeepQueue::default();
