@@ -1,10 +1,10 @@
 //! The HTTP client of a node, for both of its planes.
 //!
-//! A failed connection says how to start a node; an error record of the node becomes a [`Refusal`] with
-//! its code and request number. Proxies of the environment are not asked: the control plane's token must
+//! A failed connection says how to start a node, and no wait for one is without end; an error record of the
+//! node becomes a [`Refusal`] with its code and request number. Proxies of the environment are not asked: the control plane's token must
 //! not pass through them.
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use durabo_model::error_code::ErrorCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{self, Method, header};
-use ureq::{Agent, SendBody};
+use ureq::{Agent, SendBody, Timeout};
 
 use crate::refusal::Refusal;
 
@@ -23,6 +23,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longer than a node lets a component compile, so that its answer arrives; and a call may take as long
 /// as its object likes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20 * 60);
+/// Silence after which a node that tells line by line is given up: it says something every 15 s.
+pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Largest answer: the largest RPC value, 32 MiB, grows in JSON.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// A longer body is sent only when the node wants it: one that is refused would fill the connection and
@@ -169,20 +171,28 @@ impl Client {
         self.accepted(self.send(Method::GET, path, SendBody::none(), None)?)
     }
 
-    /// Asks for what is at `path`, line by line, for as long as the node goes on.
-    pub fn lines(&self, path: &str) -> anyhow::Result<io::Lines<BufReader<ureq::BodyReader<'static>>>> {
+    /// Asks for what is at `path`, line by line, for as long as the node goes on. It is an error if nothing comes for
+    /// `silence_max`.
+    pub fn lines(
+        &self,
+        path: &str,
+        silence_max: Duration,
+    ) -> anyhow::Result<impl Iterator<Item = anyhow::Result<String>> + use<>> {
         let request = self.request(Method::GET, path).body(SendBody::none());
         let request =
             request.map_err(|error| Refusal::new(format!("the request cannot be sent: {error}")))?;
-        let request = self.agent.configure_request(request).timeout_global(None).build();
-        let mut response = self.agent.run(request).map_err(|error| self.connection_fault(error))?;
+        let request = self.agent.configure_request(request);
+        let request = request.timeout_global(None).timeout_per_read(Some(silence_max)).build();
+        let mut response = self.agent.run(request).map_err(|error| connection_fault(&self.base, error))?;
         let status = response.status();
         if !status.is_success() {
             let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
-            let body = body.with_context(|| format!("reading the answer of {}", self.base))?;
+            let body = body.map_err(|error| connection_fault(&self.base, error))?;
             self.accepted(Answer { status: status.as_u16(), object_id: None, body })?;
         }
-        Ok(BufReader::new(response.into_body().into_reader()).lines())
+        let base = self.base.clone();
+        let lines = BufReader::new(response.into_body().into_reader()).lines();
+        Ok(lines.map(move |line| line.map_err(|error| connection_fault(&base, error.into()))))
     }
 
     /// Sends a body.
@@ -223,11 +233,11 @@ impl Client {
         let request = request
             .body(body)
             .map_err(|error| Refusal::new(format!("the request cannot be sent: {error}")))?;
-        let mut response = self.agent.run(request).map_err(|error| self.connection_fault(error))?;
+        let mut response = self.agent.run(request).map_err(|error| connection_fault(&self.base, error))?;
         let object_id =
             response.headers().get("x-durabo-object-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
-        let body = body.with_context(|| format!("reading the answer of {}", self.base))?;
+        let body = body.map_err(|error| connection_fault(&self.base, error))?;
         Ok(Answer { status: response.status().as_u16(), object_id, body })
     }
 
@@ -237,21 +247,6 @@ impl Client {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
             None => request,
         }
-    }
-
-    fn connection_fault(&self, error: ureq::Error) -> anyhow::Error {
-        let is_refused = match &error {
-            ureq::Error::Io(error) => error.kind() == ErrorKind::ConnectionRefused,
-            ureq::Error::ConnectionFailed => true,
-            _ => false,
-        };
-        if is_refused {
-            return anyhow!(
-                "no node answers at {}; start one with `durabo serve`, or name its address",
-                self.base
-            );
-        }
-        anyhow::Error::new(error).context(format!("asking {}", self.base))
     }
 
     /// The answer, unless it is an error record.
@@ -277,9 +272,85 @@ impl Client {
     }
 }
 
+/// What became of a connection to `base`, and what to do.
+fn connection_fault(base: &str, error: ureq::Error) -> anyhow::Error {
+    match error {
+        ureq::Error::ConnectionFailed => no_node(base),
+        ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => no_node(base),
+        ureq::Error::Timeout(Timeout::PerRead) => anyhow!(
+            "nothing is heard of the node at {base} any more; see whether it still runs and the network is up, and \
+             start the command again"
+        ),
+        ureq::Error::Timeout(Timeout::Global) => anyhow!(
+            "the node at {base} has not answered in time; what it was asked for may be done all the same, so look \
+             before you ask again"
+        ),
+        error => anyhow::Error::new(error).context(format!("asking {base}")),
+    }
+}
+
+fn no_node(base: &str) -> anyhow::Error {
+    anyhow!("no node answers at {base}; start one with `durabo serve`, or name its address")
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread::{self, JoinHandle};
+
     use super::*;
+
+    /// Answers one request with `said`, and says nothing more until the client has gone.
+    fn node_that_says(said: &'static str) -> (Client, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let node = thread::spawn(move || {
+            let (mut connection, _) = listener.accept().expect("a client");
+            connection.write_all(said.as_bytes()).expect("it takes it");
+            // The request, and then the end.
+            let mut rest = Vec::new();
+            connection.read_to_end(&mut rest).expect("it goes");
+            assert!(rest.starts_with(b"GET /tail HTTP/1.1\r\n"), "{}", String::from_utf8_lossy(&rest));
+        });
+        (Client::with_token(&address, "t").expect("an address"), node)
+    }
+
+    const SHORT: Duration = Duration::from_millis(20);
+
+    fn assert_is_silence(error: &anyhow::Error) {
+        assert!(
+            error.to_string().starts_with("nothing is heard of the node at http://127.0.0.1:"),
+            "{error:#}"
+        );
+        assert!(error.downcast_ref::<Refusal>().is_none(), "the exit code is that of a fault");
+    }
+
+    #[test]
+    fn a_node_that_falls_silent_is_given_up_behind_the_lines_that_it_told() {
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n\na\n\r\n";
+        let (client, node) = node_that_says(head);
+        let mut lines = client.lines("/tail", SHORT).expect("it begins");
+        let told = [lines.next(), lines.next()].map(|line| line.expect("one more").expect("a line"));
+        assert_eq!(told, ["", "a"]);
+        assert_is_silence(&lines.next().expect("one more").expect_err("silence"));
+        drop((lines, client));
+        node.join().expect("no panic");
+    }
+
+    #[test]
+    fn a_node_that_never_answers_is_given_up() {
+        let (client, node) = node_that_says("");
+        assert_is_silence(&client.lines("/tail", SHORT).err().expect("silence"));
+        drop(client);
+        node.join().expect("no panic");
+    }
+
+    #[test]
+    fn an_answer_that_takes_too_long_may_have_been_done() {
+        let text = connection_fault("http://a:1", ureq::Error::Timeout(Timeout::Global)).to_string();
+        assert!(text.contains("may be done all the same"), "{text}");
+    }
 
     #[test]
     fn an_error_is_told_with_its_code_if_it_has_one() {

@@ -123,3 +123,14 @@ fn a_client_that_leaves_is_told_with_its_code_and_people_get_sentences() {
     assert_eq!(tail.lines.recv_timeout(LINE_DEADLINE), Err(RecvTimeoutError::Disconnected));
     assert_eq!(tail.child.wait().expect("it ends").code(), Some(0));
 }
+
+#[test]
+fn a_node_that_is_killed_is_not_taken_for_one_that_stops() {
+    let folder = folder();
+    let node = NodeProcess::start(&folder.path().join("data"));
+    node.deploy_examples();
+    let mut tail = Tail::of(&node, &["demo"]);
+    node.kill();
+    assert_eq!(tail.lines.recv_timeout(LINE_DEADLINE), Err(RecvTimeoutError::Disconnected));
+    assert_eq!(tail.child.wait().expect("it ends").code(), Some(2));
+}
