@@ -25,7 +25,6 @@ use tracing::{error, warn};
 use crate::address::ObjectAddress;
 use crate::alarm_runs::{AlarmRun, after, retry_wait};
 use crate::alarm_schedule::{READ_AT_ONCE, WakeUp, WokenEnd};
-use crate::blocking::blocking;
 use crate::directory::Directory;
 use crate::event::{AlarmAnswer, AlarmRequest, Origin, Reply, Work};
 use crate::node::Node;
@@ -83,11 +82,7 @@ impl Alarms {
     /// Reads the index on, as far as the schedule needs it; false if that failed.
     fn read_index(&self) -> bool {
         while let Some(after) = self.node.alarms.begin_reading() {
-            let entries = blocking(|| {
-                let index = self.node.index.lock().expect("BUG: the index's lock is never held over a panic");
-                index.alarms(None, after, READ_AT_ONCE as u32)
-            });
-            match entries {
+            match self.node.index.with(|index| index.alarms(None, after, READ_AT_ONCE as u32)) {
                 Ok(entries) => self.node.alarms.read(Some(&entries)),
                 Err(error) => {
                     self.node.alarms.read(None);
@@ -197,11 +192,8 @@ impl Directory {
         let mut seen: HashSet<ObjectKey> = HashSet::new();
         let mut from = after;
         loop {
-            let entries = {
-                let index =
-                    self.node().index.lock().expect("BUG: the index's lock is never held over a panic");
-                index.alarms(Some(namespace), from, READ_AT_ONCE as u32)?
-            };
+            let entries =
+                self.node().index.with(|index| index.alarms(Some(namespace), from, READ_AT_ONCE as u32))?;
             from = entries.last().copied();
             let is_last = entries.len() < READ_AT_ONCE;
             let new =

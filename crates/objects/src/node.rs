@@ -18,9 +18,10 @@ use crate::alarm_schedule::AlarmSchedule;
 use crate::committer::{CommitQueue, LogPins};
 use crate::counters::Counters;
 use crate::output_gate::HeldBytes;
+use crate::shared_index::SharedIndex;
 use crate::sockets::SocketBook;
 use crate::tail::Tail;
-use crate::upkeep::{SharedIndex, UpkeepQueue};
+use crate::upkeep::UpkeepQueue;
 use crate::wal_memory::WalMemory;
 
 /// Says where an object's database file lies.

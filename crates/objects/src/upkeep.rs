@@ -25,13 +25,14 @@ use durabo_model::sequence::LogPosition;
 use durabo_model::time::Clock;
 use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
-use durabo_storage::object_index::{ObjectIndex, ObjectRow};
+use durabo_storage::object_index::ObjectRow;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::alarm_schedule::AlarmSchedule;
 use crate::committer::{CommitQueue, LogPins};
 use crate::log_holders::LogHolders;
+use crate::shared_index::SharedIndex;
 use crate::wal_memory::WalMemory;
 
 /// How often the thread looks at the log although nobody woke it.
@@ -136,9 +137,6 @@ impl UpkeepQueue {
     }
 }
 
-/// The object index, shared between upkeep, which writes it, and the objects that start.
-pub type SharedIndex = Arc<Mutex<ObjectIndex>>;
-
 /// Asks a live object to checkpoint itself.
 pub type RequestCheckpoint = Box<dyn Fn(ObjectKey) + Send>;
 
@@ -233,9 +231,7 @@ impl Upkeep {
         if rows.is_empty() {
             return Ok(());
         }
-        let written =
-            self.index.lock().expect("BUG: the index's lock is never held over a panic").upsert_all(&rows);
-        match written {
+        match self.index.with(|index| index.upsert_all(&rows)) {
             Err(error) if error.is_full() && !mutation::is_planted(Mutation::TakeFullForIndexed) => {
                 if is_news {
                     warn!(%error, checkpoints = rows.len(), "checkpoints wait for space in the object index");

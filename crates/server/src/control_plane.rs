@@ -4,7 +4,7 @@
 //! may block.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use durabo_changelog::segment_pool::SegmentPool;
 use durabo_gateway::Readiness;
@@ -25,10 +25,11 @@ use durabo_objects::control::OldSockets;
 use durabo_objects::directory::Directory;
 use durabo_objects::event;
 use durabo_objects::scope::Scope;
+use durabo_objects::shared_index::SharedIndex;
 use durabo_objects::socket::{Message, SocketId};
 use durabo_objects::tail::Watch;
 use durabo_storage::folder::DataFolder;
-use durabo_storage::object_index::{AlarmEntry, ObjectIndex, ObjectRow};
+use durabo_storage::object_index::{AlarmEntry, ObjectRow};
 use durabo_storage::value::Value;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -42,7 +43,7 @@ pub struct NodeControl {
     pub uploads: Arc<Uploads>,
     pub directory: Directory,
     pub folder: Arc<DataFolder>,
-    pub index: Arc<Mutex<ObjectIndex>>,
+    pub index: SharedIndex,
     pub pins: LogPins,
     pub pool: Arc<SegmentPool>,
     pub readiness: Readiness,
@@ -58,7 +59,7 @@ impl ControlPlane for NodeControl {
             let live = directory.live_objects();
             let has_objects = |namespace: NamespaceNumber| {
                 live.iter().any(|object| object.key.namespace == namespace)
-                    || locked(&index).count(namespace).map_or(true, |count| count > 0)
+                    || index.with(|index| index.count(namespace)).map_or(true, |count| count > 0)
             };
             let (deployed, notes) = uploads.deploy(&upload, &has_objects)?;
             directory.retire(&deployed.restarted, OldSockets::Cut);
@@ -81,7 +82,7 @@ impl ControlPlane for NodeControl {
         let work = move || {
             // One more than asked for tells whether there are more.
             let limit = u32::try_from(page.limit + 1).unwrap_or(u32::MAX);
-            let rows = locked(&index).list(namespace, page.after, limit).map_err(internal)?;
+            let rows = index.with(|index| index.list(namespace, page.after, limit)).map_err(internal)?;
             let stored = rows.into_iter().map(|row| (row.key.id, stored_report(row)));
             let mut objects: BTreeMap<_, ObjectReport> = stored.collect();
             for live in directory.live_objects() {
@@ -132,7 +133,7 @@ impl ControlPlane for NodeControl {
             entries.truncate(page.limit);
             let name_of = |key: &ObjectKey| -> Result<Option<String>, Failure> {
                 let of_live = directory.live_object(key).and_then(|object| object.name);
-                let row = || locked(&index).get(key).map_err(internal);
+                let row = || index.with(|index| index.get(key)).map_err(internal);
                 Ok(if of_live.is_some() { of_live } else { row()?.and_then(|row| row.name) })
             };
             let alarms = entries.into_iter().map(|AlarmEntry { due, key }| {
@@ -238,10 +239,6 @@ impl NodeControl {
         let text = format!("the object has never written anything: it has no {what}");
         Err(Failure::new(ErrorCode::NotFound, text).of_object(object.key.id))
     }
-}
-
-fn locked(index: &Mutex<ObjectIndex>) -> std::sync::MutexGuard<'_, ObjectIndex> {
-    index.lock().expect("BUG: the index's lock is never held over a panic")
 }
 
 fn internal(error: impl std::fmt::Display) -> Failure {

@@ -24,6 +24,7 @@ use durabo_objects::log_holders::LogHolders;
 use durabo_objects::node::Node;
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
+use durabo_objects::shared_index::SharedIndex;
 use durabo_objects::sockets::SocketBook;
 use durabo_objects::tail::Tail;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
@@ -151,7 +152,7 @@ impl World {
             pool: pool.clone(),
             upkeep: jobs.clone(),
             pins: pins.clone(),
-            index: Arc::new(Mutex::new(index)),
+            index: SharedIndex::new(index),
             alarms: alarms.clone(),
             alarm_runs: AlarmRuns::default(),
             wal_memory: wal_memory.clone(),
@@ -199,7 +200,7 @@ impl World {
     /// What the object index says of an object.
     pub fn row(&self, key: &ObjectKey) -> Option<ObjectRow> {
         let index = self.upkeep.lock().expect("unpoisoned").upkeep.index.clone();
-        index.lock().expect("unpoisoned").get(key).expect("a sound index")
+        index.with(|index| index.get(key)).expect("a sound index")
     }
 
     /// Bytes of the log that objects still need.

@@ -19,7 +19,6 @@ use tokio::time::{Instant, sleep_until};
 
 use super::instance::InstanceState;
 use super::{ContextParts, ObjectContext};
-use crate::blocking::blocking;
 use crate::control::{Control, Ending, OldSockets};
 use crate::event::{Apart, Delivery};
 use crate::history::History;
@@ -368,11 +367,7 @@ fn open_storage(
         other => failed(other),
     })?;
     // Also for a file that is not there: it may be missing.
-    let row = blocking(|| {
-        let index = node.index.lock().expect("BUG: the index's lock is never held over a panic");
-        index.get(&identity.key)
-    });
-    let row = row.map_err(failed)?;
+    let row = node.index.with(|index| index.get(&identity.key)).map_err(failed)?;
     let known = row.as_ref().map(|row| row.mark);
     file.check_mark(known).map_err(|error| foreign(error.to_string()))?;
     let database = database_of(&file, &database_options(node, &identity), room);
