@@ -3,7 +3,8 @@
 //! SQLite makes an index of 32 KiB for each connection and clears all of it, also for a WAL of a few frames,
 //! which leaves zeros in six of its eight pages. So blocks of that size come from a range of addresses of their
 //! own, page by page, and [`IndexBlock::rest`] lets the system take the pages back that hold nothing but zeros:
-//! they read as zeros again. Where the system gives no such range, SQLite's allocator serves them as any other.
+//! they read as zeros again. Memory is asked for as blocks are: a system that holds memory for whatever may be written
+//! (`vm.overcommit_memory=2`) holds none for the rest. What it refuses, SQLite's allocator serves as any other block.
 //!
 //! Used by `sql_memory`, which hands the blocks out, and by `connection`, which knows when they rest.
 #![allow(unsafe_code)]
@@ -11,6 +12,8 @@
 /// Size of a WAL index, in bytes; blocks of other sizes are not for this module.
 pub(crate) const BLOCK_BYTES: usize = 32 * 1024;
 
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) use linux::is_reserved;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{IndexBlock, give, owns, take, taken_by};
 
@@ -21,13 +24,16 @@ mod linux {
     use std::ptr::{self, NonNull};
     use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-    use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+    use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect};
     use rustix::param::page_size;
 
     use super::BLOCK_BYTES;
 
     /// Blocks that the range has addresses for, far more than there can be connections.
     const BLOCKS_MAX: usize = 256 * 1024;
+
+    /// Blocks for which memory is asked at once, few calls for many connections: 32 MiB.
+    const ASKED_FOR_AT_ONCE: usize = 1024;
 
     /// A range of addresses, whose memory comes as it is used.
     struct Range {
@@ -42,6 +48,8 @@ mod linux {
         /// How often each place has been given out.
         lives: Vec<u32>,
         free: Vec<usize>,
+        /// Places from the first on that may be written to.
+        usable: usize,
     }
 
     /// A block that SQLite has. It may give it back at any time: then this is of no use any more.
@@ -65,10 +73,9 @@ mod linux {
 
         fn reserve(blocks_max: usize) -> Option<Self> {
             let bytes = blocks_max * BLOCK_BYTES;
-            let (protection, flags) =
-                (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
             // SAFETY: a mapping of its own, wherever the system puts it, which is never taken away.
-            let start = unsafe { mmap_anonymous(ptr::null_mut(), bytes, protection, flags) }.ok()?;
+            let start = unsafe { mmap_anonymous(ptr::null_mut(), bytes, ProtFlags::empty(), flags) }.ok()?;
             // SAFETY: the whole mapping. Where the system does not know large pages, all are small anyhow.
             unsafe { madvise(start, bytes, Advice::LinuxNoHugepage) }.unwrap_or_default();
             Some(Self { start: start as usize, blocks_max, places: Mutex::default() })
@@ -79,6 +86,9 @@ mod linux {
             let place = match places.free.pop() {
                 Some(place) => place,
                 None if places.lives.len() < self.blocks_max => {
+                    if places.lives.len() == places.usable {
+                        places.usable += self.make_usable(places.usable)?;
+                    }
                     places.lives.push(0);
                     places.lives.len() - 1
                 }
@@ -87,6 +97,15 @@ mod linux {
             places.lives[place] = places.lives[place].wrapping_add(1);
             TAKEN.set(Some(IndexBlock { place, life: places.lives[place] }));
             NonNull::new(self.address(place))
+        }
+
+        /// Lets more be written to, from `place` on; returns how many places that are, or nothing if the system refuses.
+        fn make_usable(&self, place: usize) -> Option<usize> {
+            let blocks = ASKED_FOR_AT_ONCE.min(self.blocks_max - place);
+            let access = MprotectFlags::READ | MprotectFlags::WRITE;
+            // SAFETY: whole pages of the mapping, which nobody has yet.
+            unsafe { mprotect(self.address(place), blocks * BLOCK_BYTES, access) }.ok()?;
+            Some(blocks)
         }
 
         fn give(&self, place: usize) {
@@ -132,6 +151,12 @@ mod linux {
             let offset = (block as usize).checked_sub(self.start)?;
             (offset < self.blocks_max * BLOCK_BYTES).then_some(offset / BLOCK_BYTES)
         }
+    }
+
+    /// Whether the system has given a range.
+    #[cfg(test)]
+    pub(crate) fn is_reserved() -> bool {
+        Range::get().is_some()
     }
 
     /// A block of [`BLOCK_BYTES`]; `None` if there is none to be had.
@@ -194,6 +219,19 @@ mod linux {
     #[cfg(test)]
     mod tests {
         use super::*;
+
+        #[test]
+        fn memory_is_asked_for_as_blocks_are() {
+            let (step, all) = (ASKED_FOR_AT_ONCE, ASKED_FOR_AT_ONCE + 2);
+            let range = Range::reserve(all).expect("a range");
+            assert_eq!(range.places().usable, 0);
+            for place in 0..all {
+                let block = range.take().expect("a place");
+                bytes(block)[BLOCK_BYTES - 1] = 1;
+                assert_eq!(range.places().usable, if place < step { step } else { all });
+            }
+            assert!(range.take().is_none(), "all are taken");
+        }
 
         fn bytes<'a>(block: NonNull<c_void>) -> &'a mut [u8] {
             // SAFETY: the test's own block.

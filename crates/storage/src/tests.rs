@@ -20,6 +20,8 @@ mod counts;
 mod cursors;
 mod durability;
 mod footprint;
+#[cfg(target_os = "linux")]
+mod refused_memory;
 mod full_disk;
 mod kv;
 mod kv_model;
