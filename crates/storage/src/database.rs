@@ -97,8 +97,9 @@ pub struct Database {
     pub(crate) has_kv_table: bool,
     /// Whether the table of metadata is known to be there.
     pub(crate) has_metadata: bool,
-    /// Whether the table of named alarms is known to be there.
-    pub(crate) has_schedules: bool,
+    /// Whether the table of named alarms is there, if that is known. It is asked for at each end of a turn that changes
+    /// the alarm, and most objects have none.
+    pub(crate) has_schedules: Option<bool>,
     /// When the object was to be woken at the turn's beginning, if the turn has changed the alarm.
     pub(crate) alarm_before: Option<Option<Timestamp>>,
     /// Serial number of the newest alarm.
@@ -157,7 +158,7 @@ impl Database {
             is_outdated: false,
             has_kv_table: false,
             has_metadata: false,
-            has_schedules: false,
+            has_schedules: None,
             alarm_before: None,
             newest_alarm: 0,
             savepoints: Vec::new(),
@@ -467,15 +468,19 @@ impl Database {
         self.transaction_is_over();
     }
 
+    /// Forgets which of the host's tables are there, since they may have been made in what was undone.
+    pub(crate) fn forget_tables(&mut self) {
+        self.has_kv_table = false;
+        self.has_metadata = false;
+        self.has_schedules = None;
+    }
+
     /// Notes that SQLite's transaction was undone, with all that was open in it.
     pub(crate) fn transaction_is_over(&mut self) {
         self.turn_open = false;
         self.turn_wrote = false;
         self.turn_confirmed = false;
-        // It may have been made in this turn.
-        self.has_kv_table = false;
-        self.has_metadata = false;
-        self.has_schedules = false;
+        self.forget_tables();
         self.alarm_before = None;
         self.savepoints.clear();
         self.transactions.clear();

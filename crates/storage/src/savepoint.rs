@@ -101,10 +101,7 @@ impl Database {
             database.host_run(RELEASE)
         })?;
         self.savepoints.pop();
-        // It may have been made within.
-        self.has_kv_table = false;
-        self.has_metadata = false;
-        self.has_schedules = false;
+        self.forget_tables();
         Ok(())
     }
 

@@ -144,7 +144,7 @@ impl Database {
             if !has_table {
                 database.host_make(CREATE)?;
                 database.host_make(CREATE_INDEX)?;
-                database.has_schedules = true;
+                database.has_schedules = Some(true);
             }
             let serial = known.map_or(0, |known| known.run.serial).max(database.newest_alarm) + 1;
             database.newest_alarm = serial;
@@ -287,10 +287,12 @@ impl Database {
     }
 
     fn has_schedules(&mut self) -> Result<bool, SqlError> {
-        if !self.has_schedules {
-            self.has_schedules = self.host_query::<bool>(HAS_TABLE)?;
+        if let Some(known) = self.has_schedules {
+            return Ok(known);
         }
-        Ok(self.has_schedules)
+        let has_schedules = self.host_query(HAS_TABLE)?;
+        self.has_schedules = Some(has_schedules);
+        Ok(has_schedules)
     }
 
     /// Begins a write that may change when the object is to be woken.

@@ -125,9 +125,7 @@ impl Database {
         }
         self.transactions.pop();
         self.savepoints.clear();
-        // They may have been made within.
-        self.has_kv_table = false;
-        self.has_metadata = false;
+        self.forget_tables();
         let undone = self.within_memory(|database| {
             database.host_run(ROLLBACK_TO)?;
             database.host_run(RELEASE)

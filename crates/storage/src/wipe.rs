@@ -61,9 +61,7 @@ impl Database {
             false => self.bound_turn(),
         }
         self.turn_open = false;
-        self.has_kv_table = false;
-        self.has_metadata = false;
-        self.has_schedules = false;
+        self.forget_tables();
         // A second wipe of a turn has nothing to do but to roll back to the first.
         if self.wiped_after.is_none() && !self.is_empty()? {
             self.wiped_after = Some(self.connection.frames());

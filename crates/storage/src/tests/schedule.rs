@@ -252,6 +252,22 @@ fn sc_19_a_wipe_removes_all_entries_and_one_that_is_set_after_it_stands() {
 }
 
 #[test]
+fn sc_18_the_first_entry_of_all_is_undone_with_a_nested_transaction_and_another_can_be_set() {
+    let mut f = fixture();
+    let outer = f.database.transaction_begin().expect("begin");
+    let nested = f.database.transaction_begin().expect("begin");
+    set(&mut f, "a", 5000);
+    f.database.transaction_rollback(nested).expect("rolled back");
+    assert_eq!(names(&mut f), Vec::<String>::new());
+    set_alarm(&mut f, 9000);
+    let commit = f.database.transaction_commit(outer).expect("committed").expect("the alarm was set");
+    assert_eq!(Some(commit.alarm), woken_at(9000));
+    set(&mut f, "b", 6000);
+    assert_eq!(change(&mut f), woken_at(6000));
+    assert_eq!(names(&mut f), ["b"]);
+}
+
+#[test]
 fn og_8_an_entry_may_be_set_and_deleted_without_anybody_waiting_for_it() {
     let mut f = fixture();
     let unconfirmed = KvWriteOptions { allow_unconfirmed: true };
