@@ -11,7 +11,6 @@ use std::task::{Context, Poll};
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
-use durabo_model::limits::REST_AFTER;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{Instant, sleep_until};
@@ -19,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::context::{NextEvent, ObjectContext};
 use crate::event::{Event, EventId, Outcome};
 use crate::guest::GuestExit;
+use crate::idle_timer::{Idle, IdleTimer};
 
 /// What only the guest's machinery can do.
 pub trait GuestCalls {
@@ -107,7 +107,7 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
     let hibernate_after = guest.with_context(|context| context.limits().hibernate_after);
     let mut in_flight = FuturesUnordered::new();
     let mut alarm = AlarmCall::default();
-    let mut idle = pin!(sleep_until(Instant::now() + REST_AFTER.min(hibernate_after)));
+    let mut idle = IdleTimer::new(hibernate_after);
     poll_fn(|cx| {
         // What the end of an alarm's run writes belongs to the last turn of its handler (AL-10).
         alarm.poll_end(guest, cx);
@@ -158,20 +158,16 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             // LC-15: but for so long only, if nobody waits.
             return guest.with_context(|context| context.poll_pending_limit(cx)).map(GuestExit::Reset);
         }
-        if guest.with_context(|context| context.is_room_wanted()) {
+        let (is_room_wanted, active_at) =
+            guest.with_context(|context| (context.is_room_wanted(), context.active_at()));
+        if is_room_wanted {
             return Poll::Ready(GuestExit::Idle);
         }
-        while idle.as_mut().poll(cx).is_ready() {
-            let (now, active_at) = (Instant::now(), guest.with_context(|context| context.active_at()));
-            let (rest_at, idle_at) = (active_at + REST_AFTER, active_at + hibernate_after);
-            if idle_at <= now {
-                return Poll::Ready(GuestExit::Idle);
+        while let Poll::Ready(now) = idle.poll(cx, active_at) {
+            match now {
+                Idle::Rests => guest.apart(ObjectContext::rest),
+                Idle::Goes => return Poll::Ready(GuestExit::Idle),
             }
-            let rests = rest_at <= now;
-            if rests {
-                guest.apart(ObjectContext::rest);
-            }
-            idle.as_mut().reset(if rests { idle_at } else { idle_at.min(rest_at) });
         }
         Poll::Pending
     })

@@ -47,6 +47,7 @@ mod history;
 mod back_off;
 pub mod context;
 pub mod guest;
+mod idle_timer;
 pub mod event_loop;
 pub mod placement;
 mod registry;

@@ -63,6 +63,20 @@ async fn an_instance_that_rests_gives_the_pages_of_its_database_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_instance_rests_again_a_second_after_later_work() {
+    let test = Stage::start();
+    test.write(1, 1).await;
+    tokio::time::advance(REST_AFTER).await;
+    test.run_tasks().await;
+    test.write(1, 2).await;
+    let cached = seen(test.answer(1, &[Act::TellCached]).await)[0];
+    tokio::time::advance(REST_AFTER).await;
+    test.run_tasks().await;
+    let rested = seen(test.answer(1, &[Act::TellCached]).await)[0];
+    assert!(rested < cached / 3, "{rested} of {cached} bytes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_with_steady_work_keeps_its_instance() {
     let test = Stage::start();
     for number in 1..=5 {
