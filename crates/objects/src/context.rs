@@ -56,6 +56,7 @@ mod inspect;
 mod instance;
 mod lifecycle;
 mod operator_frames;
+mod operator_turn;
 mod outcome;
 mod pending;
 mod sections;

@@ -88,6 +88,25 @@ impl Database {
         Ok(commit)
     }
 
+    /// Runs `work`, which is not the guest's, [`apart`](Self::apart) and as a turn of its own, and ends that, unless
+    /// `work` fails. If there is no space for what it writes, it is undone and the database goes on: nothing of the
+    /// guest's was in that turn.
+    pub fn turn_apart<T, E>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, E>,
+    ) -> Result<(T, Result<Option<TurnCommit>, StorageError>), E> {
+        let was_poisoned = self.poison.is_some();
+        self.apart(|database| {
+            let done = work(database)?;
+            let ended = database.end_turn();
+            let is_undone = !database.turn_open && database.connection.is_autocommit();
+            if !was_poisoned && is_undone && database.poison.as_ref().is_some_and(SqlError::is_full) {
+                database.poison = None;
+            }
+            Ok((done, ended))
+        })
+    }
+
     /// Lets no statement be active.
     pub(crate) fn settle_statements(&mut self) -> Result<(), SqlError> {
         self.check_poison()?;

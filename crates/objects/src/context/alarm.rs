@@ -16,12 +16,13 @@ use durabo_storage::alarm::{NewAlarm, StoredAlarm};
 use durabo_storage::error::StorageError;
 use durabo_storage::kv::KvWriteOptions;
 use durabo_storage::sql_error::SqlError;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::alarm_end::RunEnd;
 use super::{InFlight, NextEvent, ObjectContext};
 use crate::alarm_runs::AlarmRun;
-use crate::event::{AlarmAnswer, AlarmRequest, Apart, Delivery, Event, EventId, Reply, Work};
+use crate::event::{AlarmAnswer, AlarmRequest, Apart, Delivery, Event, EventId, Outcome, Reply, Work};
 use crate::output_gate::Effect;
 
 /// A run of the alarm that has begun.
@@ -143,16 +144,7 @@ impl ObjectContext {
             unreachable!("BUG: the lane of the alarm holds something else");
         };
         if request == AlarmRequest::Cancel {
-            let removed = self.database.delete_alarm(KvWriteOptions::default());
-            let ended = self.end_turn();
-            let outcome = match (removed, &ended) {
-                (_, Err(failure)) => Err(failure.clone()),
-                (Err(error), _) => Err(self.storage_failed(StorageError::Poisoned(error))),
-                (Ok(true), _) => Ok(Reply::Alarm(AlarmAnswer::Cancelled)),
-                (Ok(false), _) => Err(self.no_alarm()),
-            };
-            self.gate.release_after(self.position(), Effect::Reply(reply, outcome));
-            return ended.map(|()| None);
+            return self.remove_alarm(reply).map(|()| None);
         }
         let found = self.alarm_to_run(request, now);
         let Some(alarm) = found.map_err(|error| self.storage_failed(StorageError::Poisoned(error)))? else {
@@ -184,6 +176,23 @@ impl ObjectContext {
             limit: Box::pin(sleep_until(Instant::now() + self.node.limits.alarm_run_timeout)),
         });
         Ok(Some(NextEvent::Deliver(id, event)))
+    }
+
+    /// Removes the alarm for an operator.
+    fn remove_alarm(&mut self, reply: oneshot::Sender<Outcome>) -> Result<(), Failure> {
+        let removed = self.operator_turn(|database| {
+            let deleted = database.delete_alarm(KvWriteOptions::default());
+            deleted.map_err(|error| Failure::new(ErrorCode::StorageFailed, error.to_string()))
+        });
+        let (outcome, ended) = match removed {
+            Ok(Ok(true)) => (Ok(Reply::Alarm(AlarmAnswer::Cancelled)), Ok(())),
+            Ok(Ok(false)) => (Err(self.no_alarm()), Ok(())),
+            Ok(Err(failure)) => (Err(failure), Ok(())),
+            Err(failure) => (Err(failure.clone()), Err(failure)),
+        };
+        let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
+        self.gate.release_after(self.position(), Effect::Reply(reply, outcome));
+        ended
     }
 
     fn no_alarm(&self) -> Failure {

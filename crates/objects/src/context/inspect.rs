@@ -11,14 +11,11 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits;
 use durabo_storage::database::{Database, InterruptHandle};
-use durabo_storage::error::StorageError;
-use durabo_storage::exec::ResultSet;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::ObjectContext;
-use crate::blocking::blocking;
 use crate::event::{Apart, Delivery, Outcome, Reply, SqlAnswer, SqlRequest, Work};
 use crate::output_gate::Effect;
 
@@ -87,37 +84,36 @@ impl ObjectContext {
         request: &SqlRequest,
         reply: oneshot::Sender<Outcome>,
     ) -> Result<(), Failure> {
-        debug_assert!(!self.is_turn_open(), "BUG: an operator's SQL in a guest's turn");
-        let outcome = self.run_sql(request).map(Reply::Sql);
-        let ended = self.end_turn();
-        let outcome = ended.clone().and(outcome).map_err(|failure| failure.of_object(self.identity.key.id));
+        let time_max = self.node.limits.operator_sql_time_max;
+        let ran = self.operator_turn(|database| {
+            let _watch = Watchdog::start(database.interrupt_handle(), time_max);
+            run(database, request)
+        });
+        let (outcome, ended) = match ran {
+            Ok(outcome) => (outcome, Ok(())),
+            Err(failure) => (Err(failure.clone()), Err(failure)),
+        };
+        let outcome = outcome.map(Reply::Sql).map_err(|failure| failure.of_object(self.identity.key.id));
         self.gate.release_after(self.position(), Effect::Reply(reply, outcome));
         ended
-    }
-
-    fn run_sql(&mut self, request: &SqlRequest) -> Result<SqlAnswer, Failure> {
-        let watch = Watchdog::start(self.database.interrupt_handle(), self.node.limits.operator_sql_time_max);
-        let ran = blocking(|| self.database.apart(|database| run(database, request)));
-        drop(watch);
-        self.count_wal();
-        let result = ran.map_err(|error| self.storage_failed(error))??;
-        Ok(SqlAnswer {
-            columns: result.columns,
-            rows: result.rows,
-            counts: result.counts,
-            is_truncated: result.rest.is_some(),
-        })
     }
 }
 
 /// What the statements gave; what writes without leave is undone.
-fn run(database: &mut Database, request: &SqlRequest) -> Result<Result<ResultSet, Failure>, StorageError> {
+fn run(database: &mut Database, request: &SqlRequest) -> Result<SqlAnswer, Failure> {
     let result = database.exec(&request.query, &request.bindings, limits::OPERATOR_ROWS_MAX);
     if database.is_turn_open() && !request.may_write {
-        database.discard_turn()?;
+        let discarded = database.discard_turn();
+        discarded.map_err(|error| Failure::new(ErrorCode::StorageFailed, error.to_string()))?;
         let text =
             "the statement writes, which was not asked for; nothing was changed. Say that it may write";
-        return Ok(Err(Failure::new(ErrorCode::SqlFailed, text)));
+        return Err(Failure::new(ErrorCode::SqlFailed, text));
     }
-    Ok(result.map_err(|error| Failure::new(ErrorCode::SqlFailed, error.message)))
+    let result = result.map_err(|error| Failure::new(ErrorCode::SqlFailed, error.message))?;
+    Ok(SqlAnswer {
+        columns: result.columns,
+        rows: result.rows,
+        counts: result.counts,
+        is_truncated: result.rest.is_some(),
+    })
 }
