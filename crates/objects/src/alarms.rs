@@ -1,11 +1,11 @@
 //! Alarms: wakes objects whose time has come, and what an operator may ask about them.
 //!
 //! One loop per node takes what is due from the schedule, the oldest first and so many at once, and delivers it
-//! like any event: a cold object is started by it (AL-21). Timers are monotonic and the time of day is looked at
-//! when they are over, so that nothing runs early by the clock that objects see, and a step of that clock is
-//! noticed within a second (AL-6).
+//! like any event: a cold object is started by it (AL-21). The time of day is looked at when a wait is over and each
+//! second, so that nothing runs early by the clock that objects see, and a step of that clock is noticed (AL-6).
 
 use std::collections::HashSet;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,14 @@ use durabo_model::time::Timestamp;
 use durabo_storage::error::StorageError;
 use durabo_storage::object_index::AlarmEntry;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::select;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, warn};
 
 use crate::address::ObjectAddress;
 use crate::alarm_runs::{AlarmRun, after, retry_wait};
 use crate::alarm_schedule::{READ_AT_ONCE, WakeUp, WokenEnd};
+use crate::alarm_timer::AlarmTimer;
 use crate::directory::Directory;
 use crate::event::{AlarmAnswer, AlarmRequest, Origin, Reply, Work};
 use crate::node::Node;
@@ -43,13 +45,20 @@ pub struct Alarms {
     node: Arc<Node>,
     directory: Directory,
     class_of: ClassOf,
+    timer: Box<dyn AlarmTimer>,
     tasks: Handle,
 }
 
 impl Alarms {
-    /// For the objects of `directory`; runs are tasks of `tasks`.
-    pub fn new(node: Arc<Node>, directory: Directory, class_of: ClassOf, tasks: Handle) -> Self {
-        Self { node, directory, class_of, tasks }
+    /// For the objects of `directory`, whose time `timer` waits for; runs are tasks of `tasks`.
+    pub fn new(
+        node: Arc<Node>,
+        directory: Directory,
+        class_of: ClassOf,
+        timer: Box<dyn AlarmTimer>,
+        tasks: Handle,
+    ) -> Self {
+        Self { node, directory, class_of, timer, tasks }
     }
 
     /// Wakes objects for as long as it is polled.
@@ -65,17 +74,26 @@ impl Alarms {
                 alarms.tasks.spawn(alarms.clone().wake(wake_up));
             }
             let something_new = alarms.node.alarms.something_new();
-            let wait = match alarms.node.alarms.next_due(runs_max) {
-                Some(due) => Duration::from_millis(due.0.saturating_sub(alarms.node.clock.now().0)),
-                // Nobody else would bring up what could not be read.
-                None if !is_read => LOOK_EVERY,
-                None => {
-                    something_new.await;
-                    continue;
-                }
-            };
-            // Over is over, whichever of the two it was.
-            timeout(wait.min(LOOK_EVERY), something_new).await.unwrap_or_default();
+            let next = alarms.node.alarms.next_due(runs_max);
+            if next.is_none() && is_read {
+                something_new.await;
+                continue;
+            }
+            // Over is over, whichever it was.
+            select! {
+                biased;
+                () = something_new => {}
+                () = alarms.wait_for(next) => {}
+                // Nobody else would bring up what could not be read, or a step of the clock.
+                () = sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    async fn wait_for(&self, next: Option<Timestamp>) {
+        match next {
+            Some(due) => self.timer.wait_until(due).await,
+            None => pending().await,
         }
     }
 

@@ -53,6 +53,7 @@ pub mod placement;
 mod registry;
 mod object;
 pub mod directory;
+pub mod alarm_timer;
 pub mod alarms;
 #[cfg(any(test, feature = "simulation"))]
 pub mod loose_socket;

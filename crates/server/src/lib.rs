@@ -10,6 +10,7 @@ mod heap;
 mod memory;
 pub mod logging;
 mod file_syncs;
+mod alarm_timer;
 mod log_threads;
 mod open;
 pub mod compile;

@@ -41,6 +41,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::alarm_timer::alarm_timer;
 use crate::compile::StopOnDrop;
 use crate::config::NodeConfig;
 use crate::control_plane::NodeControl;
@@ -280,7 +281,8 @@ fn start_objects(
     });
     let directory =
         Directory::new(node.clone(), Arc::new(loader), Box::new(SingleNode), objects.handle().clone());
-    let waking = Alarms::new(node, directory.clone(), class_of, objects.handle().clone());
+    let timer = alarm_timer(objects, &clock)?;
+    let waking = Alarms::new(node, directory.clone(), class_of, timer, objects.handle().clone());
     objects.spawn(waking.run());
     let asked = directory.clone();
     let upkeep = Upkeep {

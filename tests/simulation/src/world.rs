@@ -16,6 +16,7 @@ use durabo_model::object::ObjectKey;
 use durabo_model::random::Random;
 use durabo_objects::alarm_runs::AlarmRuns;
 use durabo_objects::alarm_schedule::AlarmSchedule;
+use durabo_objects::alarm_timer::RuntimeTimer;
 use durabo_objects::alarms::Alarms;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
 use durabo_objects::counters::Counters;
@@ -165,7 +166,8 @@ impl World {
         let deliveries = loader.deliveries.clone();
         let directory = Directory::new(node.clone(), Arc::new(loader), Box::new(SingleNode), tasks.clone());
         let class_of = Arc::new(|_| Some(address(0).class));
-        tasks.spawn(Alarms::new(node, directory.clone(), class_of, tasks.clone()).run());
+        let timer = Box::new(RuntimeTimer(clock.clone()));
+        tasks.spawn(Alarms::new(node, directory.clone(), class_of, timer, tasks.clone()).run());
         let asked = directory.clone();
         let upkeep = Upkeep {
             queue: jobs,
