@@ -12,9 +12,16 @@
 /// is missing with the command that adds it.
 pub fn build_guests(packages: &[&str], out_dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let guests = guests_folder();
-    for watched in
-        ["Cargo.toml", "Cargo.lock", "sdk-rust", "sdk-rust-macros", "examples", "conformance", "../wit"]
-    {
+    for watched in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "sdk-rust",
+        "sdk-rust-macros",
+        "examples",
+        "refusal",
+        "conformance",
+        "../wit",
+    ] {
         println!("cargo:rerun-if-changed={}", guests.join(watched).display());
     }
     let target = guests_target_folder(out_dir);

@@ -5,6 +5,7 @@
 use std::hint::black_box;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use conformance_refusal::Refusal;
 use durabo::{Context, Failure, Namespace, Timestamp, timer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,18 +73,9 @@ pub(crate) enum Outcome {
     Failed { error: Refusal },
 }
 
-/// An error of a step.
-#[derive(Debug, Serialize)]
-pub(crate) struct Refusal {
-    code: String,
-    name: String,
-    message: String,
-}
-
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Self {
-        let (code, name) = (failure.code().to_owned(), failure.name().to_owned());
-        Self::Failed { error: Refusal { code, name, message: failure.message().to_owned() } }
+        Self::Failed { error: failure.into() }
     }
 }
 

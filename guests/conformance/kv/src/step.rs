@@ -2,6 +2,7 @@
 //!
 //! Values are byte strings; a text becomes its bytes.
 
+use conformance_refusal::Refusal;
 use durabo::kv::Value;
 use durabo::{Bytes, Context, Failure, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -58,18 +59,9 @@ pub(crate) enum Outcome {
     Failed { error: Refusal },
 }
 
-/// An error of a call.
-#[derive(Serialize)]
-pub(crate) struct Refusal {
-    code: String,
-    name: String,
-    message: String,
-}
-
 impl From<Failure> for Outcome {
     fn from(failure: Failure) -> Self {
-        let (code, name) = (failure.code().to_owned(), failure.name().to_owned());
-        Self::Failed { error: Refusal { code, name, message: failure.message().to_owned() } }
+        Self::Failed { error: failure.into() }
     }
 }
 
