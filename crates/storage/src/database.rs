@@ -275,7 +275,7 @@ impl Database {
 
     /// Memory that the WAL takes, in bytes: it grows in steps.
     pub fn wal_memory_bytes(&self) -> usize {
-        self.connection.wal().bytes().capacity()
+        self.connection.wal().bytes().memory_bytes()
     }
 
     /// Operations of SQLite's machine in the last `exec` or read of a cursor, also if it failed; says how

@@ -12,6 +12,7 @@ pub mod error;
 pub mod value;
 pub mod folder;
 pub mod object_file;
+mod frame_store;
 mod wal_frames;
 pub mod vfs_files;
 mod index_blocks;

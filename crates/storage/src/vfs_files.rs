@@ -1,7 +1,7 @@
 //! What SQLite sees as files: an object's file with its WAL in memory, and plain files.
 //!
 //! A set of files belongs to one connection and is handed to the VFS under a made-up name, which is the
-//! only path that SQLite ever knows. `-wal` and `-journal` of an object are byte vectors and end with
+//! only path that SQLite ever knows. `-wal` and `-journal` of an object are in memory and end with
 //! the connection; those of a plain file are real.
 
 use std::collections::HashMap;
@@ -12,20 +12,19 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use durabo_changelog::disk::{Disk, DiskFile, OpenMode};
 use durabo_changelog::mutation::{Mutation, is_planted};
-use durabo_changelog::record::PAGE_BYTES;
 
+use crate::frame_store::{FRAME_BYTES, FrameStore};
 use crate::object_file::ObjectFile;
-use crate::wal_frames::{FRAME_HEADER_BYTES, WAL_HEADER_BYTES};
 use crate::write_room::WriteRoom;
 
 /// Room is held frame by frame: a commit's pages are written one by one, each behind its header.
-const HOLD_STEP_BYTES: u64 = (FRAME_HEADER_BYTES + PAGE_BYTES) as u64;
+const HOLD_STEP_BYTES: u64 = FRAME_BYTES as u64;
 
 /// A file in memory, with a bound on its size beyond which writes fail for lack of space, and a place to
 /// ask for room before it grows.
 #[derive(Debug)]
 pub(crate) struct MemoryFile {
-    bytes: Mutex<Vec<u8>>,
+    bytes: Mutex<FrameStore>,
     size_max: AtomicU64,
     room: OnceLock<Arc<dyn WriteRoom>>,
     /// End of what room was held for.
@@ -44,7 +43,8 @@ impl Default for MemoryFile {
 }
 
 impl MemoryFile {
-    pub(crate) fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
+    /// What it holds.
+    pub(crate) fn bytes(&self) -> MutexGuard<'_, FrameStore> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,11 +90,7 @@ impl MemoryFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> usize {
-        let bytes = self.bytes();
-        let from = bytes.get(offset as usize..).unwrap_or_default();
-        let count = from.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&from[..count]);
-        count
+        self.bytes().read_at(buffer, offset as usize)
     }
 
     fn write_at(&self, new: &[u8], offset: u64) -> io::Result<()> {
@@ -102,34 +98,13 @@ impl MemoryFile {
         if end > self.size_max.load(Ordering::Relaxed) || !self.has_room(end) {
             return Err(ErrorKind::StorageFull.into());
         }
-        let mut bytes = self.bytes();
-        let (offset, end) = (offset as usize, end as usize);
-        if bytes.len() < end {
-            if bytes.capacity() < end {
-                let more = capacity_for(bytes.len(), end) - bytes.len();
-                bytes.reserve_exact(more);
-            }
-            bytes.resize(end, 0);
-        }
-        bytes[offset..end].copy_from_slice(new);
+        self.bytes().write_at(new, offset as usize);
         Ok(())
     }
 
     pub(crate) fn set_size(&self, size: u64) {
-        let mut bytes = self.bytes();
-        bytes.resize(size as usize, 0);
-        // What a large transaction took is given back, and what many idle objects hold.
-        bytes.shrink_to_fit();
+        self.bytes().set_len(size as usize);
     }
-}
-
-/// Bytes that a file of `now` bytes takes once it has `end`. Whole frames and a quarter more, and not twice as
-/// much: most objects have few frames, and there are many objects.
-fn capacity_for(now: usize, end: usize) -> usize {
-    let (header, frame) = (WAL_HEADER_BYTES, FRAME_HEADER_BYTES + PAGE_BYTES);
-    let needed = header + end.saturating_sub(header).div_ceil(frame) * frame;
-    let grown = header + (now + now / 4).saturating_sub(header) / frame * frame;
-    needed.max(grown)
 }
 
 /// A file that SQLite has open.
@@ -305,47 +280,4 @@ pub(crate) fn exists(name: &str) -> io::Result<bool> {
 pub(crate) fn delete(name: &str) -> io::Result<()> {
     let (files, ending) = resolve(name)?;
     files.delete(ending)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Memory of a WAL of so many frames, written as SQLite does.
-    fn memory_of(frames: usize) -> usize {
-        let wal = MemoryFile::default();
-        wal.write_at(&[1; WAL_HEADER_BYTES], 0).expect("room");
-        for _ in 0..frames {
-            wal.write_at(&[2; FRAME_HEADER_BYTES], wal.size()).expect("room");
-            wal.write_at(&[3; PAGE_BYTES], wal.size()).expect("room");
-        }
-        assert_eq!(
-            wal.bytes()[WAL_HEADER_BYTES..].iter().filter(|byte| **byte == 3).count(),
-            frames * PAGE_BYTES
-        );
-        wal.bytes().capacity()
-    }
-
-    #[test]
-    fn a_small_wal_takes_no_more_than_its_frames_and_a_large_one_a_quarter_more() {
-        for frames in [0, 1, 2, 5, 7] {
-            assert_eq!(memory_of(frames), WAL_HEADER_BYTES + frames * HOLD_STEP_BYTES as usize, "{frames}");
-        }
-        for frames in [20, 300] {
-            let bytes = frames * HOLD_STEP_BYTES as usize;
-            let memory = memory_of(frames);
-            assert!(memory >= bytes && memory <= WAL_HEADER_BYTES + bytes * 5 / 4, "{memory} for {bytes}");
-        }
-    }
-
-    #[test]
-    fn a_large_wal_is_not_copied_for_each_frame() {
-        let (wal, mut grown) = (MemoryFile::default(), 0);
-        for _ in 0..10_000 {
-            let before = wal.bytes().capacity();
-            wal.write_at(&[2; FRAME_HEADER_BYTES + PAGE_BYTES], wal.size()).expect("room");
-            grown += usize::from(wal.bytes().capacity() != before);
-        }
-        assert!(grown < 50, "{grown} times");
-    }
 }

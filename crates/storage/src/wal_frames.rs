@@ -7,13 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::page::encode_page;
-use durabo_changelog::record::{PAGE_BYTES, PageEntry};
+use durabo_changelog::record::PageEntry;
 
-/// Bytes before the first frame of the WAL.
-pub(crate) const WAL_HEADER_BYTES: usize = 32;
-
-/// Bytes before each page of the WAL.
-pub(crate) const FRAME_HEADER_BYTES: usize = 24;
+use crate::frame_store::{FRAME_BYTES, FrameStore, WAL_HEADER_BYTES};
 
 /// What was captured of one connection's WAL.
 #[derive(Debug, Default)]
@@ -33,16 +29,16 @@ pub(crate) struct WalFrames {
 impl WalFrames {
     /// Takes the frames of the commit that ends with frame `end`. Gives the database's pages after it
     /// and the changed ones; `None` if it changed nothing.
-    pub(crate) fn capture(&mut self, wal: &[u8], end: u32) -> Option<(u32, Vec<PageEntry>)> {
+    pub(crate) fn capture(&mut self, wal: &FrameStore, end: u32) -> Option<(u32, Vec<PageEntry>)> {
         if end == self.captured {
             return None;
         }
         assert!(end > self.captured, "BUG: the WAL has {end} frames, {} were captured", self.captured);
-        let database_pages = header_field(wal, end, 4);
+        let database_pages = wal.header_field(end, 4);
         assert!(database_pages > 0, "BUG: frame {end} of the WAL ends no commit");
         // A page that was spilled may have several frames; the last one counts.
         let changed: BTreeMap<u32, u32> =
-            (self.captured + 1..=end).map(|frame| (header_field(wal, frame, 0), frame)).collect();
+            (self.captured + 1..=end).map(|frame| (wal.header_field(frame, 0), frame)).collect();
         if database_pages < self.database_pages {
             self.newest.retain(|page, _| *page <= database_pages);
             self.kept.retain(|page, _| *page <= database_pages);
@@ -50,10 +46,10 @@ impl WalFrames {
         let mut pages = Vec::with_capacity(changed.len());
         for (&number, &frame) in changed.range(..=database_pages) {
             let previous = match self.newest.get(&number) {
-                Some(&frame) => Some(image(wal, frame)),
+                Some(&frame) => Some(wal.image(frame)),
                 None => self.kept.get(&number).map(Vec::as_slice),
             };
-            pages.push(PageEntry { number, content: encode_page(previous, image(wal, frame)) });
+            pages.push(PageEntry { number, content: encode_page(previous, wal.image(frame)) });
         }
         self.newest.extend(changed.range(..=database_pages));
         self.captured = end;
@@ -62,19 +58,19 @@ impl WalFrames {
     }
 
     /// Forgets all images: what the WAL holds is about to go to the file and may reach it torn.
-    pub(crate) fn forget_images(&mut self, wal: &[u8]) {
+    pub(crate) fn forget_images(&mut self, wal: &FrameStore) {
         if is_planted(Mutation::KeepDifferenceBase) {
-            self.kept.extend(self.newest.iter().map(|(&page, &frame)| (page, image(wal, frame).to_vec())));
+            self.kept.extend(self.newest.iter().map(|(&page, &frame)| (page, wal.image(frame).to_vec())));
         }
         self.newest.clear();
     }
 
     /// The WAL was cut behind frame `end`, which ends a commit; 0: it was emptied. Images are forgotten: what
     /// changes next is logged whole.
-    pub(crate) fn cut(&mut self, wal: &[u8], end: u32) {
+    pub(crate) fn cut(&mut self, wal: &FrameStore, end: u32) {
         self.newest.clear();
         self.captured = end;
-        self.database_pages = if end == 0 { 0 } else { header_field(wal, end, 4) };
+        self.database_pages = if end == 0 { 0 } else { wal.header_field(end, 4) };
     }
 
     /// The database was emptied: what comes next is logged whole, since no page from before it counts.
@@ -98,22 +94,7 @@ impl WalFrames {
     }
 }
 
-fn frame_start(frame: u32) -> usize {
-    WAL_HEADER_BYTES + (frame as usize - 1) * (FRAME_HEADER_BYTES + PAGE_BYTES)
-}
-
 /// Where the frame behind `frame` begins; the WAL's own header stands before the first.
 pub(crate) fn end_of(frame: u32) -> u64 {
-    frame_start(frame + 1) as u64
-}
-
-fn header_field(wal: &[u8], frame: u32, offset: usize) -> u32 {
-    let start = frame_start(frame) + offset;
-    let bytes = wal[start..start + 4].try_into().expect("BUG: four bytes");
-    u32::from_be_bytes(bytes)
-}
-
-fn image(wal: &[u8], frame: u32) -> &[u8] {
-    let start = frame_start(frame) + FRAME_HEADER_BYTES;
-    &wal[start..start + PAGE_BYTES]
+    (WAL_HEADER_BYTES + frame as usize * FRAME_BYTES) as u64
 }
