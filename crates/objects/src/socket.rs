@@ -25,6 +25,7 @@ use crate::client::Client;
 
 mod call;
 mod client_end;
+mod closing;
 mod frame;
 mod memory;
 mod overview;
@@ -33,6 +34,8 @@ mod sending;
 pub(crate) use call::Handling;
 pub use call::SocketCall;
 pub use client_end::{SocketClient, Upgrade};
+use closing::ClosedBy;
+pub(crate) use closing::{CloseNoted, Closer};
 pub use frame::{CloseReason, Frame, Incident, Message};
 pub(crate) use memory::SocketMemory;
 pub use overview::{SocketOverview, Waiting};
@@ -65,15 +68,6 @@ pub enum Closing {
     ByObject,
     /// The client does not keep up.
     FellBehind,
-}
-
-/// Who has asked for the end of a socket at the object's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Closer {
-    /// The object itself: it must not send any more (WS-23).
-    Object,
-    /// An operator: the object need not know, and what it sends is dropped.
-    Operator,
 }
 
 /// Whether the object may leave memory while the socket is open.
@@ -151,8 +145,7 @@ struct State {
     protocol: String,
     /// A connection has taken the client's end.
     is_joined: bool,
-    /// Who has asked for the end (WS-22); kept over hibernation (WS-23).
-    closed_by: Option<Closer>,
+    closed_by: ClosedBy,
     /// The closing frame has left the object.
     is_close_sent: bool,
     /// A frame was refused.
@@ -221,31 +214,6 @@ impl Socket {
         wake(connection);
     }
 
-    /// Notes that it is being closed; false if it was before, or nobody is there any more.
-    pub(crate) fn close_by(&self, closer: Closer) -> bool {
-        let mut state = self.lock();
-        if state.has_ended || state.is_cut {
-            return false;
-        }
-        let is_first = state.closed_by.is_none();
-        if is_first || closer == Closer::Object {
-            state.closed_by = Some(closer);
-        }
-        is_first
-    }
-
-    /// The turn in which it was closed was undone.
-    pub(crate) fn close_undone(&self) {
-        if !is_planted(Mutation::KeepUndoneClose) {
-            self.lock().closed_by = None;
-        }
-    }
-
-    /// Who has closed it.
-    pub(crate) fn closed_by(&self) -> Option<Closer> {
-        self.lock().closed_by
-    }
-
     /// Lets go of it at once; the client sees its connection break.
     pub(crate) fn cut(&self) {
         let mut state = self.lock();
@@ -289,7 +257,7 @@ impl Socket {
         let state = self.lock();
         if state.has_ended || state.is_cut {
             ReadyState::Closed
-        } else if state.closed_by.is_some() || state.has_fallen_behind {
+        } else if state.closed_by.is_closing() || state.has_fallen_behind {
             ReadyState::Closing
         } else if state.is_joined {
             ReadyState::Open
@@ -345,7 +313,7 @@ impl Socket {
     fn lose(self: &Arc<Self>) {
         let is_closing = {
             let state = self.lock();
-            state.closed_by.is_some() || state.has_fallen_behind
+            state.closed_by.is_closing() || state.has_fallen_behind
         };
         self.happen(match is_closing {
             true => Incident::Error(Box::new(Failure::new(
@@ -376,7 +344,7 @@ impl State {
         Self {
             protocol: String::new(),
             is_joined: false,
-            closed_by: None,
+            closed_by: ClosedBy::default(),
             is_close_sent: false,
             has_fallen_behind: false,
             has_left: false,

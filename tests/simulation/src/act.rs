@@ -108,6 +108,8 @@ pub enum Act {
     Accept(u64),
     /// In a handler of a socket's event: sends all numbers that the object holds back on it.
     SendBack,
+    /// The same, also on a socket that is closed: fails if the object has closed it (WS-23).
+    SendAnyhow,
     /// In a handler of a socket's event: sends all numbers that the object holds to all its sockets.
     SendToAll,
     /// In a handler of a socket's event: closes the socket, with the newest number as the reason.

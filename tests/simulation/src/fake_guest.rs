@@ -287,7 +287,7 @@ impl Handler {
                 Act::Accept(number) => {
                     self.upgrade = Some(fake_socket::accept(&engine, &self.deliveries, number)?);
                 }
-                Act::SendBack | Act::SendToAll | Act::CloseSocket => {
+                Act::SendBack | Act::SendAnyhow | Act::SendToAll | Act::CloseSocket => {
                     fake_socket::perform(&engine, &act, self.socket.as_ref())?;
                 }
                 Act::FailAtFirst | Act::TrapAtFirst => panic!("only in a handler of alarms"),

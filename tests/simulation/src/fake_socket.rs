@@ -106,7 +106,7 @@ pub(crate) fn perform(engine: &Engine, act: &Act, handler: Option<&SocketHandler
         Act::SendBack if matches!(context.socket_state(socket), ReadyState::Closing | ReadyState::Closed) => {
             Ok(())
         }
-        Act::SendBack => context.send_to_socket(socket, Message::Binary(numbers.to_vec())),
+        Act::SendBack | Act::SendAnyhow => context.send_to_socket(socket, Message::Binary(numbers.to_vec())),
         Act::SendToAll => {
             context.broadcast(None, Message::Binary(numbers.to_vec()), &[]);
             Ok(())

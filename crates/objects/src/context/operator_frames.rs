@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::ObjectContext;
 use crate::event::{Outcome, Reply, SocketRequest};
 use crate::output_gate::Effect;
-use crate::socket::{Closer, ReadyState, SocketId};
+use crate::socket::{CloseNoted, Closer, ReadyState, SocketId};
 
 impl ObjectContext {
     /// Does what is asked of a socket, while no turn is open. The answer leaves behind the frame.
@@ -33,8 +33,10 @@ impl ObjectContext {
         let is_open = matches!(socket.ready_state(), ReadyState::Connecting | ReadyState::Open);
         match request {
             SocketRequest::Send(message) if is_open => return self.send(sockets, vec![socket], message),
-            SocketRequest::Close(reason) if is_open && socket.close_by(Closer::Operator) => {
-                self.send_close(sockets, socket, reason);
+            SocketRequest::Close(reason)
+                if is_open && socket.close_by(Closer::Operator) == CloseNoted::First =>
+            {
+                self.send_close(sockets, socket, reason, Closer::Operator);
                 return Ok(());
             }
             SocketRequest::Send(_) | SocketRequest::Close(_) => {}

@@ -24,7 +24,7 @@ use crate::address::ObjectAddress;
 use crate::control::{Ending, OldSockets};
 use crate::output_gate::Effect;
 use crate::socket::{
-    CloseReason, Closer, Frame, Lifetime, Message, ReadyState, Sending, Socket, SocketId, SocketOwner,
+    CloseNoted, CloseReason, Closer, Lifetime, Message, ReadyState, Sending, Socket, SocketId, SocketOwner,
     Upgrade,
 };
 use crate::sockets::{AutoResponse, ObjectSockets, SocketParts};
@@ -124,17 +124,26 @@ impl ObjectContext {
         reason: Option<String>,
     ) -> Result<(), Failure> {
         let reason = close_reason(code, reason)?;
-        if let Some((sockets, socket)) = self.socket(id)
-            && socket.close_by(Closer::Object)
-        {
-            self.send_close(sockets, socket, reason);
+        let Some((sockets, socket)) = self.socket(id) else { return Ok(()) };
+        match socket.close_by(Closer::Object) {
+            CloseNoted::First => self.send_close(sockets, socket, reason, Closer::Object),
+            CloseNoted::BesideOperator => {
+                // There is no frame with which this would be undone.
+                let noted = move |leave: Result<(), Failure>| {
+                    if leave.is_err() {
+                        socket.close_undone(Closer::Object);
+                    }
+                };
+                self.gate.release_after(self.position(), Effect::Send(Box::new(noted)));
+            }
+            CloseNoted::Already => {}
         }
         Ok(())
     }
 
     /// Puts a closing frame into the gate.
-    pub(super) fn send_close(&self, of: &ObjectSockets, to: Arc<Socket>, reason: CloseReason) {
-        let closing = Sending::new(vec![to], Frame::Close(reason), of.memory().place());
+    pub(super) fn send_close(&self, of: &ObjectSockets, to: Arc<Socket>, reason: CloseReason, by: Closer) {
+        let closing = Sending::closing(to, reason, of.memory().place(), by);
         self.gate.release_after(self.position(), Effect::Frame(closing));
     }
 

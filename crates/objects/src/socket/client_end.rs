@@ -140,7 +140,7 @@ impl SocketClient {
         {
             let now = self.socket.owner.now();
             let mut state = self.socket.lock();
-            if state.closed_by.is_none() {
+            if !state.closed_by.is_closing() {
                 state.auto_response = Some(now);
                 drop(state);
                 self.socket.push(Frame::Text(answer), self.socket.owner.memory().place());

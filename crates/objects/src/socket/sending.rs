@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use durabo_model::limits::SOCKET_FRAME_BYTES_COUNTED;
 
-use super::{Frame, Socket};
+use super::{CloseReason, Closer, Frame, Socket};
 use crate::byte_budget::Hold;
 
 /// A frame and its receivers.
@@ -14,6 +14,8 @@ pub struct Sending {
     to: Vec<Arc<Socket>>,
     frame: Frame,
     places: Hold,
+    /// Who has asked for it, if it is a closing frame.
+    closer: Option<Closer>,
 }
 
 impl Sending {
@@ -23,7 +25,12 @@ impl Sending {
             places.bytes() >= to.len() * SOCKET_FRAME_BYTES_COUNTED,
             "BUG: there are more receivers"
         );
-        Self { to, frame, places }
+        Self { to, frame, places, closer: None }
+    }
+
+    /// A closing frame, with its place.
+    pub(crate) fn closing(to: Arc<Socket>, reason: CloseReason, place: Hold, closer: Closer) -> Self {
+        Self { closer: Some(closer), ..Self::new(vec![to], Frame::Close(reason), place) }
     }
 
     /// Bytes that it occupies.
@@ -46,8 +53,8 @@ impl Sending {
 
     /// It was asked for in a turn that is undone.
     pub(crate) fn undo(self) {
-        if let Frame::Close(_) = self.frame {
-            self.to.iter().for_each(|socket| socket.close_undone());
+        if let Some(closer) = self.closer {
+            self.to.iter().for_each(|socket| socket.close_undone(closer));
         }
     }
 }

@@ -169,7 +169,8 @@ fn ws_20_a_client_that_is_lost_is_one_close_event_and_an_error_once_the_object_h
     assert!(matches!(incident, Incident::Close { code: 1006, was_clean: false, .. }), "{incident:?}");
     assert_eq!(owner.calls(), 0);
     let (owner, socket, client) = joined();
-    assert!(socket.close_by(Closer::Object) && !socket.close_by(Closer::Object));
+    assert_eq!(socket.close_by(Closer::Object), CloseNoted::First);
+    assert_eq!(socket.close_by(Closer::Object), CloseNoted::Already);
     drop(client);
     assert!(matches!(owner.begin(), Some((Incident::Error(_), _))));
 }
@@ -265,14 +266,32 @@ fn what_waits_is_shown_in_both_directions_and_nothing_of_a_client_that_is_gone()
 #[test]
 fn a_socket_that_an_operator_closes_is_closing_and_the_object_has_not_closed_it() {
     let (_owner, socket, client) = joined();
-    assert!(socket.close_by(Closer::Operator) && !socket.close_by(Closer::Operator));
+    let notes = || [Closer::Operator, Closer::Operator].map(|closer| socket.close_by(closer));
+    assert_eq!(notes(), [CloseNoted::First, CloseNoted::Already]);
     assert_eq!((socket.ready_state(), socket.closed_by()), (ReadyState::Closing, Some(Closer::Operator)));
     client.receive(text("ping"));
     assert_eq!(next_frame(&client), None, "answered behind the closing frame");
-    assert!(!socket.close_by(Closer::Object), "a second closing frame would be sent");
+    assert_eq!(socket.close_by(Closer::Object), CloseNoted::BesideOperator, "a second frame would be sent");
     assert_eq!(socket.closed_by(), Some(Closer::Object), "it has closed it, and must not send any more");
-    assert!(!socket.close_by(Closer::Operator));
+    assert_eq!(notes(), [CloseNoted::Already; 2]);
+    assert_eq!(socket.close_by(Closer::Object), CloseNoted::Already);
     assert_eq!(socket.closed_by(), Some(Closer::Object));
+}
+
+#[test]
+fn og_6_a_close_that_is_undone_leaves_the_other_ones() {
+    let (owner, socket, _client) = joined();
+    let closing = |closer| Sending::closing(socket.clone(), None, owner.memory.place(), closer);
+    socket.close_by(Closer::Object);
+    closing(Closer::Object).undo();
+    assert_eq!((socket.ready_state(), socket.closed_by()), (ReadyState::Open, None));
+    socket.close_by(Closer::Operator);
+    let of_operator = closing(Closer::Operator);
+    socket.close_by(Closer::Object);
+    socket.close_undone(Closer::Object);
+    assert_eq!((socket.ready_state(), socket.closed_by()), (ReadyState::Closing, Some(Closer::Operator)));
+    of_operator.undo();
+    assert_eq!((socket.ready_state(), socket.closed_by()), (ReadyState::Open, None));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Sockets in the hands of an operator: listed, sent to and closed by way of the control plane.
 //!
 //! Each case has a node of its own, whatever the variant. Routes and their refusals are unit tests of the gateway, the
-//! commands are tested beside the command line.
+//! commands are tested beside the command line, and how messages keep their order is simulated.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -57,9 +57,9 @@ impl<'a> Room<'a> {
         self.node.control().send("DELETE", &path, &[]).into_result()
     }
 
-    /// Waits until the object has taken a request to close the socket that was accepted `at`-th.
-    fn wait_until_closing(&self, at: usize) {
-        let is_closing = || self.listed()[at]["state"] == json!("closing");
+    /// Waits until the object has taken a request to close its first socket.
+    fn wait_until_closing(&self) {
+        let is_closing = || self.listed()[0]["state"] == json!("closing");
         eventually("the socket is being closed", || is_closing().then_some(()));
     }
 }
@@ -82,38 +82,13 @@ fn og_3_an_operators_closing_frame_waits_behind_what_the_object_has_sent() {
             assert!(let_go.load(Ordering::SeqCst), "it was answered before the commit");
             closed
         });
-        room.wait_until_closing(0);
+        room.wait_until_closing();
         assert_eq!(room.listed()[0]["outgoing"], json!({"messages": 0, "bytes": 0}), "a frame has overtaken");
         let_go.store(true, Ordering::SeqCst);
         assert!(hooks.answer_held(Committed), "a commit is held");
         assert_eq!(closed.join().expect("an operator panicked"), Ok(json!({"done": "closing"})));
     });
     assert_eq!((client.see(), client.see()), (Seen::text("written first"), over()));
-}
-
-fn og_3_an_operators_message_stands_between_what_the_object_sent_before_and_after() {
-    let room = Room::new(hooked_node());
-    let mut client = room.open();
-    let mut other = room.open();
-    assert_eq!(client.ask_text("write before"), "written before");
-    let hooks = room.node.hooks(&room.object);
-    let [number, number_of_other] = [0, 1].map(|at| room.number(at));
-    hooks.plan_fault(Hold);
-    client.send("write first");
-    wait_until_held(&hooks);
-    thread::scope(|scope| {
-        let sent = scope.spawn(|| room.send(&number, "by the operator"));
-        let closed = scope.spawn(|| room.close(&number_of_other));
-        // Then it has most likely taken the other request as well.
-        room.wait_until_closing(1);
-        assert!(hooks.answer_held(Committed), "a commit is held");
-        assert_eq!(sent.join().expect("an operator panicked"), Ok(json!({"done": "sent"})));
-        assert_eq!(closed.join().expect("an operator panicked"), Ok(json!({"done": "closing"})));
-    });
-    client.send("echo last");
-    let seen = [client.see(), client.see(), client.see()];
-    assert_eq!(seen, ["written first", "by the operator", "last"].map(Seen::text));
-    assert_eq!(other.see(), over());
 }
 
 fn og_6_an_operator_learns_that_a_frame_never_left_since_a_commit_before_it_failed() {
@@ -126,7 +101,7 @@ fn og_6_an_operator_learns_that_a_frame_never_left_since_a_commit_before_it_fail
     wait_until_held(&hooks);
     thread::scope(|scope| {
         let closed = scope.spawn(|| room.close(&number));
-        room.wait_until_closing(0);
+        room.wait_until_closing();
         assert!(hooks.answer_held(refused()), "a commit is held");
         closed.join().expect("an operator panicked").expect_err("it never left").assert_says(REFUSED);
     });
@@ -185,7 +160,6 @@ fn ws_23_what_an_object_sends_on_a_socket_that_an_operator_has_closed_is_dropped
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     og_3_an_operators_closing_frame_waits_behind_what_the_object_has_sent,
-    og_3_an_operators_message_stands_between_what_the_object_sent_before_and_after,
     og_6_an_operator_learns_that_a_frame_never_left_since_a_commit_before_it_failed,
     lc_10_an_operator_wakes_no_object_that_hibernates,
     ws_29_an_object_that_has_left_memory_is_reached_by_an_operator_without_an_instance,
