@@ -3,7 +3,7 @@
 //! It is the socket that objects have, with the bounds of one object on a node of its own.
 
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use bytes::Bytes;
 use durabo_model::failure::Failure;
@@ -33,6 +33,7 @@ pub struct LooseEvent {
 struct Owner {
     memory: SocketMemory,
     calls: Mutex<Vec<Arc<Socket>>>,
+    socket: OnceLock<Weak<Socket>>,
 }
 
 impl LooseSocket {
@@ -44,10 +45,11 @@ impl LooseSocket {
             incoming: Budget::new(limits.node_sockets_incoming_bytes_max),
             client_bytes_max: limits.socket_outgoing_bytes_max,
         };
-        let owner = Arc::new(Owner { memory, calls: Mutex::default() });
+        let owner = Arc::new(Owner { memory, calls: Mutex::default(), socket: OnceLock::new() });
         let (id, tags, accepted) = (SocketId(1), Vec::new(), Timestamp(0));
         let socket = NewSocket { id, tags, lifetime: Lifetime::Hibernate, accepted };
         let socket = Arc::new(Socket::new(socket, owner.clone()));
+        owner.socket.set(Arc::downgrade(&socket)).expect("set once");
         let client = Upgrade::new(socket.clone()).returned().join(String::new());
         (Self { socket, owner }, client)
     }
@@ -65,10 +67,14 @@ impl LooseSocket {
         self.socket.push(Frame::Close(reason), self.owner.memory.place());
     }
 
-    /// Begins the next event; `None` if nothing has happened, or a handler runs.
+    /// The call of the object that waits; `None` if nothing has happened, or a handler runs.
+    pub fn next_call(&self) -> Option<SocketCall> {
+        self.owner.calls().pop().map(SocketCall::new)
+    }
+
+    /// Begins the next event; `None` as before.
     pub fn next_event(&self) -> Option<LooseEvent> {
-        let socket = self.owner.calls().pop()?;
-        let (incident, handling) = SocketCall::new(socket).begin()?;
+        let (incident, handling) = self.next_call()?.begin()?;
         Some(LooseEvent { incident, _handling: handling })
     }
 
@@ -106,7 +112,11 @@ impl SocketOwner for Owner {
 
     fn forget(&self, _id: SocketId) {}
 
-    fn undelivered(&self, _id: SocketId) {}
+    fn undelivered(&self, _id: SocketId) {
+        if let Some(socket) = self.socket.get().and_then(Weak::upgrade) {
+            socket.cut();
+        }
+    }
 
     fn fell_behind(&self, _id: SocketId) {}
 
