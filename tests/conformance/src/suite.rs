@@ -51,10 +51,12 @@ mod stubs;
 mod transactions;
 mod uploads;
 mod websocket;
+mod websocket_crowds;
 mod websocket_faults;
 mod websocket_frames;
 mod websocket_operator;
 mod websocket_outgoing;
+mod websocket_outgoing_bounds;
 mod websocket_outgoing_faults;
 mod websocket_sleep;
 
@@ -104,10 +106,12 @@ pub fn cases() -> Vec<Case> {
         transactions::CASES,
         uploads::CASES,
         websocket::CASES,
+        websocket_crowds::CASES,
         websocket_faults::CASES,
         websocket_frames::CASES,
         websocket_operator::CASES,
         websocket_outgoing::CASES,
+        websocket_outgoing_bounds::CASES,
         websocket_outgoing_faults::CASES,
         websocket_sleep::CASES,
     ]

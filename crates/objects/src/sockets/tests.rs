@@ -92,6 +92,22 @@ fn sockets_in_no_response_are_bounded_beside_one_for_each_event() {
 }
 
 #[test]
+fn ws_4_an_object_has_as_many_sockets_as_it_may_and_no_more() {
+    let limits = ObjectLimits::default();
+    let book = SocketBook::new(&limits);
+    let [full, other] = [1, 2].map(|number| object(number, &book, &limits));
+    let max = limits::SOCKETS_PER_OBJECT_MAX;
+    let mut ends: Vec<_> = (0..max).map(|_| accept(&full, 0).expect("room").returned()).collect();
+    let failure = accept(&full, 0).expect_err("too many");
+    assert!(failure.message.contains("only 32768 websockets can be accepted"), "{failure}");
+    assert!(accept(&other, 0).is_ok());
+    // Nobody can be told of its end here, so that it is cut.
+    drop(ends.pop());
+    ends.push(accept(&full, 0).expect("one has gone").returned());
+    assert!(accept(&full, 0).is_err());
+}
+
+#[test]
 fn lc_15_a_socket_that_keeps_its_object_awake_waits_for_it_until_its_client_has_gone() {
     let limits = ObjectLimits::default();
     let sockets = object(1, &SocketBook::new(&limits), &limits);

@@ -2,6 +2,9 @@
 //!
 //! Driven over RPC, and by the servers that it has called.
 
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
 use durabo::websocket::ReadyState;
 use durabo::{Close, Context, Failure, Message, Request, Response, Socket, State};
 
@@ -33,6 +36,26 @@ impl Caller {
             .into_iter()
             .fold(Request::get(url), |request, (name, value)| request.with_header(&name, value));
         Ok(self.ctx.sockets().connect(request, &tags).await?.number())
+    }
+
+    /// Opens so many at once; returns how many it got.
+    pub async fn open_together(&self, url: String, count: usize) -> usize {
+        let sockets = self.ctx.sockets();
+        let open = || Box::pin(sockets.connect(Request::get(url.as_str()), &[]));
+        let mut opening: Vec<_> = (0..count).map(|_| open()).collect();
+        let mut opened = 0;
+        poll_fn(|cx| {
+            opening.retain_mut(|one| match one.as_mut().poll(cx) {
+                Poll::Ready(outcome) => {
+                    opened += usize::from(outcome.is_ok());
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if opening.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        opened
     }
 
     /// Asks for one with a method and a body, to see what is refused.

@@ -1,7 +1,7 @@
 //! Sockets that objects open themselves: with whom, how both sides talk, and how long they live (WS-33, OG-3, OG-6).
 //!
-//! What a handshake says and whom it trusts are unit tests of the gateway. What goes wrong on an open socket is in
-//! `websocket_outgoing_faults`.
+//! What a handshake says and whom it trusts are unit tests of the gateway. How many there may be is in
+//! `websocket_outgoing_bounds`, what goes wrong on an open socket in `websocket_outgoing_faults`.
 
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -244,6 +244,22 @@ fn ws_33_a_socket_to_the_outside_keeps_the_object_in_memory_and_ends_with_the_in
     caller.wait_until_hibernated();
 }
 
+fn ws_31_a_deployment_that_keeps_sockets_ends_those_to_the_outside() {
+    let node = open_node(TestConfig::default());
+    let (server, caller) = (SocketServer::start(), caller(&node));
+    let mut client = WebSocket::open(&node, &caller, "/");
+    let (_, mut there) = open(&caller, &server);
+    let path = format!("/v1/apps/{}/deployments?egress=127.0.0.1&keepSockets=true", guest::WEBSOCKET.app);
+    let deployed = node.control().send("POST", &path, &guest::WEBSOCKET.bytes_marked(1)).into_result();
+    assert_eq!(deployed.expect("deployed")["keepSockets"], json!(true));
+    assert_eq!(there.see(), Seen::Lost, "it ends with the instance of the old code");
+    assert_eq!(client.ask_text("tags"), "client", "the client was cut as well");
+    assert_eq!(caller.ok("infos", json!([])), json!([[["client"], "", true, false]]));
+    assert_eq!(journal(&caller).len(), 0, "no event tells of it");
+    let (_, mut there) = open(&caller, &server);
+    assert_eq!(there.ask_text("ask the new code"), "answer to the new code");
+}
+
 fn a_handshake_of_an_object_that_is_reset_is_given_up() {
     let (sender, closed) = channel();
     let server = Outside::serve(move |_, stream| {
@@ -286,36 +302,6 @@ fn ws_34_a_broadcast_reaches_clients_and_servers_and_ws_24_a_server_is_not_answe
     assert_eq!(caller.ok("infos", json!([])), json!([[[], "", true, true], [["client"], "", true, false]]));
 }
 
-fn an_object_has_so_many_sockets_to_the_outside_and_no_more() {
-    let node = open_node(TestConfig::with_limits(|limits| limits.outgoing_sockets_max = 2));
-    let (server, caller, other) = (SocketServer::start(), caller(&node), caller(&node));
-    let (socket, there) = open(&caller, &server);
-    let (_, _second) = open(&caller, &server);
-    let error = caller.fails("open", json!([server.url("/"), [], []]));
-    assert_eq!(error.code, "limit-exceeded");
-    error.assert_says("has 2 WebSockets to the outside, the limit is 2");
-    assert_eq!(server.seen().len(), 2, "nothing left for the third");
-    let (_, _of_other) = open(&other, &server);
-    caller.ok("shut", json!([socket, 1000, ""]));
-    there.close_and_wait();
-    eventually("its place is free", || caller.call("open", json!([server.url("/"), [], []])).ok());
-}
-
-fn an_open_socket_has_its_place_among_the_nodes_connections_until_it_has_ended() {
-    let mut config = TestConfig::default();
-    config.outgoing_limits.connections_max = 1;
-    let node = open_node(config);
-    let (server, caller, other) = (SocketServer::start(), caller(&node), caller(&node));
-    let (_, there) = open(&caller, &server);
-    let ask = || other.call("open", json!([server.url("/"), [], []]));
-    let error = ask().expect_err("the one place is taken");
-    assert_eq!(error.code, "outgoing-failed");
-    error.assert_says("has 1 WebSockets to the outside");
-    assert_eq!(server.seen().len(), 1);
-    there.close_and_wait();
-    eventually("its place is free", || ask().ok());
-}
-
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     ws_33_an_object_opens_a_socket_and_both_sides_talk,
@@ -327,9 +313,8 @@ pub(super) const CASES: &[Case] = cases![
     og_3_a_handshake_and_its_frames_leave_when_what_was_written_before_them_is_durable,
     og_6_a_handshake_of_a_turn_that_is_undone_never_leaves,
     ws_33_a_socket_to_the_outside_keeps_the_object_in_memory_and_ends_with_the_instance,
+    ws_31_a_deployment_that_keeps_sockets_ends_those_to_the_outside,
     a_handshake_of_an_object_that_is_reset_is_given_up,
     ws_32_a_server_hears_that_the_node_goes_away,
     ws_34_a_broadcast_reaches_clients_and_servers_and_ws_24_a_server_is_not_answered_automatically,
-    an_object_has_so_many_sockets_to_the_outside_and_no_more,
-    an_open_socket_has_its_place_among_the_nodes_connections_until_it_has_ended,
 ];
