@@ -16,11 +16,16 @@ const BYTES_PER_CLIENT_MAX: u64 = 24 * 1024;
 /// Files of this process beside its connections.
 const FILES_OF_TEST: u64 = 500;
 
-/// As many as this process may open, which is all of them on most systems.
-fn clients() -> u64 {
+/// Lets this process open as many files as it may; how many these are, unless there is no limit.
+pub fn allow_many_files() -> Option<u64> {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).expect("more files");
-    most.map_or(CLIENTS, |most| CLIENTS.min(most - FILES_OF_TEST))
+    most
+}
+
+/// As many as this process may open, which is all of them on most systems.
+fn clients() -> u64 {
+    allow_many_files().map_or(CLIENTS, |most| CLIENTS.min(most - FILES_OF_TEST))
 }
 
 fn open(node: &NodeProcess) -> TcpStream {

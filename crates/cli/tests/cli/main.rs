@@ -19,4 +19,6 @@ mod guide;
 mod kill_nine;
 mod kill_nine_mixed;
 mod kill_nine_alarms;
+mod many_sockets;
+mod outgoing_sockets;
 mod full_disk;

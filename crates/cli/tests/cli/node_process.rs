@@ -133,6 +133,11 @@ impl NodeProcess {
         kibibytes.and_then(|number| number.parse::<u64>().ok()).expect("a number of kB") * 1024
     }
 
+    /// Files that the process has open, connections included.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("its files").count()
+    }
+
     /// Runs a command that asks the control plane.
     pub fn ask(&self, args: &[&str]) -> Ran {
         let data = self.data.to_str().expect("path");

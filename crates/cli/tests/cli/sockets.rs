@@ -9,29 +9,36 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tungstenite::client::client_with_config;
+use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
 use crate::node_process::{NodeProcess, Ran, durabo, folder, ran};
 
 /// Far more than a frame takes, even on a busy machine.
-const FRAME_DEADLINE: Duration = Duration::from_secs(60);
+pub const FRAME_DEADLINE: Duration = Duration::from_secs(60);
+
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 fn json(ran: &Ran) -> Value {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
 }
 
-fn deploy(node: &NodeProcess) {
+/// Deploys the guest with the classes `Room` and `Caller` as app `ws`.
+pub fn deploy(node: &NodeProcess) {
     let deployed = node.ask(&["deploy", env!("DURABO_WEBSOCKET_COMPONENT"), "--app", "ws"]);
     assert_eq!(deployed.code, Some(0), "{deployed:?}");
 }
 
 /// A client of an object of class `Room`.
-fn open(node: &NodeProcess, name: &str, tags: &str) -> WebSocket<TcpStream> {
+pub fn open(node: &NodeProcess, name: &str, tags: &str) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(&node.listen).expect("a connection");
     stream.set_read_timeout(Some(FRAME_DEADLINE)).expect("a deadline");
     let url = format!("ws://{}/o/ws/Room/{name}/?tags={tags}", node.listen);
-    tungstenite::client(url, stream).unwrap_or_else(|error| panic!("no WebSocket: {error}")).0
+    // Small, since some tests have many.
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+    client_with_config(url, stream, Some(config)).unwrap_or_else(|error| panic!("no WebSocket: {error}")).0
 }
 
 fn list(node: &NodeProcess, args: &[&str]) -> Value {
