@@ -143,6 +143,17 @@ def idle_sockets(result):
     return rows
 
 
+def crowds(result):
+    """Broadcasts beside a socket that reads what is sent to it, and beside one that never does."""
+    kinds, rows = {False: "reads", True: "never reads"}, {}
+    for row in result["rows"]:
+        if row["workload"] == "ws crowd":
+            rows.setdefault((row["n"], row["target"]), {})[row["never_reads"]] = row
+    return [(f"{n:,}", target, kinds[never], f"{row['per_s']:,}", f"{ms(row['p50_us'], 2)} / {ms(row['p99_us'])}",
+             f"**{row['p99_us'] / both[False]['p99_us']:.2f}**" if never else "", mib(row["rss_kb_taken"]), row["end"])
+            for (n, target), both in rows.items() for never, row in sorted(both.items())]
+
+
 def sockets(result):
     lines = [(kind, n, f"{p['per_s']:,}", f"{o['per_s']:,}", f"**{o['per_s'] / p['per_s']:.1f}**",
               f"{ms(p['p50_us'], 2)} / {ms(p['p99_us'])}", f"{ms(o['p50_us'], 2)} / {ms(o['p99_us'])}",
@@ -167,6 +178,9 @@ def sockets(result):
         markdown(("workload", "sockets", f"{PEER}/s", f"{OURS}/s", "ratio", f"{PEER} p50 / p99 ms", f"{OURS} p50 / p99 ms",
                   f"{PEER} CPU µs", f"{OURS} CPU µs", "ratio"), lines),
         f"Rows in which the rest of the machine used 0.2 cores or more: {', '.join(disturbed) or 'none'}.",
+        "Broadcasts to sockets of one object beside one more to which 60,000 bytes are sent with each: one that reads them, and one "
+        "that never does. Latency from the message sent to each receiver; the ratio is that of the p99, with over without.",
+        markdown(("receivers", "server", "the other one", "delivered/s", "p50 / p99 ms", "ratio", "MiB taken", "it was"), crowds(result)),
         "Idle sockets. Resident bytes are those of the whole process, beyond what it took before the first socket; after each "
         "time every socket was asked, and answered. An instance is new if its object had left memory or hibernated; the time to an "
         "answer is that of each object's first.",
@@ -308,6 +322,11 @@ def socket_goals(result, goal):
     for (kind, n), (p, o) in messages(result).items():
         goal(f"5 times the peer's messages per CPU-second, {kind}, {n:,} socket{'' if n == 1 else 's'}", p["cpu_us_per_message"] / o["cpu_us_per_message"],
              lambda value: f"{value:.1f} times", lambda value: value >= 5)
+    crowd = {row["never_reads"]: row for row in result["rows"] if row["workload"] == "ws crowd" and row["target"] == OURS}
+    for n in {row["n"] for row in crowd.values()}:
+        goal(f"p99 of {n:,} sockets at most a tenth longer beside one that never reads, which is closed",
+             (crowd[True]["p99_us"] / crowd[False]["p99_us"], crowd[True]["end"]) if len(crowd) == 2 else None,
+             lambda v: f"{v[0]:.2f} times, {v[1]}", lambda v: v[0] <= 1.1 and v[1] in ("closed with 1013", "lost"))
     for (n, objects), (_, ours) in of_both(result, ("ws idle",), "sockets", "objects").items():
         goal(f"{n:,} idle sockets on {objects:,} objects", ours.get("failed"), lambda value: "lost", lambda value: False)
     for (n, objects, seconds), (p, o) in idle_sockets(result).items():
