@@ -2,7 +2,10 @@
 //!
 //! One socket is tested in its own module, whole objects in the suite.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use durabo_model::name::ClassName;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::*;
@@ -26,6 +29,37 @@ impl Post for Nowhere {
     }
 
     fn spawn(&self, _task: BoxFuture<'static, ()>) {}
+}
+
+/// A node that is full: an object gets a place when it is asked for the second time.
+#[derive(Default)]
+struct Full {
+    tasks: Mutex<Vec<BoxFuture<'static, ()>>>,
+    refused: AtomicBool,
+    delivered: Mutex<Vec<Delivery>>,
+}
+
+impl Post for Full {
+    fn put(&self, _to: &ObjectAddress, delivery: Delivery) -> Result<Arc<Life>, Undelivered> {
+        Err(Undelivered::NoPlace(delivery))
+    }
+
+    fn put_in_place<'a>(
+        &'a self,
+        _to: &'a ObjectAddress,
+        delivery: Delivery,
+    ) -> BoxFuture<'a, Result<Arc<Life>, (Delivery, Failure)>> {
+        if !self.refused.swap(true, Ordering::Relaxed) {
+            let full = Failure::new(ErrorCode::Overloaded, "all places are taken");
+            return Box::pin(async { Err((delivery, full)) });
+        }
+        self.delivered.lock().expect("unpoisoned").push(delivery);
+        Box::pin(async { Ok(Arc::default()) })
+    }
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.tasks.lock().expect("unpoisoned").push(task);
+    }
 }
 
 fn nowhere() -> Failure {
@@ -55,10 +89,20 @@ fn of_key(
     book: &SocketBook,
     limits: &ObjectLimits,
 ) -> Arc<ObjectSockets> {
+    reached_by(Arc::new(Nowhere), key, counters, book, limits)
+}
+
+fn reached_by(
+    post: Arc<dyn Post>,
+    key: ObjectKey,
+    counters: &Arc<Counters>,
+    book: &SocketBook,
+    limits: &ObjectLimits,
+) -> Arc<ObjectSockets> {
     let class = ClassName::new("Room").expect("a good name");
     ObjectSockets::new(SocketParts {
         address: ObjectAddress { key, class, name: None },
-        post: Arc::new(Nowhere),
+        post,
         clock: Arc::new(NoTime),
         counters: counters.clone(),
         limits,
@@ -141,6 +185,36 @@ fn no_object_takes_all_that_sockets_of_the_node_may_hold() {
     assert!(counts.iter().sum::<usize>() < 64, "{counts:?}");
     drop(asked);
     assert!(objects[2].memory().frame(message(), 1).is_ok());
+}
+
+#[test]
+fn ws_29_what_happens_to_a_socket_waits_until_its_object_has_a_place_in_memory() {
+    let (limits, counters, full) =
+        (ObjectLimits::default(), Arc::new(Counters::new(1)), Arc::new(Full::default()));
+    let sockets = reached_by(full.clone(), key(1, 1), &counters, &SocketBook::new(&limits), &limits);
+    let client = accept(&sockets, 0).expect("a socket").returned().join(String::new());
+    client.receive(Message::Text("hello".to_owned()));
+    let task = full.tasks.lock().expect("unpoisoned").pop().expect("somebody waits for a place");
+    task.now_or_never().expect("there is one");
+    assert!(!client.is_cut());
+    let Work::Socket(call) = full.delivered.lock().expect("unpoisoned").remove(0).work else {
+        panic!("something else was delivered")
+    };
+    let (incident, _handling) = call.begin().expect("an event");
+    assert_eq!(incident, Incident::Message(Message::Text("hello".to_owned())));
+}
+
+#[test]
+fn lc_13_sockets_of_the_namespaces_that_are_deployed_anew_are_cut_wherever_their_objects_are() {
+    let (limits, counters) = (ObjectLimits::default(), Arc::new(Counters::new(1)));
+    let book = SocketBook::new(&limits);
+    let clients = [key(1, 1), key(1, 2), key(2, 1)].map(|key| {
+        let sockets = of_key(key, &counters, &book, &limits);
+        accept(&sockets, 0).expect("a socket").returned().join(String::new())
+    });
+    book.cut(&[NamespaceNumber(1)]);
+    assert_eq!(clients.each_ref().map(|client| client.is_cut()), [true, true, false]);
+    assert_eq!(book.len(), 1);
 }
 
 /// A book in which these objects have as many sockets as is said; their ends are kept.

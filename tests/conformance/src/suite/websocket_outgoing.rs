@@ -23,6 +23,9 @@ use crate::{Object, Seen, SocketServer, TestNode, WebSocket, eventually, guest};
 use super::outcomes::wait_until_held;
 use super::standing::{self, hibernate_after};
 
+/// Half of the time that a server has for its answer.
+const CLOSED_AT_LATEST: Duration = Duration::from_secs(30);
+
 /// A node whose objects may open sockets to this machine.
 pub(super) fn open_node(config: TestConfig) -> TestNode {
     let node = TestNode::with(config);
@@ -271,7 +274,7 @@ fn a_handshake_of_an_object_that_is_reset_is_given_up() {
         let opening = scope.spawn(|| caller.fails("open", json!([server.url("/"), [], []])));
         eventually("the handshake has come", || (!server.seen().is_empty()).then_some(()));
         caller.fails("abort", json!([]));
-        assert_eq!(closed.recv().expect("the server lives"), 0);
+        assert_eq!(closed.recv_timeout(CLOSED_AT_LATEST).expect("the connection is closed"), 0);
         opening.join().expect("a client panicked").assert_reset("object-aborted");
     });
     assert_eq!(caller.ok("listed", json!([])), json!(0));

@@ -21,8 +21,8 @@ use super::websocket_outgoing::{caller, node, open, open_node};
 #[derive(Default)]
 struct Handshakes {
     arrived: usize,
-    under_way: usize,
-    under_way_most: usize,
+    /// From now on all are.
+    are_answered: bool,
     /// Connections that were agreed to.
     open: Vec<TcpStream>,
 }
@@ -91,20 +91,28 @@ fn lc_14_six_handshakes_of_an_event_are_under_way_and_others_wait() {
         let (handshakes, changed) = &*of_server;
         let mut handshakes = handshakes.lock().expect("lock");
         handshakes.arrived += 1;
-        handshakes.under_way += 1;
-        handshakes.under_way_most = handshakes.under_way_most.max(handshakes.under_way);
         changed.notify_all();
-        // Nobody is answered before six are there.
-        let mut handshakes = changed.wait_while(handshakes, |those| those.arrived < 6).expect("lock");
-        // Before the answer, which lets the next one go.
-        handshakes.under_way -= 1;
+        let mut handshakes = changed.wait_while(handshakes, |those| !those.are_answered).expect("lock");
         handshakes.open.extend(stream.try_clone());
         drop(handshakes);
         stream.write_all(agreement(seen, "").as_bytes()).expect("the node reads");
     });
     let caller = caller(node());
-    assert_eq!(caller.ok("open_together", json!([server.url("/"), 20])), json!(20));
-    assert_eq!(shared.0.lock().expect("lock").under_way_most, 6);
+    thread::scope(|scope| {
+        let opened = scope.spawn(|| caller.ok("open_together", json!([server.url("/"), 20])));
+        let (handshakes, changed) = &*shared;
+        drop(changed.wait_while(handshakes.lock().expect("lock"), |those| those.arrived < 6).expect("lock"));
+        // The others would be on their way as well, and come while the object does all this.
+        for _ in 0..100 {
+            caller.ok("count", json!([]));
+        }
+        let mut handshakes = handshakes.lock().expect("lock");
+        let arrived = handshakes.arrived;
+        handshakes.are_answered = true;
+        changed.notify_all();
+        drop(handshakes);
+        assert_eq!((opened.join().expect("a client panicked"), arrived), (json!(20), 6));
+    });
 }
 
 /// What this module shows.

@@ -10,7 +10,7 @@ use crate::case::{Case, cases};
 use crate::node::TestConfig;
 use crate::{Object, Seen, TestNode, WebSocket, eventually, guest};
 
-use super::standing::{forgetful_node, hibernate_after, hibernating_node};
+use super::standing::{evict_after, forgetful_node, hibernate_after, hibernating_node};
 
 fn room(node: &TestNode) -> Object {
     node.fresh(guest::WEBSOCKET, "Room")
@@ -145,6 +145,22 @@ fn ws_31_sockets_go_over_to_a_deployment_that_keeps_them() {
     assert_eq!(awake.ok("journal", json!([])), json!([]), "no event tells of it");
 }
 
+fn ws_31_a_deployment_keeps_or_cuts_also_sockets_of_objects_that_have_left_memory() {
+    let node = TestNode::with(TestConfig::with_limits(|limits| evict_after(limits, Duration::ZERO)));
+    let room = room(&node);
+    let mut client = WebSocket::open(&node, &room, "/?tags=kept");
+    assert_eq!(client.ask_text("tags"), "kept");
+    room.wait_until_evicted();
+    let component = guest::WEBSOCKET.bytes_marked(1);
+    node.control().deploy_keeping_sockets(guest::WEBSOCKET.app, &component).expect("deployed");
+    assert_eq!(client.ask_text("tags"), "kept");
+    room.wait_until_evicted();
+    node.control().deploy(guest::WEBSOCKET.app, &guest::WEBSOCKET.bytes_marked(2)).expect("deployed");
+    assert_eq!(client.see(), Seen::Lost);
+    assert_eq!(room.ok("listed", json!([null])), json!(0));
+    assert_eq!(room.ok("journal", json!([])), json!([]), "no event tells of it");
+}
+
 fn ws_31_an_event_that_outlasts_the_drain_time_costs_no_socket_that_is_kept() {
     let node = TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_millis(100)));
     let room = room(&node);
@@ -221,6 +237,7 @@ pub(super) const CASES: &[Case] = cases![
     lc_11_a_socket_that_keeps_awake_does_and_ends_with_the_instance,
     c_265_c_053_a_deployment_cuts_sockets_and_they_come_back_to_the_new_code,
     ws_31_sockets_go_over_to_a_deployment_that_keeps_them,
+    ws_31_a_deployment_keeps_or_cuts_also_sockets_of_objects_that_have_left_memory,
     ws_31_an_event_that_outlasts_the_drain_time_costs_no_socket_that_is_kept,
     c_266_a_restart_of_the_node_tells_clients_that_it_goes_away_and_forgets_their_sockets,
     b_38_clients_that_leave_their_handshakes_while_the_node_deploys_or_stops_leave_nothing_behind,

@@ -158,7 +158,9 @@ async fn sockets_leave_half_of_the_places_to_requests() {
     };
     let (_, opened) = tokio::join!(serving, connect());
     let _opened = opened.expect("opened");
-    assert!(connect().await.is_err());
+    // Not since nobody answers it.
+    let failure = connect().await.expect_err("their half is taken");
+    assert!(failure.message.contains("has 1 WebSockets to the outside"), "{failure}");
     let serving = async {
         let (mut stream, _) = listener.accept().await.expect("accept");
         answer(&mut stream, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await
