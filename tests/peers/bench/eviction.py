@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures memory while objects come and go, and shows that nothing is lost when they leave.
 
-  eviction.py [--live N] [--touched N] [--no-build]
+  eviction.py [--live N] [--touched N] [--durabo-limit NAME=VALUE] [--no-build]
 
 Live objects: as many as --live, or as the machine carries, are made with an open database; memory is looked at
 while all have instances, when all hibernate, and when all have left. Then they are woken and written to once
@@ -43,7 +43,7 @@ def settle(server, done, seconds=300):
 def live(options):
     with Work() as work, Durabo(f"{work}/data") as server:
         # Long enough that all are there at once, also on a busy machine.
-        server.start(f"hibernate_after={options.idle}s", f"close_after={2 * options.idle}s").wait("/readyz")
+        server.start(f"hibernate_after={options.idle}s", f"close_after={2 * options.idle}s", *options.durabo_limit).wait("/readyz")
         server.deploy("bench", "example_bench")
         count(server, (f"warm-{n}" for n in range(100)), b"1")
         before = memory_kb(server.pid)["rss_kb"]
@@ -69,7 +69,7 @@ def live(options):
 
 def in_turn(options):
     with Work() as work, Durabo(f"{work}/data") as server:
-        server.start().wait("/readyz")
+        server.start(*options.durabo_limit).wait("/readyz")
         server.deploy("bench", "example_bench")
         places, sizes, refused, seconds, most = server.status()["liveObjectsMax"], [], [], [], 0
         row = {"part": "in turn", "objects": options.touched, "places": places}
@@ -95,6 +95,7 @@ def main():
     parser.add_argument("--live", type=int, default=10_000)
     parser.add_argument("--idle", type=int, default=30, help="seconds after which an object hibernates")
     parser.add_argument("--touched", type=int, default=100_000)
+    parser.add_argument("--durabo-limit", action="append", default=[], help="limits that durabo is started with")
     parser.add_argument("--no-build", action="store_true", help="use what is built and installed")
     options = parser.parse_args()
     if not options.no_build:

@@ -4,13 +4,14 @@ idle sockets cost.
 
   sockets.py [--no-build] [--hold SOCKETS:OBJECTS,...] [--durabo-limit NAME=VALUE] [options of ../workerd/bench.py]
 
-Echo and fan-out are driven in turns, as `run` does. Each row of idle sockets has servers of its own, so that what an
-earlier row has left behind in a server's heap does not make later sockets look cheap; one with more sockets than a
-process may open files is left out. Needs node. Prints JSON.
+Echo and fan-out are driven in turns, as `run` does, with bare WebSockets as the limit. Each row of idle sockets has
+servers of its own, so that what an earlier row has left behind in a server's heap does not make later sockets look
+cheap; one with more sockets than a process may open files is left out. Needs node. Prints JSON.
 """
 import argparse, json, resource, subprocess
+from contextlib import ExitStack
 
-from servers import HERE, PEER, Durabo, Work, Workerd, build, invoked, machine, note
+from servers import HERE, PEER, Axum, Durabo, Work, Workerd, build, invoked, machine, note
 
 HOLD = "1000:1000,5000:1,5000:100,10000:100,10000:10000"
 
@@ -18,16 +19,21 @@ HOLD = "1000:1000,5000:1,5000:100,10000:100,10000:10000"
 FILES = 500
 
 
-def drive(work, options, *more):
-    """The rows of `bench.py` over both servers, freshly started on folders of their own."""
-    with Workerd(f"{work}/workerd").start() as peer, Durabo(f"{work}/durabo").start(*options.durabo_limit) as ours:
-        for server in (peer, ours):
+def drive(work, options, with_limit, *more):
+    """The rows of `bench.py` over both servers, freshly started on folders of their own, and over bare sockets."""
+    with ExitStack() as stack:
+        peer = stack.enter_context(Workerd(f"{work}/workerd").start())
+        ours = stack.enter_context(Durabo(f"{work}/durabo").start(*options.durabo_limit))
+        servers = [(peer, []), (ours, [f"{HERE}/durabo.json"])]
+        if with_limit:
+            servers.append((stack.enter_context(Axum(f"{work}/axum").start()), [f"{HERE}/axum.json"]))
+        for server, _ in servers:
             server.wait(server.first_path)
         ours.deploy("bench", "example_bench")
-        bench = subprocess.run(
-            [f"{PEER}/bench.py", "--target", f"{peer.name}=http://127.0.0.1:{peer.port},{peer.pid}",
-             "--target", f"{ours.name}=http://127.0.0.1:{ours.port},{ours.pid},{HERE}/durabo.json", *more],
-            stdout=subprocess.PIPE, text=True)
+        targets = [",".join([f"{server.name}=http://127.0.0.1:{server.port}", str(server.pid), *paths])
+                   for server, paths in servers]
+        bench = subprocess.run([f"{PEER}/bench.py", *(f"--target={target}" for target in targets), *more],
+                               stdout=subprocess.PIPE, text=True)
         if bench.returncode:
             raise SystemExit("bench.py failed")
         return json.loads(bench.stdout)["rows"]
@@ -42,7 +48,9 @@ def main():
     if not options.no_build:
         build()
     with Work() as work:
-        rows = drive(work, options, "--groups", "ws,crowd", *rest)
+        rows = drive(work, options, True, "--groups", "ws", *rest)
+    with Work() as work:
+        rows += drive(work, options, False, "--groups", "crowd", *rest)
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     for hold in options.hold.split(","):
         if int(hold.split(":")[0]) + FILES > files != resource.RLIM_INFINITY:
@@ -50,7 +58,7 @@ def main():
             continue
         note(f"idle sockets: {hold}")
         with Work() as work:
-            rows += drive(work, options, "--groups", "hold", "--hold", hold, "--idle", "0", *rest)
+            rows += drive(work, options, False, "--groups", "hold", "--hold", hold, "--idle", "0", *rest)
     print(json.dumps({"rows": rows, "tool": "sockets", "machine": machine(), "command": invoked()}, indent=1))
 
 

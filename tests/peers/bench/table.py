@@ -155,10 +155,12 @@ def crowds(result):
 
 
 def sockets(result):
+    bare = {(row["workload"], row["n"]): f"{row['cpu_us_per_message']:.1f}" for row in result["rows"] if row["target"] == AXUM}
     lines = [(kind, n, f"{p['per_s']:,}", f"{o['per_s']:,}", f"**{o['per_s'] / p['per_s']:.1f}**",
               f"{ms(p['p50_us'], 2)} / {ms(p['p99_us'])}", f"{ms(o['p50_us'], 2)} / {ms(o['p99_us'])}",
               f"{p['cpu_us_per_message']:.1f}", f"{o['cpu_us_per_message']:.1f}",
-              f"**{p['cpu_us_per_message'] / o['cpu_us_per_message']:.1f}**") for (kind, n), (p, o) in messages(result).items()]
+              f"**{p['cpu_us_per_message'] / o['cpu_us_per_message']:.1f}**", bare.get((o["workload"], n), ""))
+             for (kind, n), (p, o) in messages(result).items()]
     below = [f"{kind} at {n:,}, {what} {value:.2f}" for (kind, n), (p, o) in messages(result).items() for what, value in
              (("messages", o["per_s"] / p["per_s"]), ("CPU", p["cpu_us_per_message"] / o["cpu_us_per_message"])) if value < 1]
     disturbed = [f"{kind} of {row['target']} at {n}" for (kind, n), both in messages(result).items() for row in both
@@ -174,9 +176,10 @@ def sockets(result):
               for row in result["rows"] if row["workload"] == "ws idle" and "failed" in row]
     return "\n\n".join([
         f"Ratios below 1: {', '.join(below) or 'none'}.",
-        "Messages that came back, or were delivered, per second; latency from the message sent to the answer, or to the last receiver.",
+        "Messages that came back, or were delivered, per second; latency from the message sent to the answer, or to the last receiver. "
+        "The last column is the CPU of bare WebSockets, which have no object behind them.",
         markdown(("workload", "sockets", f"{PEER}/s", f"{OURS}/s", "ratio", f"{PEER} p50 / p99 ms", f"{OURS} p50 / p99 ms",
-                  f"{PEER} CPU µs", f"{OURS} CPU µs", "ratio"), lines),
+                  f"{PEER} CPU µs", f"{OURS} CPU µs", "ratio", "bare CPU µs"), lines),
         f"Rows in which the rest of the machine used 0.2 cores or more: {', '.join(disturbed) or 'none'}.",
         "Broadcasts to sockets of one object beside one more to which 60,000 bytes are sent with each: one that reads them, and one "
         "that never does. Latency from the message sent to each receiver; the ratio is that of the p99, with over without.",

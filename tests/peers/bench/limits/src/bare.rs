@@ -15,6 +15,8 @@ use clap::Args;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use tokio::net::TcpListener;
 
+use crate::bare_sockets::{self, Rooms};
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -40,11 +42,15 @@ pub(crate) fn serve(options: &Options) -> anyhow::Result<()> {
                 eprintln!("connection without TCP_NODELAY: {error}");
             }
         });
-        // The paths that durabo answers for `noop` and for its health.
+        // The paths that durabo answers for `noop`, for its health and for WebSockets.
+        let sockets = Router::new()
+            .route("/o/{app}/{class}/{name}/ws", any(bare_sockets::upgrade))
+            .with_state(Rooms::default());
         let router = Router::new()
             .route("/healthz", any(answer))
             .route("/o/{app}/{class}/{name}/{*path}", any(answer))
-            .with_state(&REQUESTS);
+            .with_state(&REQUESTS)
+            .merge(sockets);
         axum::serve(listener, router).await.context("serving")
     })
 }

@@ -1,11 +1,12 @@
 //! `bench-limits`: what this machine allows at best, as rows beside peer and durabo.
 //!
-//! `axum` answers a request as an object's `noop` does, but without any object; `append` writes and syncs
-//! records as a change log does, but without any database. Neither is part of the product: they are
-//! built and started by `tests/peers/bench/run` alone.
+//! `axum` answers requests as an object's `noop` does, and WebSockets as its `ws`, but without any object; `append`
+//! writes and syncs records as a change log does, but without any database. Neither is part of the product: they are
+//! built and started by the tools of `tests/peers/bench` alone.
 
 mod append;
 mod bare;
+mod bare_sockets;
 
 use clap::{Parser, Subcommand};
 
