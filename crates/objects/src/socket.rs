@@ -169,6 +169,8 @@ struct State {
     is_called: bool,
     /// The connection's task.
     connection: Option<Waker>,
+    /// It reads nothing until there is room.
+    waits_for_room: bool,
     attachment: Option<Vec<u8>>,
     auto_response: Option<Timestamp>,
 }
@@ -235,9 +237,10 @@ impl Socket {
         let bytes = state.incoming_hold.bytes() - incident.bytes();
         state.incoming_hold.set(bytes);
         give_back(&mut state.incoming);
-        let connection = state.connection.take();
+        // Woken for nothing, it would cost as much as the message.
+        let waits = std::mem::take(&mut state.waits_for_room);
+        let connection = if waits { state.connection.take() } else { None };
         drop(state);
-        // It may read on.
         wake(connection);
         Some(incident)
     }
@@ -358,6 +361,7 @@ impl State {
             unfinished_hold: memory.incoming.hold(0),
             is_called: false,
             connection: None,
+            waits_for_room: false,
             attachment: None,
             auto_response: None,
         }

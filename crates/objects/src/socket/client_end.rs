@@ -113,7 +113,8 @@ impl SocketClient {
     pub fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.socket.lock();
         register(&mut state, cx);
-        if self.socket.has_room(&state) { Poll::Ready(()) } else { Poll::Pending }
+        state.waits_for_room = !self.socket.has_room(&state);
+        if state.waits_for_room { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Says how many bytes the connection holds of messages that have not come whole, or for which there was no room.

@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
 
 use futures::FutureExt;
 
@@ -227,6 +228,35 @@ async fn st_7_nothing_more_is_read_while_too_much_waits_and_taking_an_event_make
         client.receive(text("x"));
     }
     assert!(!client.has_room());
+}
+
+/// Counts how often it is called.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_connection_that_waits_for_no_room_sleeps_on_when_the_object_takes_an_event() {
+    let (owner, _, client) = joined();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let cx = &mut Context::from_waker(&waker);
+    assert!(client.poll_room(cx).is_ready());
+    client.receive(text("a"));
+    assert!(client.poll_frame(cx).is_pending());
+    owner.begin().expect("an event");
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "nothing is new to it");
+    while client.has_room() {
+        client.receive(text("b"));
+    }
+    assert!(client.poll_room(cx).is_pending());
+    owner.begin().expect("an event");
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "there is room");
 }
 
 #[test]
