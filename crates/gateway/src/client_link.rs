@@ -6,12 +6,14 @@
 //! ends the request. A client that takes nothing of what is written to it for too long is cut.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// What is read ahead of the server at most, in bytes: enough to see whether there is anything.
@@ -20,6 +22,12 @@ const AHEAD_BYTES_MAX: usize = 1024;
 /// The connection as the server reads and writes it; clones are the same one, used in one task.
 #[derive(Debug)]
 pub struct ClientLink<I>(Arc<Mutex<Link<I>>>);
+
+impl<I> Clone for ClientLink<I> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 #[derive(Debug)]
 struct Link<I> {
@@ -50,11 +58,6 @@ impl<I: AsyncRead + Unpin> ClientLink<I> {
         Self(Arc::new(Mutex::new(link)))
     }
 
-    /// The same connection.
-    pub fn share(&self) -> Self {
-        Self(self.0.clone())
-    }
-
     /// Ready with a sign of the client: its end, again and again, or that it sends on, for each part of that. Pending
     /// while it is there and says nothing, or has sent so much that its end would not be seen behind it.
     pub fn poll_sign(&self, cx: &mut Context<'_>) -> Poll<Sign> {
@@ -79,6 +82,17 @@ impl<I: AsyncRead + Unpin> ClientLink<I> {
         }
         link.ahead.extend_from_slice(read.filled());
         Poll::Ready(Sign::Sends)
+    }
+}
+
+impl ClientLink<TcpStream> {
+    /// From now on the runtime in which this is called watches the connection, in place of the one by which it came.
+    /// After an error it stays where it was.
+    pub fn move_here(&self) -> io::Result<()> {
+        let mut link = self.lock();
+        let same = link.io.as_fd().try_clone_to_owned()?;
+        link.io = TcpStream::from_std(same.into())?;
+        Ok(())
     }
 }
 
@@ -162,6 +176,7 @@ mod tests {
 
     use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::runtime::Builder;
     use tokio::time::Instant;
 
     use super::*;
@@ -172,7 +187,7 @@ mod tests {
     async fn what_was_read_ahead_is_not_lost() {
         let (mut client, io) = duplex(64);
         let mut link = ClientLink::new(io, WRITE_TIMEOUT);
-        let watch = link.share();
+        let watch = link.clone();
         let sign = || poll_fn(|cx| watch.poll_sign(cx)).now_or_never();
         assert!(sign().is_none());
         client.write_all(b"abc").await.expect("written");
@@ -194,7 +209,7 @@ mod tests {
     async fn no_more_is_read_ahead_than_is_needed_to_notice_an_end() {
         let (mut client, io) = duplex(4 * AHEAD_BYTES_MAX);
         let mut link = ClientLink::new(io, WRITE_TIMEOUT);
-        let watch = link.share();
+        let watch = link.clone();
         let sign = || poll_fn(|cx| watch.poll_sign(cx)).now_or_never();
         client.write_all(&[b'x'; 2 * AHEAD_BYTES_MAX]).await.expect("written");
         assert!(matches!(sign(), Some(Sign::Sends)));
@@ -210,7 +225,7 @@ mod tests {
     async fn the_end_of_what_a_client_sends_is_noticed() {
         let (client, io) = duplex(64);
         let mut link = ClientLink::new(io, WRITE_TIMEOUT);
-        let watch = link.share();
+        let watch = link.clone();
         drop(client);
         assert!(matches!(poll_fn(|cx| watch.poll_sign(cx)).await, Sign::Ended));
         assert_eq!(link.read(&mut [0; 1]).await.expect("the end"), 0);
@@ -233,5 +248,34 @@ mod tests {
         let error = link.write_all(b"f").await.expect_err("cut");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() >= WRITE_TIMEOUT);
+    }
+
+    #[test]
+    fn a_connection_that_was_moved_does_not_need_the_runtime_by_which_it_came() {
+        let runtime = || Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut client =
+            std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        let (io, _) = listener.accept().expect("accepted");
+        io.set_nonblocking(true).expect("set");
+        let (first, second) = (runtime(), runtime());
+        let mut link = first.block_on(async {
+            let io = TcpStream::from_std(io).expect("registered");
+            ClientLink::new(io, WRITE_TIMEOUT)
+        });
+        second.block_on(async { link.move_here().expect("moved") });
+        drop(first);
+        second.block_on(async {
+            let mut read = [0; 4];
+            assert!(link.read(&mut read).now_or_never().is_none());
+            io::Write::write_all(&mut client, b"ping").expect("sent");
+            link.read_exact(&mut read).await.expect("read");
+            link.write_all(&read).await.expect("written");
+        });
+        let mut answer = [0; 4];
+        io::Read::read_exact(&mut client, &mut answer).expect("answered");
+        assert_eq!(&answer, b"ping");
+        drop(link);
+        assert_eq!(io::Read::read(&mut client, &mut answer).expect("ended"), 0, "nothing of it is left open");
     }
 }

@@ -86,7 +86,7 @@ pub async fn fetch(
                 (Some(upgrade), Some(handshake), Some(seat)) => {
                     switching(&handshake, response).map(|switched| {
                         let (response, protocol) = switched;
-                        sockets.start(seat, handshake.upgraded, upgrade.join(protocol));
+                        sockets.start(seat, handshake.connection, upgrade.join(protocol));
                         response
                     })
                 }

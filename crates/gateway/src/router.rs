@@ -129,6 +129,7 @@ mod tests {
     use durabo_objects::event::{Event, HttpResponse, Origin, Outcome, Reply, TraceContext};
     use http_body_util::{BodyExt, Full};
     use serde_json::Value;
+    use tokio::runtime::Handle;
 
     use super::*;
 
@@ -213,7 +214,7 @@ mod tests {
             random: Arc::new(Zeros),
             readiness: Readiness::default(),
             limits: HttpLimits::default(),
-            sockets: Arc::new(SocketTasks::new(&HttpLimits::default())),
+            sockets: Arc::new(SocketTasks::new(Handle::current(), &HttpLimits::default())),
         });
         (folder, echo, plane)
     }

@@ -19,7 +19,6 @@ use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -63,7 +62,7 @@ pub async fn serve<L, A, F, B>(
     serve_limits: ServeLimits,
     stop: impl Future<Output = ()>,
 ) where
-    L: Listener<Io: AsyncRead + AsyncWrite + Unpin + Send + 'static>,
+    L: Listener<Io = TcpStream>,
     A: Fn(Request<ClientBody>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + Send + 'static,
@@ -109,23 +108,23 @@ pub async fn serve<L, A, F, B>(
     }
 }
 
-async fn connection<I, A, F, B>(
-    io: I,
+async fn connection<A, F, B>(
+    io: TcpStream,
     answer: A,
     http: Arc<HttpLimits>,
     mut is_closing: watch::Receiver<bool>,
     seat: Seat,
 ) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Request<ClientBody>) -> F,
     F: Future<Output = Response<B>>,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static,
 {
     let link = ClientLink::new(io, http.write_timeout);
-    let (watched, client, answering) = (link.share(), Client::new(), Answering::default());
+    let (watched, client, answering) = (link.clone(), Client::new(), Answering::default());
     let service = service_fn(|mut request| {
         let one = answering.begin();
         request.extensions_mut().insert(client.clone());
+        request.extensions_mut().insert(watched.clone());
         let (request, rest) = watch_body(request);
         let response = answer(request);
         async {

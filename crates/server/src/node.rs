@@ -98,7 +98,7 @@ impl Node {
         // More than cores: while some hold their thread with SQL, others run.
         let objects = runtime("objects", 2 * cores)?;
 
-        let sockets = Arc::new(SocketTasks::new(&config.http_limits));
+        let sockets = Arc::new(SocketTasks::new(objects.handle().clone(), &config.http_limits));
         let outside = outgoing_client(&config, &http, &random, &sockets);
         let loader = WasmLoader::new(engine, code, Arc::new(outside));
 

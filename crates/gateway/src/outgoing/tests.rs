@@ -61,7 +61,7 @@ impl Random for Counting {
 }
 
 fn parts(limits: OutgoingLimits) -> ClientParts {
-    let sockets = Arc::new(SocketTasks::new(&HttpLimits::default()));
+    let sockets = Arc::new(SocketTasks::new(Handle::current(), &HttpLimits::default()));
     ClientParts { tasks: Handle::current(), limits, random: Arc::new(Counting::default()), sockets }
 }
 

@@ -11,9 +11,11 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use tokio::net::TcpStream;
 use tungstenite::handshake::derive_accept_key;
 
+use crate::client_link::ClientLink;
 use crate::error_response::{Refusal, Refused, refuse};
 
 /// The version of the protocol that is spoken.
@@ -27,8 +29,30 @@ const KEY_CHARS: usize = 24;
 pub struct Handshake {
     accept: HeaderValue,
     protocols: Vec<String>,
-    /// The connection, once the response has been sent.
-    pub upgraded: OnUpgrade,
+    /// What becomes the socket's.
+    pub connection: ClientConnection,
+}
+
+/// The connection of a client that has asked for a WebSocket.
+#[derive(Debug)]
+pub struct ClientConnection {
+    upgraded: OnUpgrade,
+    /// The same connection, if it came by a server that says so.
+    link: Option<ClientLink<TcpStream>>,
+}
+
+impl ClientConnection {
+    /// The connection, once the response has been sent. From then on the runtime that polls this watches it, in place
+    /// of the one by which it came.
+    pub async fn opened(self) -> hyper::Result<Upgraded> {
+        let upgraded = self.upgraded.await?;
+        if let Some(link) = self.link
+            && let Err(error) = link.move_here()
+        {
+            tracing::warn!(%error, "a WebSocket is watched by the threads of HTTP, and slower for it");
+        }
+        Ok(upgraded)
+    }
 }
 
 /// The handshake that a request is, if it is one; refused if it is a bad one.
@@ -59,7 +83,8 @@ pub fn handshake(parts: &Parts) -> Result<Option<Handshake>, Refused> {
     let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
     let accept = accept.expect("BUG: base64 is a header value");
     let protocols = tokens(&parts.headers, &SEC_WEBSOCKET_PROTOCOL).map(str::to_owned).collect();
-    Ok(Some(Handshake { accept, protocols, upgraded }))
+    let connection = ClientConnection { upgraded, link: parts.extensions.get().cloned() };
+    Ok(Some(Handshake { accept, protocols, connection }))
 }
 
 impl Handshake {

@@ -8,18 +8,20 @@ use std::sync::Arc;
 use durabo_model::error_code::ErrorCode;
 use durabo_model::limits::HttpLimits;
 use durabo_objects::socket::SocketClient;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::connection::{ConnectionTimes, Side, serve_socket};
+use super::handshake::ClientConnection;
 use super::masks::Masks;
 use crate::error_response::{Refused, refuse};
 
 /// The sockets of a node.
 #[derive(Debug)]
 pub struct SocketTasks {
+    tasks: Handle,
     sockets_max: usize,
     times: ConnectionTimes,
     open: Arc<watch::Sender<OpenSockets>>,
@@ -66,13 +68,15 @@ pub struct OutgoingConnection {
 }
 
 impl SocketTasks {
-    /// No sockets yet.
-    pub fn new(limits: &HttpLimits) -> Self {
+    /// No sockets yet. Those of clients are served in `tasks`: beside the objects, since what comes by a connection
+    /// then reaches its object, and the answer the connection, without another thread being woken for it.
+    pub fn new(tasks: Handle, limits: &HttpLimits) -> Self {
         let times = ConnectionTimes {
             silence_max: limits.socket_silence_max,
             close_timeout: limits.socket_close_timeout,
         };
         Self {
+            tasks,
             sockets_max: limits.sockets_max,
             times,
             open: Arc::default(),
@@ -98,13 +102,13 @@ impl SocketTasks {
 
     /// Serves a socket from the moment on at which its client has the response with status 101. If that never is, the
     /// socket learns that its client is lost.
-    pub fn start(&self, seat: SocketSeat, upgraded: OnUpgrade, client: SocketClient) {
+    pub fn start(&self, seat: SocketSeat, connection: ClientConnection, client: SocketClient) {
         let task = self.count_task();
         let (times, stopping) = (self.times, self.stopping.subscribe());
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             // To be held until the end.
             let _task = task;
-            match upgraded.await {
+            match connection.opened().await {
                 Ok(io) => serve_socket((TokioIo::new(io), seat), Side::Server, client, times, stopping).await,
                 Err(error) => tracing::debug!(%error, "a client left before its WebSocket was open"),
             }
