@@ -2,7 +2,10 @@
 //!
 //! An object needs the log from its first commit that its file does not durably hold. Per object only
 //! a few positions are kept: where an exact one was dropped, an earlier one answers, which keeps more
-//! of the log and never less. All calls are cheap with 100,000 objects.
+//! of the log and never less.
+//!
+//! Who was asked to need it no longer is kept apart from the others, by when that was, so that whoever asks need
+//! not search for either. All calls are cheap with 100,000 objects, also if all of them were asked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +23,20 @@ const POSITIONS_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub struct Pins {
     objects: BTreeMap<ObjectKey, Pin>,
-    by_position: BTreeSet<(LogPosition, ObjectKey)>,
+    /// Those that were not asked since they need the log from there.
+    unasked: BTreeSet<(LogPosition, ObjectKey)>,
+    /// The others.
+    asked: BTreeSet<(LogPosition, ObjectKey)>,
+    /// The same, by when they were asked last.
+    by_round: BTreeSet<(u64, LogPosition, ObjectKey)>,
 }
 
 #[derive(Debug, Default)]
 struct Pin {
     /// Ascending. Commits from `0` on, up to the next entry, begin at `1` or later.
     positions: Vec<(Sequence, LogPosition)>,
+    /// When it was asked last, if it was since the first of them is what it is.
+    asked_in: Option<u64>,
 }
 
 impl Pins {
@@ -34,7 +44,7 @@ impl Pins {
     pub fn appended(&mut self, key: ObjectKey, sequence: Sequence, position: LogPosition) {
         let pin = self.objects.entry(key).or_default();
         if pin.positions.is_empty() {
-            self.by_position.insert((position, key));
+            self.unasked.insert((position, key));
         }
         pin.positions.push((sequence, position));
         if pin.positions.len() > POSITIONS_MAX {
@@ -50,7 +60,10 @@ impl Pins {
         if first > through {
             return;
         }
-        self.by_position.remove(&(old, key));
+        match pin.asked_in.take() {
+            None => self.unasked.remove(&(old, key)),
+            Some(round) => self.asked.remove(&(old, key)) && self.by_round.remove(&(round, old, key)),
+        };
         if pin.positions.last().is_none_or(|(last, _)| *last <= through) {
             self.objects.remove(&key);
             return;
@@ -59,23 +72,42 @@ impl Pins {
         let keep = pin.positions.partition_point(|(sequence, _)| *sequence <= needed).saturating_sub(1);
         pin.positions.drain(..keep);
         pin.positions[0].0 = needed;
-        self.by_position.insert((pin.positions[0].1, key));
+        self.unasked.insert((pin.positions[0].1, key));
+    }
+
+    /// The object is asked in `round` to need its part of the log no longer; rounds rise.
+    pub fn ask(&mut self, key: ObjectKey, round: u64) {
+        let Some(pin) = self.objects.get_mut(&key) else { return };
+        let Some(&(_, position)) = pin.positions.first() else { return };
+        match pin.asked_in.replace(round) {
+            None => self.unasked.remove(&(position, key)) && self.asked.insert((position, key)),
+            Some(earlier) => self.by_round.remove(&(earlier, position, key)),
+        };
+        self.by_round.insert((round, position, key));
+    }
+
+    /// How many of those that were asked in `round`, the newest, have not done it.
+    pub fn asked_in(&self, round: u64) -> usize {
+        self.by_round.iter().rev().take_while(|(asked_in, ..)| *asked_in == round).count()
+    }
+
+    /// Those that were asked before `round` and have not done it, and from where on they need the log; who waits for
+    /// longest comes first, and of these who needs the oldest part.
+    pub fn asked_before(&self, round: u64) -> impl Iterator<Item = (ObjectKey, LogPosition)> {
+        let earlier = self.by_round.iter().take_while(move |(asked_in, ..)| *asked_in < round);
+        earlier.map(|(_, position, key)| (*key, *position))
     }
 
     /// The object that needs the oldest part of the log, and from where.
     pub fn oldest(&self) -> Option<(ObjectKey, LogPosition)> {
-        self.by_position.first().map(|(position, key)| (*key, *position))
+        let oldest = [&self.unasked, &self.asked].into_iter().filter_map(BTreeSet::first).min();
+        oldest.map(|(position, key)| (*key, *position))
     }
 
-    /// From where an object needs the log, if it does.
-    pub fn needed_by(&self, key: &ObjectKey) -> Option<LogPosition> {
-        self.objects.get(key)?.positions.first().map(|(_, position)| *position)
-    }
-
-    /// Objects that need a part of the log before `position`, and from where, those that need the oldest part
-    /// first.
-    pub fn holders_before(&self, position: LogPosition) -> impl Iterator<Item = (ObjectKey, LogPosition)> {
-        let held = self.by_position.iter().take_while(move |(held, _)| *held < position);
+    /// Objects that need a part of the log before `position` and were not asked, and from where, those that need the
+    /// oldest part first.
+    pub fn unasked_before(&self, position: LogPosition) -> impl Iterator<Item = (ObjectKey, LogPosition)> {
+        let held = self.unasked.iter().take_while(move |(held, _)| *held < position);
         held.map(|(held, key)| (*key, *held))
     }
 
@@ -115,14 +147,44 @@ mod tests {
             (pins.oldest(), pins.least_needed(HEAD)),
             (Some((key(1), LogPosition(100))), LogPosition(100))
         );
-        let before = |position: u64| pins.holders_before(LogPosition(position)).collect::<Vec<_>>();
-        assert!(before(100).is_empty());
-        assert_eq!(before(201), [(key(1), LogPosition(100)), (key(2), LogPosition(200))]);
-        assert_eq!(before(200), [(key(1), LogPosition(100))]);
-        assert_eq!(pins.needed_by(&key(2)), Some(LogPosition(200)));
         pins.checkpoint_durable(key(1), Sequence(8));
         assert_eq!(pins.oldest(), Some((key(2), LogPosition(200))));
-        assert_eq!(pins.needed_by(&key(1)), None);
+    }
+
+    #[test]
+    fn who_was_asked_stands_apart_until_it_needs_a_later_part() {
+        let mut pins = Pins::default();
+        append(&mut pins, 1, 1, 100);
+        append(&mut pins, 2, 1, 200);
+        append(&mut pins, 1, 2, 300);
+        let numbers = |holders: &mut dyn Iterator<Item = (ObjectKey, LogPosition)>| -> Vec<(u32, u64)> {
+            holders.map(|(key, position)| (key.namespace.0, position.0)).collect()
+        };
+        let unasked = |pins: &Pins, position: u64| numbers(&mut pins.unasked_before(LogPosition(position)));
+        let late = |pins: &Pins, round: u64| numbers(&mut pins.asked_before(round));
+        assert_eq!(unasked(&pins, 100), []);
+        assert_eq!(unasked(&pins, 200), [(1, 100)]);
+        assert_eq!(unasked(&pins, 201), [(1, 100), (2, 200)]);
+        pins.ask(key(1), 5);
+        pins.ask(key(3), 5);
+        assert_eq!(unasked(&pins, 1000), [(2, 200)]);
+        assert_eq!([4, 5, 6].map(|round| pins.asked_in(round)), [0, 1, 0]);
+        assert_eq!((late(&pins, 5), late(&pins, 6)), (vec![], vec![(1, 100)]));
+        assert_eq!(pins.least_needed(HEAD), LogPosition(100), "asking is not doing");
+        pins.ask(key(2), 6);
+        assert_eq!(late(&pins, 7), [(1, 100), (2, 200)]);
+        pins.ask(key(1), 7);
+        assert_eq!(
+            (pins.asked_in(5), late(&pins, 8)),
+            (0, vec![(2, 200), (1, 100)]),
+            "whoever waits for longest"
+        );
+        pins.checkpoint_durable(key(1), Sequence(1));
+        assert_eq!(unasked(&pins, 1000), [(1, 300)], "this part it was not asked for");
+        assert_eq!(late(&pins, 8), [(2, 200)]);
+        pins.checkpoint_durable(key(2), Sequence(1));
+        pins.checkpoint_durable(key(1), Sequence(2));
+        assert_eq!((pins.oldest(), late(&pins, 8), unasked(&pins, 1000)), (None, vec![], vec![]));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! So the log on the disk stays small, and so does what a start reads, however long an object does nothing or
 //! however steadily it goes on.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use durabo_changelog::pins::Pins;
@@ -30,18 +30,9 @@ pub struct LogHolders {
     checkpoint_after_ms: u64,
     /// Where the log ended at past moments, the oldest first.
     marks: VecDeque<(Timestamp, LogPosition)>,
-    /// Who was asked.
-    asked: HashMap<ObjectKey, Asked>,
     /// Begins anew when those that were asked have had their time.
     round: u64,
     round_began: Timestamp,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    /// From where on it held the log back then.
-    position: LogPosition,
-    round: u64,
 }
 
 impl LogHolders {
@@ -52,7 +43,6 @@ impl LogHolders {
             log_bytes_target,
             checkpoint_after_ms: u64::try_from(checkpoint_after.as_millis()).unwrap_or(u64::MAX),
             marks: VecDeque::new(),
-            asked: HashMap::new(),
             round: 0,
             round_began: Timestamp(0),
         }
@@ -60,52 +50,39 @@ impl LogHolders {
 
     /// Who is to be asked now, those who need the oldest part of the log first. `head`: where the log ends.
     /// `is_wanted`: whether a part of the log is needed for other reasons; then its holder is asked too.
+    ///
+    /// However many there are, no more are looked at than may be asked: commits wait for the pins meanwhile.
     pub fn to_ask(
         &mut self,
         now: Timestamp,
-        pins: &Pins,
+        pins: &mut Pins,
         head: LogPosition,
         is_wanted: impl Fn(LogPosition) -> bool,
     ) -> Vec<ObjectKey> {
         let too_far = LogPosition(head.0.saturating_sub(self.log_bytes_target));
-        let needed_from = too_far.max(self.too_old(now, head));
+        let mut needed_from = too_far.max(self.too_old(now, head));
+        if let Some((_, oldest)) = pins.oldest().filter(|(_, oldest)| is_wanted(*oldest)) {
+            needed_from = needed_from.max(LogPosition(oldest.0 + 1));
+        }
         if now.0.abs_diff(self.round_began.0) >= ASK_AGAIN_MS {
             (self.round, self.round_began) = (self.round + 1, now);
-            self.asked.retain(|key, asked| pins.needed_by(key) == Some(asked.position));
         }
-        let wanted = pins.oldest().filter(|(_, position)| *position >= needed_from && is_wanted(*position));
-        let chosen = self.choose(pins.holders_before(needed_from).chain(wanted));
-        for (key, position) in &chosen {
-            self.asked.insert(*key, Asked { position: *position, round: self.round });
-        }
-        chosen.into_iter().map(|(key, _)| key).collect()
+        let chosen = self.choose(pins, needed_from);
+        chosen.iter().for_each(|(_, key)| pins.ask(*key, self.round));
+        chosen.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Those of `holders` that are to be asked beside those that are on it. Half of the places are for those that were
-    /// asked and have not done it, and more if few others are left.
-    fn choose(
-        &self,
-        holders: impl Iterator<Item = (ObjectKey, LogPosition)>,
-    ) -> Vec<(ObjectKey, LogPosition)> {
-        let (mut on_it, mut late, mut new) = (0, Vec::new(), Vec::new());
-        for (key, position) in holders {
-            match self.asked.get(&key).filter(|asked| asked.position == position) {
-                Some(asked) if asked.round == self.round => on_it += 1,
-                Some(asked) => late.push((asked.round, position, key)),
-                None => new.push((key, position)),
-            }
-            if on_it + new.len() >= ASKED_MAX {
-                break;
-            }
-        }
-        let places = ASKED_MAX - on_it;
-        // In turn, so that nobody who is late waits for ever either.
-        late.sort_unstable();
-        late.truncate((places / 2).max(places.saturating_sub(new.len())));
-        new.truncate(places - late.len());
-        let late = late.into_iter().map(|(_, position, key)| (key, position));
-        let mut chosen: Vec<_> = late.chain(new).collect();
-        chosen.sort_unstable_by_key(|(key, position)| (*position, *key));
+    /// Those that are to be asked beside those that are on it. Half of the places are for those that were asked and
+    /// have not done it, in turn, so that nobody waits for ever; and more if few others are left.
+    fn choose(&self, pins: &Pins, needed_from: LogPosition) -> Vec<(LogPosition, ObjectKey)> {
+        let places = ASKED_MAX.saturating_sub(pins.asked_in(self.round));
+        let mut chosen: Vec<_> = pins.unasked_before(needed_from).take(places).collect();
+        let late_max = (places / 2).max(places - chosen.len());
+        let late: Vec<_> = pins.asked_before(self.round).take(late_max).collect();
+        chosen.truncate(places - late.len());
+        let mut chosen: Vec<_> =
+            chosen.into_iter().chain(late).map(|(key, position)| (position, key)).collect();
+        chosen.sort_unstable();
         chosen
     }
 
@@ -150,7 +127,7 @@ mod tests {
         pins
     }
 
-    fn ask(holders: &mut LogHolders, seconds: u64, pins: &Pins, head: u64) -> Vec<u32> {
+    fn ask(holders: &mut LogHolders, seconds: u64, pins: &mut Pins, head: u64) -> Vec<u32> {
         let now = Timestamp(1_000_000 + seconds * 1000);
         let asked = holders.to_ask(now, pins, LogPosition(head), |_| false);
         asked.into_iter().map(|key| key.namespace.0).collect()
@@ -159,9 +136,9 @@ mod tests {
     #[test]
     fn all_are_asked_who_need_more_of_the_log_than_may_be() {
         let mut holders = LogHolders::new(100, MINUTE);
-        let pins = pins(5);
-        assert!(ask(&mut holders, 0, &pins, 101).is_empty());
-        assert_eq!(ask(&mut holders, 0, &pins, 104), [1, 2, 3]);
+        let mut pins = pins(5);
+        assert!(ask(&mut holders, 0, &mut pins, 101).is_empty());
+        assert_eq!(ask(&mut holders, 0, &mut pins, 104), [1, 2, 3]);
     }
 
     #[test]
@@ -169,17 +146,17 @@ mod tests {
         let mut holders = LogHolders::new(100, MINUTE);
         let mut pins = pins(2);
         pins.appended(key(1), Sequence(2), LogPosition(50));
-        assert_eq!(ask(&mut holders, 0, &pins, 1000), [1, 2]);
-        assert!(ask(&mut holders, 1, &pins, 1000).is_empty());
+        assert_eq!(ask(&mut holders, 0, &mut pins, 1000), [1, 2]);
+        assert!(ask(&mut holders, 1, &mut pins, 1000).is_empty());
         pins.checkpoint_durable(key(1), Sequence(1));
-        assert_eq!(ask(&mut holders, 2, &pins, 1000), [1]);
-        assert_eq!(ask(&mut holders, 10, &pins, 1000), [2, 1]);
+        assert_eq!(ask(&mut holders, 2, &mut pins, 1000), [1]);
+        assert_eq!(ask(&mut holders, 10, &mut pins, 1000), [2, 1]);
     }
 
     #[test]
     fn a_bounded_number_is_asked_at_once() {
         let mut holders = LogHolders::new(0, MINUTE);
-        assert_eq!(ask(&mut holders, 0, &pins(10_000), 100_000).len(), ASKED_MAX);
+        assert_eq!(ask(&mut holders, 0, &mut pins(10_000), 100_000).len(), ASKED_MAX);
     }
 
     #[test]
@@ -190,7 +167,7 @@ mod tests {
         // The first ones are out of service; whoever else is asked does it.
         let mut times_asked = vec![0; all as usize + 1];
         for second in 0..600 {
-            let asked = ask(&mut holders, second, &pins, 1_000_000);
+            let asked = ask(&mut holders, second, &mut pins, 1_000_000);
             assert!(asked.len() <= ASKED_MAX, "{} at once", asked.len());
             for number in asked {
                 times_asked[number as usize] += 1;
@@ -199,11 +176,25 @@ mod tests {
                 }
             }
         }
-        let left = pins.holders_before(LogPosition(u64::MAX)).map(|(key, _)| key.namespace.0);
-        assert!(left.eq(1..=stuck), "others were never asked");
+        assert_eq!(pins.unasked_before(LogPosition(u64::MAX)).count(), 0, "others were never asked");
+        let mut left: Vec<_> = pins.asked_before(u64::MAX).map(|(key, _)| key.namespace.0).collect();
+        left.sort_unstable();
+        assert!(left.into_iter().eq(1..=stuck), "others were never asked");
         let of_stuck = &times_asked[1..=stuck as usize];
         assert!(of_stuck.iter().all(|times| *times > 20), "{of_stuck:?}");
-        assert!(holders.asked.len() <= stuck as usize, "{} are remembered", holders.asked.len());
+    }
+
+    #[test]
+    fn who_comes_behind_very_many_that_never_do_it_is_asked_at_once() {
+        let mut holders = LogHolders::new(0, MINUTE);
+        let mut pins = pins(100_000);
+        // All have been asked before.
+        (1..=100_000).for_each(|number| pins.ask(key(number), 0));
+        pins.appended(key(200_000), Sequence(1), LogPosition(200_000));
+        let asked = ask(&mut holders, 10, &mut pins, 1_000_000);
+        assert_eq!(asked.len(), ASKED_MAX);
+        assert_eq!(asked[..3], [1, 2, 3], "those that wait for longest");
+        assert_eq!(asked.last(), Some(&200_000));
     }
 
     #[test]
@@ -212,16 +203,16 @@ mod tests {
         let mut pins = pins(2);
         // Looked at every half second, as upkeep does.
         for step in 0..120 {
-            assert!(holders.to_ask(Timestamp(step * 500), &pins, LogPosition(3), |_| false).is_empty());
+            assert!(holders.to_ask(Timestamp(step * 500), &mut pins, LogPosition(3), |_| false).is_empty());
         }
         pins.appended(key(3), Sequence(1), LogPosition(3));
-        let asked = holders.to_ask(Timestamp(60_000), &pins, LogPosition(4), |_| false);
+        let asked = holders.to_ask(Timestamp(60_000), &mut pins, LogPosition(4), |_| false);
         assert_eq!(asked, [key(1), key(2)], "the third is new");
         pins.checkpoint_durable(key(1), Sequence(1));
         pins.checkpoint_durable(key(2), Sequence(1));
         let mut asked_at = None;
         for step in 121..300 {
-            let asked = holders.to_ask(Timestamp(step * 500), &pins, LogPosition(4), |_| false);
+            let asked = holders.to_ask(Timestamp(step * 500), &mut pins, LogPosition(4), |_| false);
             if asked == [key(3)] {
                 asked_at.get_or_insert(step * 500);
             }
@@ -234,17 +225,17 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_makes_it_later_and_not_never() {
         let mut holders = LogHolders::new(1000, MINUTE);
-        let pins = pins(1);
-        assert!(ask(&mut holders, 50, &pins, 2).is_empty());
-        assert!(ask(&mut holders, 0, &pins, 2).is_empty());
-        assert!(ask(&mut holders, 59, &pins, 2).is_empty());
-        assert_eq!(ask(&mut holders, 60, &pins, 2), [1]);
+        let mut pins = pins(1);
+        assert!(ask(&mut holders, 50, &mut pins, 2).is_empty());
+        assert!(ask(&mut holders, 0, &mut pins, 2).is_empty());
+        assert!(ask(&mut holders, 59, &mut pins, 2).is_empty());
+        assert_eq!(ask(&mut holders, 60, &mut pins, 2), [1]);
     }
 
     #[test]
     fn whoever_holds_back_what_is_wanted_is_asked_although_it_is_neither_old_nor_far() {
         let mut holders = LogHolders::new(1000, MINUTE);
-        let asked = holders.to_ask(Timestamp(0), &pins(3), LogPosition(4), |position| position.0 == 1);
+        let asked = holders.to_ask(Timestamp(0), &mut pins(3), LogPosition(4), |position| position.0 == 1);
         assert_eq!(asked, [key(1)]);
     }
 }
