@@ -330,11 +330,14 @@ impl ObjectSockets {
 
     /// Tells who watches.
     fn tell(&self, what: impl FnOnce() -> Happened) {
-        if !self.tail.is_watched() {
-            return;
-        }
-        let ObjectAddress { key, class, name } = self.address.clone();
-        self.tail.tell(&Told { at: self.clock.now(), object: key, class, name, what: what() });
+        let ObjectAddress { key, class, name } = &self.address;
+        self.tail.tell(key, || Told {
+            at: self.clock.now(),
+            object: *key,
+            class: class.clone(),
+            name: name.clone(),
+            what: what(),
+        });
     }
 
     /// Whether a socket keeps the object in memory whose client is there.

@@ -1,12 +1,15 @@
 //! What happens in the objects of a node, told to operators who watch.
 //!
-//! While nobody watches, who would tell looks at one number and does nothing else. A watcher has a bounded queue: what
-//! does not fit is left out and counted, so that watching holds no object up.
+//! While nobody watches, who would tell looks at one number and does nothing else; what nobody sees is not made. A
+//! watcher has a bounded queue: what does not fit is left out and counted, so that watching holds no object up, and the
+//! number stands where the lines are missing.
 
+use std::cell::LazyCell;
+use std::mem;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, ready};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use durabo_model::error_code::ErrorCode;
@@ -187,12 +190,13 @@ pub struct Tail(Arc<Shared>);
 struct Shared {
     /// As many as there are watchers.
     count: AtomicUsize,
-    state: Mutex<State>,
+    state: RwLock<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    watchers: Vec<Watcher>,
+    /// Another list whenever one comes or goes, so that who tells has the lock only while it takes the list.
+    watchers: Arc<[Arc<Watcher>]>,
     next: u64,
     is_closed: bool,
 }
@@ -201,14 +205,46 @@ struct State {
 struct Watcher {
     number: u64,
     of: Scope,
-    queue: mpsc::Sender<Told>,
-    left_out: Arc<AtomicU64>,
+    queue: mpsc::Sender<Line>,
+    left_out: LeftOut,
+}
+
+/// What waits for a watcher.
+#[derive(Debug)]
+struct Line {
+    /// How many were left out right before it.
+    left_out: u64,
+    told: Arc<Told>,
+}
+
+/// How many were left out since the last line that found a place.
+#[derive(Debug, Clone, Default)]
+struct LeftOut(Arc<Mutex<u64>>);
+
+impl LeftOut {
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.0.lock().expect("BUG: the number's lock is never held over a panic")
+    }
+}
+
+impl Watcher {
+    fn tell(&self, told: impl FnOnce() -> Arc<Told>) {
+        let Ok(place) = self.queue.try_reserve() else {
+            // Or the watcher has gone, and is about to be removed.
+            *self.left_out.lock() += 1;
+            return;
+        };
+        let told = told();
+        // Under the lock, so that no line from after the gap overtakes the one that tells of it.
+        let mut left_out = self.left_out.lock();
+        place.send(Line { left_out: mem::take(&mut *left_out), told });
+    }
 }
 
 impl Tail {
     /// Begins to watch. `overloaded` if too many do, `stopping` if the node does.
     pub fn watch(&self, of: Scope) -> Result<Watch, Failure> {
-        let mut state = self.lock();
+        let mut state = self.change();
         if state.is_closed {
             return Err(Failure::new(ErrorCode::Stopping, "the node is stopping; try again later"));
         }
@@ -217,40 +253,53 @@ impl Tail {
                 format!("{TAILS_MAX} operators watch already, which is as many as may; end one of them");
             return Err(Failure::new(ErrorCode::Overloaded, text));
         }
-        let (queue, told) = mpsc::channel(TAIL_EVENTS_WAITING_MAX);
-        let left_out = Arc::new(AtomicU64::new(0));
+        let (queue, lines) = mpsc::channel(TAIL_EVENTS_WAITING_MAX);
+        let left_out = LeftOut::default();
         let number = state.next;
         state.next += 1;
-        state.watchers.push(Watcher { number, of, queue, left_out: left_out.clone() });
-        self.0.count.store(state.watchers.len(), Ordering::Relaxed);
-        Ok(Watch { tail: self.clone(), number, told, left_out })
+        let watcher = Arc::new(Watcher { number, of, queue, left_out: left_out.clone() });
+        let watchers = state.watchers.iter().cloned().chain([watcher]).collect();
+        self.replace(&mut state, watchers);
+        Ok(Watch { tail: self.clone(), number, lines, left_out, next: None })
     }
 
-    /// Whether anybody watches.
-    pub(crate) fn is_watched(&self) -> bool {
-        self.0.count.load(Ordering::Relaxed) > 0
+    /// Whether anybody watches the object.
+    pub(crate) fn is_watched(&self, object: &ObjectKey) -> bool {
+        self.watchers().is_some_and(|watchers| watchers.iter().any(|watcher| watcher.of.holds(object)))
     }
 
-    /// Tells all who watch the object.
-    pub(crate) fn tell(&self, told: &Told) {
-        for watcher in self.lock().watchers.iter().filter(|watcher| watcher.of.holds(&told.object)) {
-            // One that has gone is about to be removed.
-            if watcher.queue.try_send(told.clone()).is_err() {
-                watcher.left_out.fetch_add(1, Ordering::Relaxed);
-            }
+    /// Tells all who watch the object. What is told is made only if one of them has a place for it.
+    pub(crate) fn tell(&self, object: &ObjectKey, told: impl FnOnce() -> Told) {
+        let Some(watchers) = self.watchers() else { return };
+        let told = LazyCell::new(|| Arc::new(told()));
+        for watcher in watchers.iter().filter(|watcher| watcher.of.holds(object)) {
+            watcher.tell(|| Arc::clone(&told));
         }
     }
 
     /// Ends all watching, and lets nobody begin: the node stops.
     pub fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.change();
         state.is_closed = true;
-        state.watchers.clear();
-        self.0.count.store(0, Ordering::Relaxed);
+        self.replace(&mut state, Arc::default());
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().expect("BUG: the lock is never held over a panic")
+    /// Those who watch, if anybody does.
+    fn watchers(&self) -> Option<Arc<[Arc<Watcher>]>> {
+        if self.0.count.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let state = self.0.state.read().expect("BUG: the lock is never held over a panic");
+        Some(state.watchers.clone())
+    }
+
+    fn replace(&self, state: &mut State, watchers: Arc<[Arc<Watcher>]>) {
+        self.0.count.store(watchers.len(), Ordering::Relaxed);
+        state.watchers = watchers;
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.state.write().expect("BUG: the lock is never held over a panic")
     }
 }
 
@@ -258,8 +307,8 @@ impl Tail {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Watched {
     /// It happened.
-    Told(Box<Told>),
-    /// So many were left out before, since the watcher did not keep up.
+    Told(Arc<Told>),
+    /// So many were left out between what came before and what comes next, since the watcher did not keep up.
     LeftOut(u64),
 }
 
@@ -268,23 +317,34 @@ pub enum Watched {
 pub struct Watch {
     tail: Tail,
     number: u64,
-    told: mpsc::Receiver<Told>,
-    left_out: Arc<AtomicU64>,
+    lines: mpsc::Receiver<Line>,
+    left_out: LeftOut,
+    /// Comes behind the number that was just told.
+    next: Option<Arc<Told>>,
 }
 
 impl Stream for Watch {
     type Item = Watched;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Watched>> {
-        // First what was in time.
-        if let Poll::Ready(Some(told)) = self.told.poll_recv(cx) {
-            return Poll::Ready(Some(Watched::Told(Box::new(told))));
+        let watch = &mut *self;
+        if let Some(told) = watch.next.take() {
+            return Poll::Ready(Some(Watched::Told(told)));
         }
-        match self.left_out.swap(0, Ordering::Relaxed) {
-            0 => {
-                let told = ready!(self.told.poll_recv(cx));
-                Poll::Ready(told.map(|told| Watched::Told(Box::new(told))))
+        let mut left_out = watch.left_out.lock();
+        let nothing = match watch.lines.poll_recv(cx) {
+            Poll::Ready(Some(Line { left_out: 0, told })) => return Poll::Ready(Some(Watched::Told(told))),
+            Poll::Ready(Some(Line { left_out, told })) => {
+                watch.next = Some(told);
+                return Poll::Ready(Some(Watched::LeftOut(left_out)));
             }
+            // The task has to make way for others and comes back: what was left out lies behind these lines.
+            Poll::Pending if !watch.lines.is_empty() => return Poll::Pending,
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => Poll::Ready(None),
+        };
+        match mem::take(&mut *left_out) {
+            0 => nothing,
             count => Poll::Ready(Some(Watched::LeftOut(count))),
         }
     }
@@ -292,9 +352,9 @@ impl Stream for Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut state = self.tail.lock();
-        state.watchers.retain(|watcher| watcher.number != self.number);
-        self.tail.0.count.store(state.watchers.len(), Ordering::Relaxed);
+        let mut state = self.tail.change();
+        let others = state.watchers.iter().filter(|watcher| watcher.number != self.number).cloned().collect();
+        self.tail.replace(&mut state, others);
     }
 }
 
@@ -317,44 +377,129 @@ mod tests {
         }
     }
 
+    fn tell(tail: &Tail, what: &Told) {
+        tail.tell(&what.object, || what.clone());
+    }
+
     fn next(watch: &mut Watch) -> Option<Option<Watched>> {
         watch.next().now_or_never()
     }
 
     fn seen(told: Told) -> Option<Option<Watched>> {
-        Some(Some(Watched::Told(Box::new(told))))
+        Some(Some(Watched::Told(Arc::new(told))))
     }
 
     #[test]
     fn a_watcher_sees_what_happens_to_its_objects_and_nothing_of_others() {
         let tail = Tail::default();
-        assert!(!tail.is_watched());
+        let is_watched = |namespace, id| tail.is_watched(&told(namespace, id).object);
+        assert!(!is_watched(2, 7));
         let mut of_two = tail.watch(Scope::Namespaces(vec![NamespaceNumber(2)])).expect("watched");
         let mut of_object = tail.watch(Scope::Object(told(2, 7).object)).expect("watched");
         for (namespace, id) in [(1, 7), (2, 1), (2, 7)] {
-            tail.tell(&told(namespace, id));
+            tell(&tail, &told(namespace, id));
         }
         assert_eq!((next(&mut of_two), next(&mut of_two)), (seen(told(2, 1)), seen(told(2, 7))));
         assert_eq!((next(&mut of_object), next(&mut of_object)), (seen(told(2, 7)), None));
         assert_eq!(next(&mut of_two), None);
+        assert_eq!(
+            [(2, 1), (2, 7), (1, 7)].map(|(namespace, id)| is_watched(namespace, id)),
+            [true, true, false]
+        );
         drop(of_two);
-        assert!(tail.is_watched());
+        assert_eq!([is_watched(2, 1), is_watched(2, 7)], [false, true]);
         drop(of_object);
-        assert!(!tail.is_watched());
+        assert!(!is_watched(2, 7));
+    }
+
+    /// Tells of so many objects of the namespace 1, which begin at `first`.
+    fn tell_of(tail: &Tail, first: usize, count: usize) {
+        (first..first + count).for_each(|number| tell(tail, &told(1, number as u8)));
+    }
+
+    fn assert_sees(watch: &mut Watch, first: usize, count: usize) {
+        for number in first..first + count {
+            assert_eq!(next(watch), seen(told(1, number as u8)), "{number}");
+        }
+    }
+
+    fn of_all() -> Scope {
+        Scope::Namespaces(vec![NamespaceNumber(1)])
     }
 
     #[test]
     fn what_a_slow_watcher_does_not_take_is_left_out_and_counted_behind_what_it_has() {
         let tail = Tail::default();
-        let mut slow = tail.watch(Scope::Object(told(1, 1).object)).expect("watched");
-        for _ in 0..TAIL_EVENTS_WAITING_MAX + 3 {
-            tail.tell(&told(1, 1));
-        }
-        for _ in 0..TAIL_EVENTS_WAITING_MAX {
-            assert_eq!(next(&mut slow), seen(told(1, 1)));
-        }
+        let mut slow = tail.watch(of_all()).expect("watched");
+        tell_of(&tail, 0, TAIL_EVENTS_WAITING_MAX + 3);
+        assert_sees(&mut slow, 0, TAIL_EVENTS_WAITING_MAX);
         assert_eq!(next(&mut slow), Some(Some(Watched::LeftOut(3))));
         assert_eq!(next(&mut slow), None);
+    }
+
+    #[test]
+    fn a_watcher_that_never_catches_up_learns_where_lines_are_missing() {
+        let max = TAIL_EVENTS_WAITING_MAX;
+        let tail = Tail::default();
+        let mut slow = tail.watch(of_all()).expect("watched");
+        tell_of(&tail, 0, max + 3);
+        assert_sees(&mut slow, 0, 2);
+        // Two find a place behind the gap, and one does not.
+        tell_of(&tail, 500, 3);
+        assert_sees(&mut slow, 2, max - 2);
+        assert_eq!(next(&mut slow), Some(Some(Watched::LeftOut(3))));
+        // As long as there is a next line the watcher has not caught up.
+        tell_of(&tail, 700, 1);
+        assert_sees(&mut slow, 500, 2);
+        assert_eq!(next(&mut slow), Some(Some(Watched::LeftOut(1))));
+        assert_sees(&mut slow, 700, 1);
+        assert_eq!(next(&mut slow), None);
+    }
+
+    #[test]
+    fn what_was_left_out_is_told_also_when_the_node_stops() {
+        let tail = Tail::default();
+        let mut slow = tail.watch(of_all()).expect("watched");
+        tell_of(&tail, 0, TAIL_EVENTS_WAITING_MAX + 1);
+        tail.close();
+        assert_sees(&mut slow, 0, TAIL_EVENTS_WAITING_MAX);
+        assert_eq!((next(&mut slow), next(&mut slow)), (Some(Some(Watched::LeftOut(1))), Some(None)));
+    }
+
+    #[tokio::test]
+    async fn a_task_that_has_to_make_way_sees_no_number_before_lines_that_wait() {
+        let tail = Tail::default();
+        let mut slow = tail.watch(of_all()).expect("watched");
+        tell_of(&tail, 0, TAIL_EVENTS_WAITING_MAX + 3);
+        // More than a task may take at once.
+        for number in 0..TAIL_EVENTS_WAITING_MAX {
+            assert_eq!(Some(slow.next().await), seen(told(1, number as u8)), "{number}");
+        }
+        assert_eq!(slow.next().await, Some(Watched::LeftOut(3)));
+    }
+
+    #[test]
+    fn nothing_is_made_that_nobody_sees_and_for_many_it_is_made_once() {
+        let tail = Tail::default();
+        let unseen = || -> Told { panic!("it is made") };
+        let object = told(1, 1).object;
+        tail.tell(&object, unseen);
+        let _of_other = tail.watch(Scope::Object(told(1, 2).object)).expect("watched");
+        tail.tell(&object, unseen);
+        let mut both = [of_all(), Scope::Object(object)].map(|of| tail.watch(of).expect("watched"));
+        for _ in 0..TAIL_EVENTS_WAITING_MAX {
+            let mut made = 0;
+            tail.tell(&object, || {
+                made += 1;
+                told(1, 1)
+            });
+            assert_eq!(made, 1);
+        }
+        tail.tell(&object, unseen);
+        for watch in &mut both {
+            (0..TAIL_EVENTS_WAITING_MAX).for_each(|_| assert_eq!(next(watch), seen(told(1, 1))));
+            assert_eq!(next(watch), Some(Some(Watched::LeftOut(1))));
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Field names are contract. Which fields a record has depends on its `what`.
 
+use std::sync::Arc;
+
 use durabo_objects::tail::{EventKind, Happened, Told, Watched};
 use serde::Serialize;
 
@@ -90,7 +92,7 @@ pub enum What {
         /// For what.
         why: String,
     },
-    /// Lines were left out, since the reader did not keep up.
+    /// Lines were left out between the one before and the next, since the reader did not keep up.
     LeftOut {
         /// How many.
         count: u64,
@@ -100,7 +102,7 @@ pub enum What {
 impl From<Watched> for TailReport {
     fn from(watched: Watched) -> Self {
         match watched {
-            Watched::Told(told) => Self::from(*told),
+            Watched::Told(told) => Self::from(Arc::unwrap_or_clone(told)),
             Watched::LeftOut(count) => {
                 Self { at_ms: None, class: None, id: None, name: None, what: What::LeftOut { count } }
             }
@@ -194,7 +196,7 @@ mod tests {
         let object = ObjectKey { namespace: NamespaceNumber(1), id: ObjectId::from_bytes([1; 32]) };
         let class = "Room".to_owned().try_into().expect("class");
         let told = Told { at: Timestamp(5), object, class, name: Some("a".to_owned()), what };
-        serde_json::to_value(TailReport::from(Watched::Told(Box::new(told)))).expect("JSON")
+        serde_json::to_value(TailReport::from(Watched::Told(Arc::new(told)))).expect("JSON")
     }
 
     /// A line of the object with these fields.
