@@ -1,11 +1,11 @@
 //! All that a component may import: the contract, and of WASI what language runtimes ask for.
 //!
-//! Any other import makes an upload fail, by name. Functions that may still change are left out.
+//! Any other import makes an upload fail, by name.
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::p3::bindings::clocks::monotonic_clock;
 
-use crate::bindings::{DurableObject, LinkOptions};
+use crate::bindings::DurableObject;
 use crate::engine::GuestEngine;
 use crate::host::{PollView, WaitsInTurns};
 use crate::state::GuestState;
@@ -13,8 +13,7 @@ use crate::state::GuestState;
 /// A linker with everything in it.
 pub fn linker(engine: &GuestEngine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine.wasmtime());
-    let options = LinkOptions::default();
-    DurableObject::add_to_linker::<GuestState, HasSelf<GuestState>>(&mut linker, &options, |state| state)?;
+    DurableObject::add_to_linker::<GuestState, HasSelf<GuestState>>(&mut linker, |state| state)?;
     link_wasi(&mut linker)?;
     Ok(linker)
 }

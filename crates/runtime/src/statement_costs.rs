@@ -13,6 +13,9 @@ const SLOW_STEPS: u32 = 20_000;
 /// Costs are not told apart beyond this: a text that has become cheap is believed some thirty runs later.
 const STEPS_MAX: u32 = 50 * SLOW_STEPS;
 
+/// What one of many groups of bindings takes at least, in steps: it is bound and wound back whatever it does.
+const GROUP_STEPS_MIN: u32 = 10;
+
 /// Part of the way down to a cheaper run that is gone at once.
 const DOWN: u32 = 8;
 
@@ -58,6 +61,41 @@ impl TextKey {
     }
 }
 
+/// A run to be estimated: a text, and how many times it is run in one go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    key: TextKey,
+    /// `None` for a text that is run by itself.
+    groups: Option<u32>,
+}
+
+impl Run {
+    /// Running `text` once for each of so many groups of bindings. What one group costs is known apart from what
+    /// the text costs by itself.
+    pub fn of_groups(text: &str, groups: u32) -> Self {
+        // Another place and another tag, and neither those of reading on.
+        let key = TextKey(TextKey::of(text).0 ^ 0x9e37_79b9_7f4a_7c15);
+        Self { key, groups: Some(groups) }
+    }
+
+    /// Steps of the whole run if one of its groups takes `cost`.
+    fn steps(self, cost: u32) -> u64 {
+        let of_groups = |groups| u64::from(cost.max(GROUP_STEPS_MIN)) * u64::from(groups);
+        self.groups.map_or(cost.into(), of_groups)
+    }
+
+    /// Steps of one group from which the whole run is slow.
+    fn slow_steps(self) -> u32 {
+        SLOW_STEPS.div_ceil(self.groups.unwrap_or(1).max(1))
+    }
+}
+
+impl From<TextKey> for Run {
+    fn from(key: TextKey) -> Self {
+        Self { key, groups: None }
+    }
+}
+
 /// The table of one component. Each place holds a tag and a cost, 32 bits each.
 pub struct StatementCosts(Box<[[AtomicU64; WAYS]]>);
 
@@ -68,20 +106,23 @@ impl Default for StatementCosts {
 }
 
 impl StatementCosts {
-    /// What is known of a text.
-    pub fn estimate(&self, key: TextKey) -> Estimate {
-        match self.find(key) {
-            Some((_, cost)) if cost < SLOW_STEPS => Estimate::Cheap,
+    /// What is known of such a run.
+    pub fn estimate(&self, run: impl Into<Run>) -> Estimate {
+        let run = run.into();
+        match self.find(run.key) {
+            Some((_, cost)) if run.steps(cost) < SLOW_STEPS.into() => Estimate::Cheap,
             Some(_) => Estimate::Slow,
             None => Estimate::Unknown,
         }
     }
 
-    /// A run has ended after so many `steps`; `took_long` is the second sign. Costs rise at once and fall
-    /// slowly. Of two runs that end at the same moment one may be lost.
-    pub fn learn(&self, key: TextKey, steps: u64, took_long: bool) {
+    /// A run has ended after so many `steps`, of one group if it had many; `took_long` is the second sign. Costs
+    /// rise at once and fall slowly. Of two runs that end at the same moment one may be lost.
+    pub fn learn(&self, run: impl Into<Run>, steps: u64, took_long: bool) {
+        let run = run.into();
+        let key = run.key;
         let steps = u32::try_from(steps).unwrap_or(STEPS_MAX).min(STEPS_MAX);
-        let steps = if took_long { steps.max(SLOW_STEPS) } else { steps };
+        let steps = if took_long { steps.max(run.slow_steps()) } else { steps };
         match self.find(key) {
             Some((_, cost)) if cost == steps => {}
             Some((place, cost)) => {
@@ -153,6 +194,35 @@ mod tests {
         assert_eq!(costs.estimate(key), Estimate::Slow);
         costs.learn(key, CHEAP, false);
         assert_eq!(costs.estimate(key), Estimate::Cheap);
+    }
+
+    #[test]
+    fn em_11_what_is_cheap_for_one_group_is_slow_for_many_and_known_apart_from_the_text_alone() {
+        let costs = StatementCosts::default();
+        let text = "INSERT INTO t VALUES (?)";
+        let groups = |count| Run::of_groups(text, count);
+        costs.learn(TextKey::of(text), CHEAP, false);
+        assert_eq!(costs.estimate(groups(1)), Estimate::Unknown);
+        costs.learn(groups(1), CHEAP, false);
+        assert_eq!(costs.estimate(groups(199)), Estimate::Cheap);
+        assert_eq!(costs.estimate(groups(200)), Estimate::Slow);
+        assert_eq!(costs.estimate(groups(u32::MAX)), Estimate::Slow);
+        costs.learn(groups(100_000), u64::from(STEPS_MAX), false);
+        assert_eq!(costs.estimate(groups(1)), Estimate::Slow);
+        assert_eq!(costs.estimate(TextKey::of(text)), Estimate::Cheap);
+    }
+
+    #[test]
+    fn em_11_groups_that_did_nothing_or_took_long_make_no_others_cheap() {
+        let costs = StatementCosts::default();
+        let nothing = |count| Run::of_groups("INSERT INTO t VALUES (?)", count);
+        costs.learn(nothing(0), 0, false);
+        assert_eq!(costs.estimate(nothing(1000)), Estimate::Cheap);
+        assert_eq!(costs.estimate(nothing(2000)), Estimate::Slow);
+        let long = |count| Run::of_groups("INSERT INTO t VALUES (replace(?, 'a', 'b'))", count);
+        costs.learn(long(1000), CHEAP / 10, true);
+        assert_eq!(costs.estimate(long(1000)), Estimate::Slow);
+        assert_eq!(costs.estimate(long(100)), Estimate::Cheap);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 use crate::cpu_time::TICK;
 use crate::ending::{CpuExhausted, InstanceEnd};
 use crate::state::GuestState;
-use crate::statement_costs::{Estimate, TextKey};
+use crate::statement_costs::{Estimate, Run};
 use crate::statement_pool::{Done, JobResult, Lane};
 
 /// Time from which a run is slow whatever its steps: as so many ticks in place, where others may delay
@@ -34,14 +34,16 @@ struct Ran<T> {
 }
 
 impl GuestState {
-    /// Runs `work`, which is the text `key` or reads on in it. Ends the instance if its budget is used up
-    /// afterwards: after a statement that was cut the guest gets no chance to go on with its error.
+    /// Runs `work`, which is `run`: a text, reading on in it, or a text with many groups of bindings. Ends the
+    /// instance if its budget is used up afterwards: after a statement that was cut the guest gets no chance to
+    /// go on with its error.
     pub async fn on_database<T: Send + 'static>(
         &mut self,
-        key: TextKey,
+        run: impl Into<Run>,
         work: impl FnOnce(&mut Database) -> T + Send + 'static,
     ) -> wasmtime::Result<T> {
-        let (ran, cut) = match self.costs.estimate(key) {
+        let run = run.into();
+        let (ran, cut) = match self.costs.estimate(run) {
             Estimate::Cheap => (self.run_in_place(work), None),
             Estimate::Unknown => self.run_in_pool(Lane::Unknown, work).await,
             Estimate::Slow => self.run_in_pool(Lane::Slow, work).await,
@@ -49,7 +51,7 @@ impl GuestState {
         let is_exhausted = self.meter.is_exhausted();
         // What was cut says nothing of what the whole would have cost, but it was no short one.
         let took_long = ran.took_long || is_exhausted || cut.is_some();
-        self.costs.learn(key, ran.steps, took_long);
+        self.costs.learn(run, ran.steps, took_long);
         match cut {
             Some(failure) => Err(InstanceEnd(failure).into()),
             None if is_exhausted => Err(CpuExhausted.into()),

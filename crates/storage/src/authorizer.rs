@@ -219,6 +219,7 @@ impl Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
     is_host: AtomicBool,
+    refuses_pragmas: AtomicBool,
     seen: AtomicU8,
     refused_pragma: Mutex<Option<String>>,
 }
@@ -227,6 +228,16 @@ impl Policy {
     /// Says whether the host's own statements follow. One thread uses a connection at a time.
     pub(crate) fn set_host(&self, is_host: bool) {
         self.is_host.store(is_host, Ordering::Relaxed);
+    }
+
+    /// Says whether the guest's statements that follow may be PRAGMAs.
+    pub(crate) fn set_refuses_pragmas(&self, refuses: bool) {
+        self.refuses_pragmas.store(refuses, Ordering::Relaxed);
+    }
+
+    /// Whether no PRAGMA is allowed at present.
+    pub(crate) fn refuses_pragmas(&self) -> bool {
+        self.refuses_pragmas.load(Ordering::Relaxed)
     }
 
     /// Name of the PRAGMA that was refused since the last call, if one was.
@@ -305,7 +316,7 @@ impl Policy {
                 if pragma_value.is_some() && is_listed(&SWITCHES, pragma_name) {
                     self.note(Seen::SWITCH);
                 }
-                let is_allowed = is_pragma(pragma_name, *pragma_value);
+                let is_allowed = !self.refuses_pragmas() && is_pragma(pragma_name, *pragma_value);
                 if !is_allowed {
                     *self.lock_refused() = Some((*pragma_name).to_owned());
                 }

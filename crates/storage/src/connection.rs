@@ -232,10 +232,29 @@ impl Connection {
             }
             Err(error) if error.primary() == ffi::SQLITE_AUTH => {
                 let pragma = self.policy.take_refused_pragma();
-                Err(pragma.map_or(error, |name| SqlError::refused_pragma(&name)))
+                Err(match pragma {
+                    Some(name) if self.policy.refuses_pragmas() => SqlError::pragma_for_groups(&name),
+                    Some(name) => SqlError::refused_pragma(&name),
+                    None => error,
+                })
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// As [`prepare`](Self::prepare) of the first statement of a query, which must not be a PRAGMA: those take
+    /// effect while they are prepared.
+    pub(crate) fn prepare_but_pragmas(&mut self, text: &str) -> Result<Option<(Statement, usize)>, SqlError> {
+        let policy = self.policy.clone();
+        policy.set_refuses_pragmas(true);
+        let prepared = self.prepare(text, 0);
+        policy.set_refuses_pragmas(false);
+        prepared
+    }
+
+    /// Whether what runs has to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Runs one of the host's own statements, cached.

@@ -237,7 +237,7 @@ impl Database {
 
     /// Whether it is poisoned because what ran was interrupted.
     pub fn was_interrupted(&self) -> bool {
-        self.poison.as_ref().is_some_and(|error| error.primary() == ffi::SQLITE_INTERRUPT)
+        self.poison.as_ref().is_some_and(SqlError::is_interrupt)
     }
 
     /// Whether a turn that has not written yet may not begin to.
@@ -278,8 +278,8 @@ impl Database {
         self.connection.wal().bytes().memory_bytes()
     }
 
-    /// Operations of SQLite's machine in the last `exec` or read of a cursor, also if it failed; says how
-    /// heavy the text is to run.
+    /// Operations of SQLite's machine in the last `exec` or read of a cursor, or in one group of the last
+    /// `exec_many`, also if it failed; says how heavy the text is to run.
     pub fn cost(&self) -> u64 {
         self.cost
     }

@@ -61,9 +61,9 @@ impl Database {
             let prepared = self.connection.prepare(&query[at..], at);
             let prepared = prepared.map_err(|error| self.noticed(error))?;
             let Some((mut statement, used)) = prepared else {
-                return Err(SqlError::host(NO_STATEMENT, "SQL code did not contain a statement."));
+                return Err(no_statement());
             };
-            let rest = query[at + used..].trim_start_matches(WHITE_SPACE);
+            let rest = behind(query, at + used);
             if rest.is_empty() {
                 let text = (at == 0 && !statement.seen.pragma()).then(|| query.to_owned());
                 return self.run_last(Running { statement, text }, bindings, rows_max);
@@ -158,14 +158,23 @@ impl Database {
         }
         // Only these may have to be undone although SQLite sees no error.
         let keeps_rows = rows_bytes_max.is_some() && statement.columns() > 0;
-        let is_guarded = writes && (keeps_rows || statement.seen.alter());
-        if !is_guarded {
+        let alters = statement.seen.alter();
+        if !(writes && (keeps_rows || alters)) {
             return self.step_to_end(statement, rows_bytes_max);
         }
-        let reserved =
-            if statement.seen.alter() { Some(self.host_query::<i64>(RESERVED_COUNT)?) } else { None };
+        self.all_or_nothing(alters, |database| database.step_to_end(statement, rows_bytes_max))
+    }
+
+    /// Runs `work` and undoes what it wrote if it fails. One that `alters` a table also fails if that gave a
+    /// reserved name (SQ-17). The turn must be open.
+    pub(crate) fn all_or_nothing<T>(
+        &mut self,
+        alters: bool,
+        work: impl FnOnce(&mut Self) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
+        let reserved = if alters { Some(self.host_query::<i64>(RESERVED_COUNT)?) } else { None };
         self.host_run(SAVEPOINT)?;
-        let mut result = self.step_to_end(statement, rows_bytes_max);
+        let mut result = work(self);
         self.check_poison()?;
         if result.is_ok() && reserved.is_some() && reserved != Some(self.host_query(RESERVED_COUNT)?) {
             result = Err(SqlError::not_authorized());
@@ -182,40 +191,47 @@ impl Database {
         statement: &mut Statement,
         rows_bytes_max: Option<usize>,
     ) -> Result<Finished, SqlError> {
-        statement.clear_counters();
+        let ((columns, rows, rows_read), rows_written) = self.counting_writes(|database| {
+            statement.clear_counters();
+            let (mut rows, mut bytes, mut returned) = (Vec::new(), 0, 0);
+            let outcome = loop {
+                match statement.step() {
+                    Ok(true) => returned += 1,
+                    Ok(false) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+                let Some(bytes_max) = rows_bytes_max else { continue };
+                bytes += statement.row(&mut rows);
+                if bytes > bytes_max {
+                    break Err(returns_too_much(bytes_max));
+                }
+            };
+            let columns = statement.column_names();
+            database.cost += statement.cost();
+            let returned = if statement.is_read_only() { returned } else { 0 };
+            let rows_read = statement.rows_read(returned);
+            statement.reset();
+            outcome.map_err(|error| database.noticed(error))?;
+            Ok((columns, rows, rows_read))
+        })?;
+        Ok(Finished { columns, rows, counts: Counts { rows_read, rows_written } })
+    }
+
+    /// Runs `work`, which may write, and counts the rows that it wrote. While the turn may not begin to write,
+    /// it fails as on a full disk if it changed something; and always if it ended the turn's transaction.
+    pub(crate) fn counting_writes<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, SqlError>,
+    ) -> Result<(T, u64), SqlError> {
         let is_first_write = self.turn_open && !self.turn_wrote;
         let schema =
             if is_first_write && self.refuses_writes() { Some(self.schema_version()?) } else { None };
         let changes = self.connection.total_changes();
-        let (mut rows, mut bytes, mut returned) = (Vec::new(), 0, 0);
-        let outcome = loop {
-            match statement.step() {
-                Ok(true) => returned += 1,
-                Ok(false) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-            let Some(bytes_max) = rows_bytes_max else { continue };
-            bytes += statement.row(&mut rows);
-            if bytes > bytes_max {
-                let text = format!(
-                    "the rows of RETURNING are over {bytes_max} bytes, which is the limit; return fewer \
-                     columns, write fewer rows at once or read open cursors to their end"
-                );
-                break Err(SqlError::host(LIMIT_EXCEEDED, text));
-            }
-        };
-        let columns = statement.column_names();
-        self.cost += statement.cost();
-        let rows_read = match statement.is_read_only() {
-            true => statement.rows_read(returned),
-            false => statement.rows_read(0),
-        };
-        statement.reset();
-        outcome.map_err(|error| self.noticed(error))?;
-        let counts = Counts { rows_read, rows_written: self.connection.total_changes() - changes };
+        let answer = work(self)?;
+        let rows_written = self.connection.total_changes() - changes;
         if let Some(schema) = schema {
             // What changes nothing, such as `CREATE TABLE IF NOT EXISTS`, needs no space.
-            if counts.rows_written > 0 || self.schema_version()? != schema {
+            if rows_written > 0 || self.schema_version()? != schema {
                 return Err(self.noticed(SqlError::full()));
             }
         } else {
@@ -225,10 +241,28 @@ impl Database {
             let text = "the statement ended the turn's transaction";
             return Err(self.noticed(SqlError::sqlite(rusqlite::ffi::SQLITE_ABORT, text, None)));
         }
-        Ok(Finished { columns, rows, counts })
+        Ok((answer, rows_written))
     }
 
     fn schema_version(&mut self) -> Result<i64, SqlError> {
         self.host_query("PRAGMA schema_version")
     }
+}
+
+fn returns_too_much(bytes_max: usize) -> SqlError {
+    let text = format!(
+        "the rows of RETURNING are over {bytes_max} bytes, which is the limit; return fewer columns, write fewer \
+         rows at once or read open cursors to their end"
+    );
+    SqlError::host(LIMIT_EXCEEDED, text)
+}
+
+/// What stands behind a statement, without the white space that may.
+pub(crate) fn behind(query: &str, used: usize) -> &str {
+    query[used..].trim_start_matches(WHITE_SPACE)
+}
+
+/// Why a text without a statement is refused (SQ-5).
+pub(crate) fn no_statement() -> SqlError {
+    SqlError::host(NO_STATEMENT, "SQL code did not contain a statement.")
 }

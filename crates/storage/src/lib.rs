@@ -32,6 +32,7 @@ pub mod turn;
 pub mod transaction;
 pub mod undo;
 pub mod exec;
+mod exec_many;
 pub mod kv;
 pub mod wipe;
 pub mod alarm;

@@ -26,6 +26,8 @@ pub struct SqlError {
 pub const WRONG_BINDINGS: &str = "wrong-bindings";
 /// Name of the host error about text without a statement.
 pub const NO_STATEMENT: &str = "no-statement";
+/// Name of the host error about what `exec-many` does not take (EM-1).
+pub const NOT_ONE_WRITE: &str = "not-one-write";
 /// Name of the host error about transaction statements (SQ-16).
 pub const TRANSACTION_STATEMENT: &str = "transaction-statement";
 /// Name of the host error about cursors whose rows were given up (SQ-14).
@@ -100,6 +102,22 @@ impl SqlError {
     /// Whether a statement wanted more memory than it may have.
     pub fn is_out_of_memory(&self) -> bool {
         self.primary() == rusqlite::ffi::SQLITE_NOMEM
+    }
+
+    /// A PRAGMA in `exec-many`, which takes none (EM-1).
+    pub(crate) fn pragma_for_groups(name: &str) -> Self {
+        let text = format!("`exec-many` takes no PRAGMA, and this is `{name}`; run it with `exec`");
+        Self::host(NOT_ONE_WRITE, text)
+    }
+
+    /// What runs was stopped from outside, as SQLite says it.
+    pub(crate) fn interrupted() -> Self {
+        Self::sqlite(rusqlite::ffi::SQLITE_INTERRUPT, "interrupted", None)
+    }
+
+    /// Whether what ran was stopped from outside.
+    pub(crate) fn is_interrupt(&self) -> bool {
+        self.primary() == rusqlite::ffi::SQLITE_INTERRUPT
     }
 
     pub(crate) fn full() -> Self {

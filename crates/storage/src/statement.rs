@@ -23,6 +23,30 @@ pub struct Counts {
     pub rows_written: u64,
 }
 
+/// What one run of a writing statement took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunCounters {
+    /// Operations of SQLite's machine.
+    pub(crate) steps: u64,
+    scan_steps: u64,
+}
+
+impl RunCounters {
+    /// Rows that it read (SQ-15).
+    pub(crate) fn rows_read(self) -> u64 {
+        rows_read(self.scan_steps, 0)
+    }
+}
+
+/// Rows read by so many steps of full scans, of which `returned` were returned: a scan that went on k times has
+/// seen k + 1 rows.
+fn rows_read(scan_steps: u64, returned: u64) -> u64 {
+    match scan_steps {
+        0 => returned,
+        steps => returned.max(steps + 1),
+    }
+}
+
 /// A prepared statement.
 #[derive(Debug)]
 pub(crate) struct Statement {
@@ -95,6 +119,12 @@ impl Statement {
     pub(crate) fn is_read_only(&mut self) -> bool {
         // SAFETY: the statement is live.
         unsafe { ffi::sqlite3_stmt_readonly(self.raw()) != 0 }
+    }
+
+    /// Whether it only tells how another statement would run: EXPLAIN, which counts as writing if that one writes.
+    pub(crate) fn is_explain(&mut self) -> bool {
+        // SAFETY: the statement is live.
+        unsafe { ffi::sqlite3_stmt_isexplain(self.raw()) != 0 }
     }
 
     /// Number of result columns. Compiling anew at the first step may change it.
@@ -220,6 +250,16 @@ impl Statement {
         }
     }
 
+    /// Ends the run, keeps the bindings, and gives the counters, which begin anew.
+    pub(crate) fn rewind(&mut self) -> RunCounters {
+        // SAFETY: as for `reset`.
+        unsafe { ffi::sqlite3_reset(self.raw()) };
+        RunCounters {
+            steps: self.counter(ffi::SQLITE_STMTSTATUS_VM_STEP, true),
+            scan_steps: self.counter(ffi::SQLITE_STMTSTATUS_FULLSCAN_STEP, true),
+        }
+    }
+
     /// Sets the counters to zero, before a run.
     pub(crate) fn clear_counters(&mut self) {
         self.counter(ffi::SQLITE_STMTSTATUS_FULLSCAN_STEP, true);
@@ -236,13 +276,9 @@ impl Statement {
         self.counter(ffi::SQLITE_STMTSTATUS_VM_STEP, false)
     }
 
-    /// Rows read so far in this run, of which `returned` were returned: a scan that went on k times
-    /// has seen k + 1 rows.
+    /// Rows read so far in this run, of which `returned` were returned.
     pub(crate) fn rows_read(&mut self, returned: u64) -> u64 {
-        match self.scan_steps() {
-            0 => returned,
-            steps => returned.max(steps + 1),
-        }
+        rows_read(self.scan_steps(), returned)
     }
 
     fn counter(&mut self, counter: c_int, reset: bool) -> u64 {

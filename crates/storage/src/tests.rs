@@ -19,6 +19,7 @@ mod alarm;
 mod counts;
 mod cursors;
 mod durability;
+mod exec_many;
 mod footprint;
 #[cfg(target_os = "linux")]
 mod refused_memory;

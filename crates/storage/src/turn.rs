@@ -167,7 +167,7 @@ impl Database {
         for taken in settled {
             // The cursor keeps the error. A cut concerns the turn too: its event has no time left.
             if let Some(error) = self.absorb(taken)
-                && error.primary() == ffi::SQLITE_INTERRUPT
+                && error.is_interrupt()
             {
                 self.poison.get_or_insert(error);
                 self.abandon();

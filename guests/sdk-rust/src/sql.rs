@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::durabo::object::sql as wit;
 pub use crate::sql_error::SqlError;
+use crate::sql_params::Groups;
 pub use crate::sql_params::Params;
 use crate::sql_row::{self, Columns};
 pub use crate::sql_value::Value;
@@ -45,6 +46,23 @@ impl Sql {
         rows_max: u32,
     ) -> Result<Cursor, SqlError> {
         self.run(query, params, rows_max, Batch::Rows(rows_max.max(1)))
+    }
+
+    /// Runs one statement that writes once for each of `groups`, in order: all or nothing, and in one crossing of
+    /// the sandbox. If a group fails, nothing is written, and the message names the group (EM-4). Rows of
+    /// `RETURNING` are dropped. All groups have as many values as the statement has parameters, which must be one
+    /// at least.
+    ///
+    /// The groups are collected in memory first. A call carries 64 MiB at most, in which a value counts 32 bytes
+    /// and its text or blob; more is refused with `limit-exceeded`, since several calls would not be all or
+    /// nothing.
+    pub fn exec_many<P: Params>(
+        &self,
+        query: &str,
+        groups: impl IntoIterator<Item = P>,
+    ) -> Result<Counts, SqlError> {
+        let Groups { count, values } = Groups::of(query, groups)?;
+        wit::exec_many(query, count, &values).map(Counts::from_host).map_err(SqlError::from_host)
     }
 
     /// Bytes that the database occupies, with what this turn has written (SQ-26).

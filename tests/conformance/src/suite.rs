@@ -44,6 +44,7 @@ mod sql_allowed;
 mod sql_attacks;
 mod sql_growth;
 mod sql_limits;
+mod sql_many;
 mod sql_statements;
 mod starts;
 mod storage;
@@ -99,6 +100,7 @@ pub fn cases() -> Vec<Case> {
         sql_attacks::CASES,
         sql_growth::CASES,
         sql_limits::CASES,
+        sql_many::CASES,
         sql_statements::CASES,
         starts::CASES,
         storage::CASES,

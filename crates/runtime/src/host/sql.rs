@@ -17,7 +17,10 @@ use crate::bindings::OpenCursor;
 use crate::bindings::object::sql::{Counts, Error, Host, HostCursor, ResultSet, Value};
 use crate::ending::InstanceEnd;
 use crate::state::GuestState;
-use crate::statement_costs::TextKey;
+use crate::statement_costs::{Run, TextKey};
+
+// What one value of a call takes of what a call may carry (EM-9).
+const _: () = assert!(size_of::<Value>() == 32);
 
 impl Host for GuestState {
     async fn exec(
@@ -46,11 +49,17 @@ impl Host for GuestState {
 
     async fn exec_many(
         &mut self,
-        _query: String,
-        _bindings: Vec<Value>,
+        query: String,
+        groups: u32,
+        bindings: Vec<Value>,
     ) -> wasmtime::Result<Result<Counts, Error>> {
-        let message = "`sql.exec-many` is not served by this node; call `sql.exec` once for each group";
-        Ok(Err(Error { code: 0, name: "unsupported".to_owned(), message: message.to_owned(), offset: None }))
+        let room = poll_fn(|cx| self.context.poll_room(cx)).await;
+        room.map_err(InstanceEnd)?;
+        let bindings: Vec<StorageValue> = bindings.into_iter().map(of_guest).collect();
+        let run = Run::of_groups(&query, groups);
+        let answer =
+            self.on_database(run, move |database| database.exec_many(&query, groups, &bindings)).await?;
+        Ok(answer.map(counts_to_guest).map_err(error_to_guest))
     }
 
     async fn database_size(&mut self) -> wasmtime::Result<u64> {

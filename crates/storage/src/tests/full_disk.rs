@@ -78,6 +78,19 @@ fn without_space_a_turn_that_changes_nothing_goes_on() {
 }
 
 #[test]
+fn em_8_without_space_many_groups_that_change_nothing_go_on_and_others_poison() {
+    let (mut f, room) = with_room();
+    room.is_open.store(false, Ordering::Relaxed);
+    let counts = f.database.exec_many("INSERT OR IGNORE INTO t VALUES(?, 2)", 2, &integers(&[1, 1]));
+    assert_eq!(counts.expect("nothing is written").rows_written, 0);
+    let error = f.database.exec_many("INSERT OR IGNORE INTO t VALUES(?, 2)", 2, &integers(&[1, 2]));
+    assert_eq!(error.expect_err("no space").message, TEXT);
+    f.assert_fails("SELECT 1", TEXT);
+    f.reset();
+    assert_eq!(f.rows("SELECT id FROM t"), integers(&[1]));
+}
+
+#[test]
 fn a_turn_that_wrote_before_goes_on_as_far_as_there_is_room() {
     let (mut f, room) = with_room();
     f.exec("INSERT INTO t VALUES(2, NULL)");

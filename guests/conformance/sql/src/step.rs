@@ -11,6 +11,9 @@ pub(crate) struct Step {
     pub(crate) query: String,
     #[serde(default)]
     pub(crate) bindings: Vec<Value>,
+    /// In place of `bindings`: it is run once for each group.
+    #[serde(default)]
+    pub(crate) groups: Option<Vec<Vec<Value>>>,
     /// Rows to take at most; all without it.
     #[serde(default)]
     pub(crate) rows: Option<usize>,
@@ -58,6 +61,14 @@ impl From<SqlError> for Refusal {
 impl From<SqlError> for Outcome {
     fn from(error: SqlError) -> Self {
         Self::Failed { error: error.into() }
+    }
+}
+
+/// What many groups of bindings gave.
+pub(crate) fn written(counts: Result<Counts, SqlError>) -> Outcome {
+    match counts {
+        Ok(counts) => Outcome::Rows { columns: Vec::new(), rows: Vec::new(), counts: counts.into() },
+        Err(error) => error.into(),
     }
 }
 

@@ -3,7 +3,9 @@
 //! Driven over RPC by the conformance suite.
 
 use std::collections::{BTreeMap, HashMap};
+use std::iter;
 
+use durabo::bindings::durabo::object::sql as wit;
 use durabo::sql::{Cursor, SqlError, Value};
 use durabo::{Context, Failure};
 
@@ -108,7 +110,40 @@ impl Sql {
         Ok(sizes)
     }
 
+    /// Runs a statement with one parameter for each number below `count`, in one call.
+    pub fn many_numbers(&mut self, query: String, count: i64) -> Outcome {
+        step::written(self.ctx.sql().exec_many(&query, (0..count).map(|number| (number,))))
+    }
+
+    /// Runs a statement with one parameter for so many texts of so many bytes, in one call.
+    pub fn many_texts(&mut self, query: String, count: usize, bytes: usize) -> Outcome {
+        let text = "x".repeat(bytes);
+        step::written(self.ctx.sql().exec_many(&query, iter::repeat_n((&text,), count)))
+    }
+
+    /// As [`many_texts`](Self::many_texts), by the import itself, past what the SDK looks at.
+    pub fn many_texts_unchecked(&mut self, query: String, count: u32, bytes: usize) -> Result<u64, Failure> {
+        let texts = vec![Value::Text("x".repeat(bytes)); count as usize];
+        self.many_unchecked(query, count, texts)
+    }
+
+    /// The import itself, with as many groups and values as are asked for: rows that were written.
+    pub fn many_unchecked(
+        &mut self,
+        query: String,
+        groups: u32,
+        bindings: Vec<Value>,
+    ) -> Result<u64, Failure> {
+        let counts = wit::exec_many(&query, groups, &bindings);
+        counts
+            .map(|counts| counts.rows_written)
+            .map_err(|error| Failure::new(error.message).with_code(error.name))
+    }
+
     fn step(&mut self, step: Step) -> Outcome {
+        if let Some(groups) = step.groups {
+            return step::written(self.ctx.sql().exec_many(&step.query, groups));
+        }
         match self.exec(&step) {
             Ok(mut cursor) => step::take(&mut cursor, step.rows.unwrap_or(usize::MAX)),
             Err(error) => error.into(),

@@ -84,6 +84,13 @@ impl Database {
         }
     }
 
+    /// Runs a statement for many groups of bindings; what became of it.
+    #[track_caller]
+    pub fn many(&self, query: &str, groups: Value) -> Value {
+        let outcomes = self.call("run", json!([[{"query": query, "groups": groups}]]));
+        outcomes.unwrap_or_else(|error| panic!("{error:?}"))[0].clone()
+    }
+
     /// Columns, rows and counts of a statement that must succeed.
     #[track_caller]
     pub fn query(&self, query: &str, bindings: Value) -> Value {
