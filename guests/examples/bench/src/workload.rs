@@ -9,6 +9,12 @@ use uuid::Uuid;
 /// Rows that `rows` writes and reads unless the query says otherwise.
 const ROWS_DEFAULT: i64 = 1000;
 
+/// How `rows` and `rows-many` write.
+enum Inserts {
+    OneByOne,
+    InOneCall,
+}
+
 /// State of one object.
 pub(crate) struct Workloads {
     ctx: Context,
@@ -35,7 +41,8 @@ impl Workloads {
             "kv" => self.kv()?.to_string(),
             "alarm" => self.set_alarm(request.query("at"))?.to_string(),
             "alarm-result" => self.alarm_result()?,
-            "rows" => self.rows(request.query("n"))?.to_string(),
+            "rows" => self.rows(request.query("n"), Inserts::OneByOne)?.to_string(),
+            "rows-many" => self.rows(request.query("n"), Inserts::InOneCall)?.to_string(),
             "ws" => return Ok(self.ctx.sockets().accept(&[])?.1),
             _ => return Ok(Response::text("no such workload").with_status(404)),
         };
@@ -109,13 +116,22 @@ impl Workloads {
     }
 
     /// Single-row INSERTs in one transaction, which a turn is; then reads them all.
-    fn rows(&mut self, count: Option<String>) -> Result<usize, Failure> {
+    fn rows(&mut self, count: Option<String>, inserts: Inserts) -> Result<usize, Failure> {
         self.schema()?;
         let count = count.map_or(Ok(ROWS_DEFAULT), |text| text.parse())?;
         let sql = self.ctx.sql();
         sql.exec("DELETE FROM rows", ())?;
-        for id in 0..count {
-            sql.exec("INSERT INTO rows (id, v) VALUES (?, ?)", (id, format!("value-{id}")))?;
+        let insert = "INSERT INTO rows (id, v) VALUES (?, ?)";
+        let rows = (0..count).map(|id| (id, format!("value-{id}")));
+        match inserts {
+            Inserts::OneByOne => {
+                for row in rows {
+                    sql.exec(insert, row)?;
+                }
+            }
+            Inserts::InOneCall => {
+                sql.exec_many(insert, rows)?;
+            }
         }
         let mut bytes = 0;
         for row in sql.exec("SELECT id, v FROM rows ORDER BY id", ())?.rows::<(i64, String)>() {
