@@ -19,7 +19,8 @@ use tokio::time::{Sleep, sleep};
 /// What is read ahead of the server at most, in bytes: enough to see whether there is anything.
 const AHEAD_BYTES_MAX: usize = 1024;
 
-/// The connection as the server reads and writes it; clones are the same one, used in one task.
+/// The connection as the server reads and writes it. Clones are the same one, used by one task at a time: the wakers
+/// of the runtime's registration are those of the task that used it last.
 #[derive(Debug)]
 pub struct ClientLink<I>(Arc<Mutex<Link<I>>>);
 
@@ -87,11 +88,13 @@ impl<I: AsyncRead + Unpin> ClientLink<I> {
 
 impl ClientLink<TcpStream> {
     /// From now on the runtime in which this is called watches the connection, in place of the one by which it came.
-    /// After an error it stays where it was.
+    /// Nobody else may wait for it any more. After an error it stays where it was.
     pub fn move_here(&self) -> io::Result<()> {
         let mut link = self.lock();
         let same = link.io.as_fd().try_clone_to_owned()?;
         link.io = TcpStream::from_std(same.into())?;
+        // It goes by the other runtime's clock, and was for what the server had to write.
+        link.stalled = None;
         Ok(())
     }
 }
@@ -177,11 +180,14 @@ mod tests {
     use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::runtime::Builder;
-    use tokio::time::Instant;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
     const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// How long a peer is waited for that is there.
+    const ANSWER_MAX: Duration = Duration::from_secs(60);
 
     #[tokio::test]
     async fn what_was_read_ahead_is_not_lost() {
@@ -258,6 +264,7 @@ mod tests {
             std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
         let (io, _) = listener.accept().expect("accepted");
         io.set_nonblocking(true).expect("set");
+        client.set_read_timeout(Some(ANSWER_MAX)).expect("set");
         let (first, second) = (runtime(), runtime());
         let mut link = first.block_on(async {
             let io = TcpStream::from_std(io).expect("registered");
@@ -269,7 +276,7 @@ mod tests {
             let mut read = [0; 4];
             assert!(link.read(&mut read).now_or_never().is_none());
             io::Write::write_all(&mut client, b"ping").expect("sent");
-            link.read_exact(&mut read).await.expect("read");
+            timeout(ANSWER_MAX, link.read_exact(&mut read)).await.expect("in time").expect("read");
             link.write_all(&read).await.expect("written");
         });
         let mut answer = [0; 4];

@@ -18,6 +18,7 @@ use http::{Request, Response};
 use hyper::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -124,7 +125,10 @@ async fn connection<A, F, B>(
     let service = service_fn(|mut request| {
         let one = answering.begin();
         request.extensions_mut().insert(client.clone());
-        request.extensions_mut().insert(watched.clone());
+        if request.extensions().get::<OnUpgrade>().is_some() {
+            // Whoever takes the connection over moves it to threads of its own.
+            request.extensions_mut().insert(watched.clone());
+        }
         let (request, rest) = watch_body(request);
         let response = answer(request);
         async {

@@ -78,6 +78,13 @@ pub struct Node {
     _folder: Arc<DataFolder>,
 }
 
+/// Tasks after which a busy thread looks what has come by connections. WebSockets share threads with objects: at the
+/// runtime's 61, turns of some milliseconds each would keep a message waiting for a quarter of a second.
+const LOOK_AT_IO_EVERY: u32 = 8;
+
+/// For the ends of WebSockets when the node stops; each of them takes two seconds at most.
+const SOCKETS_STOP_MAX: Duration = Duration::from_secs(5);
+
 /// Connections that the control plane takes however few clients may have: an operator's tools keep some open.
 const CONTROL_CONNECTIONS_MIN: usize = 16;
 
@@ -213,8 +220,10 @@ impl Node {
             for listener in self.serving {
                 listener.await.context("a listener panicked")?;
             }
-            // After the drain time, in which they were served as before.
-            self.sockets.stop().await;
+            // After the drain time, in which they were served as before. Their tasks share threads with guests.
+            if tokio::time::timeout(SOCKETS_STOP_MAX, self.sockets.stop()).await.is_err() {
+                warn!("not all WebSockets ended in time; their connections break off");
+            }
             anyhow::Ok(())
         })?;
         drop(self.compiling);
@@ -366,7 +375,7 @@ fn outgoing_client(
 
 fn runtime(name: &'static str, threads: usize) -> anyhow::Result<Runtime> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_name(name).enable_all();
+    builder.worker_threads(threads).thread_name(name).event_interval(LOOK_AT_IO_EVERY).enable_all();
     builder.build().with_context(|| format!("starting the threads of {name}"))
 }
 

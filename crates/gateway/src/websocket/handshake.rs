@@ -49,7 +49,8 @@ impl ClientConnection {
         if let Some(link) = self.link
             && let Err(error) = link.move_here()
         {
-            tracing::warn!(%error, "a WebSocket is watched by the threads of HTTP, and slower for it");
+            // No file was free. All works as it is, with one more thread woken for each message.
+            tracing::debug!(%error, "a WebSocket stays with the threads of HTTP");
         }
         Ok(upgraded)
     }
@@ -139,4 +140,70 @@ pub fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<It
 
 fn invalid(text: impl Into<String>) -> Refused {
     refuse(ErrorCode::InvalidUpgrade, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream as Client;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::Empty;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{copy, split};
+    use tokio::net::TcpListener;
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::serve::{ServeLimits, serve, tcp};
+
+    const ASKED: &[u8] =
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// How long is waited for what should come soon.
+    const ANSWER_MAX: Duration = Duration::from_secs(60);
+
+    fn runtime() -> Runtime {
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+    }
+
+    #[test]
+    fn an_open_connection_needs_nothing_of_the_runtime_that_serves_http() {
+        let (of_http, of_sockets, (opened, is_open)) = (runtime(), runtime(), channel());
+        let listener = of_http.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let sockets = of_sockets.handle().clone();
+        let answer = move |request: Request<_>| {
+            let (parts, _) = request.into_parts();
+            let handshake = handshake(&parts).expect("a good one").expect("a WebSocket");
+            let (opened, mut response) = (opened.clone(), Response::new(Empty::<Bytes>::new()));
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            handshake.answer(response.headers_mut(), "");
+            let connection = handshake.connection;
+            sockets.spawn(async move {
+                let (mut read, mut write) = split(TokioIo::new(connection.opened().await.expect("open")));
+                opened.send(()).expect("the test waits");
+                copy(&mut read, &mut write).await.expect("an echo");
+            });
+            async move { response }
+        };
+        of_http.spawn(serve(tcp(listener), answer, ServeLimits::default(), std::future::pending()));
+        let mut client = Client::connect(address).expect("connected");
+        client.set_read_timeout(Some(ANSWER_MAX)).expect("set");
+        client.write_all(ASKED).expect("sent");
+        is_open.recv_timeout(ANSWER_MAX).expect("the connection is open");
+        of_http.shutdown_timeout(ANSWER_MAX);
+        client.write_all(b"ping").expect("sent");
+        let mut came = Vec::new();
+        while !came.ends_with(b"ping") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("an echo");
+            came.push(byte[0]);
+        }
+        assert!(came.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&came));
+    }
 }
