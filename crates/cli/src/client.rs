@@ -1,8 +1,8 @@
 //! The HTTP client of a node, for both of its planes.
 //!
 //! A failed connection says how to start a node, and no wait for one is without end; an error record of the
-//! node becomes a [`Refusal`] with its code and request number. Proxies of the environment are not asked: the control plane's token must
-//! not pass through them.
+//! node becomes a [`Refusal`] with its code and request number. Proxies of the environment are not asked: the control
+//! plane's token must not pass through them.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::PathBuf;

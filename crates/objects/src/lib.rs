@@ -5,7 +5,7 @@
 //! Modules stand bottom-up: each uses only those above it.
 
 mod blocking;
-pub mod shared_index;
+pub mod index_handle;
 mod cron_fields;
 pub mod trigger;
 mod lendable;

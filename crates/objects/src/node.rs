@@ -17,8 +17,8 @@ use crate::alarm_runs::AlarmRuns;
 use crate::alarm_schedule::AlarmSchedule;
 use crate::committer::{CommitQueue, LogPins};
 use crate::counters::Counters;
+use crate::index_handle::IndexHandle;
 use crate::output_gate::HeldBytes;
-use crate::shared_index::SharedIndex;
 use crate::sockets::SocketBook;
 use crate::tail::Tail;
 use crate::upkeep::UpkeepQueue;
@@ -50,7 +50,7 @@ pub struct Node {
     /// Who needs what of the log.
     pub pins: LogPins,
     /// Rows of checkpointed objects.
-    pub index: SharedIndex,
+    pub index: IndexHandle,
     /// Which objects are to be woken next.
     pub alarms: AlarmSchedule,
     /// How past runs of alarms went.

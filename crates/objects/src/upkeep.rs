@@ -31,8 +31,8 @@ use tracing::{info, warn};
 
 use crate::alarm_schedule::AlarmSchedule;
 use crate::committer::{CommitQueue, LogPins};
+use crate::index_handle::IndexHandle;
 use crate::log_holders::LogHolders;
-use crate::shared_index::SharedIndex;
 use crate::wal_memory::WalMemory;
 
 /// How often the thread looks at the log although nobody woke it.
@@ -156,7 +156,7 @@ pub struct Upkeep {
     /// Where recovery starts.
     pub control: ControlFile,
     /// Rows of checkpointed objects.
-    pub index: SharedIndex,
+    pub index: IndexHandle,
     /// Told what the index says of alarms.
     pub alarms: AlarmSchedule,
     /// Who is asked for a checkpoint, since it holds the log back.

@@ -24,8 +24,8 @@ use durabo_objects::committer::LogPins;
 use durabo_objects::control::OldSockets;
 use durabo_objects::directory::Directory;
 use durabo_objects::event;
+use durabo_objects::index_handle::IndexHandle;
 use durabo_objects::scope::Scope;
-use durabo_objects::shared_index::SharedIndex;
 use durabo_objects::socket::{Message, SocketId};
 use durabo_objects::tail::Watch;
 use durabo_storage::folder::DataFolder;
@@ -43,7 +43,7 @@ pub struct NodeControl {
     pub uploads: Arc<Uploads>,
     pub directory: Directory,
     pub folder: Arc<DataFolder>,
-    pub index: SharedIndex,
+    pub index: IndexHandle,
     pub pins: LogPins,
     pub pool: Arc<SegmentPool>,
     pub readiness: Readiness,

@@ -14,7 +14,7 @@ use durabo_changelog::segment::LogOptions;
 use durabo_changelog::segment_log::SegmentLog;
 use durabo_changelog::segment_pool::SegmentPool;
 use durabo_model::object::ObjectKey;
-use durabo_objects::shared_index::SharedIndex;
+use durabo_objects::index_handle::IndexHandle;
 use durabo_storage::error::StorageError;
 use durabo_storage::folder::DataFolder;
 use durabo_storage::object_index::ObjectIndex;
@@ -39,7 +39,7 @@ pub struct OpenedFolder {
     /// How often the folder has been opened, this time included.
     pub start_number: u32,
     /// Rows of all objects with a file.
-    pub index: SharedIndex,
+    pub index: IndexHandle,
 }
 
 /// A data folder that is locked, and whose log and index were read. Nothing of the log is changed yet.
@@ -88,7 +88,7 @@ impl FoundFolder {
             .context("applying the change log to the objects' files")?;
         info!(objects = report.objects, commits = report.commits, "recovered");
         let StartedLog { log, pool, control, start_number } = scan.finish()?;
-        let index = SharedIndex::new(index);
+        let index = IndexHandle::new(index);
         Ok(OpenedFolder { folder, disk, log, pool, control, start_number, index })
     }
 }

@@ -273,7 +273,7 @@ impl Database {
         self.connection.wal().size() as usize
     }
 
-    /// Memory that the WAL takes, in bytes: it grows in steps.
+    /// Memory that the WAL takes, in bytes: it grows by a block for each frame.
     pub fn wal_memory_bytes(&self) -> usize {
         self.connection.wal().bytes().memory_bytes()
     }

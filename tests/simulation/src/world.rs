@@ -21,11 +21,11 @@ use durabo_objects::alarms::Alarms;
 use durabo_objects::committer::{CommitQueue, Committer, LogPins};
 use durabo_objects::counters::Counters;
 use durabo_objects::directory::Directory;
+use durabo_objects::index_handle::IndexHandle;
 use durabo_objects::log_holders::LogHolders;
 use durabo_objects::node::Node;
 use durabo_objects::output_gate::HeldBytes;
 use durabo_objects::placement::SingleNode;
-use durabo_objects::shared_index::SharedIndex;
 use durabo_objects::sockets::SocketBook;
 use durabo_objects::tail::Tail;
 use durabo_objects::upkeep::{Shortage, Upkeep, UpkeepQueue};
@@ -153,7 +153,7 @@ impl World {
             pool: pool.clone(),
             upkeep: jobs.clone(),
             pins: pins.clone(),
-            index: SharedIndex::new(index),
+            index: IndexHandle::new(index),
             alarms: alarms.clone(),
             alarm_runs: AlarmRuns::default(),
             wal_memory: wal_memory.clone(),

@@ -1,4 +1,4 @@
-//! The object index of a node, shared between upkeep, which writes it, and whoever reads it.
+//! A handle to the object index of a node, for upkeep, which writes it, and for whoever reads it.
 //!
 //! Each use has it alone and may wait for the disk and for the others, so it hands the other tasks of its thread over.
 
@@ -10,10 +10,10 @@ use crate::blocking::blocking;
 
 /// The index; clones are the same.
 #[derive(Debug, Clone)]
-pub struct SharedIndex(Arc<Mutex<ObjectIndex>>);
+pub struct IndexHandle(Arc<Mutex<ObjectIndex>>);
 
-impl SharedIndex {
-    /// Shares an index.
+impl IndexHandle {
+    /// The first handle to an index.
     pub fn new(index: ObjectIndex) -> Self {
         Self(Arc::new(Mutex::new(index)))
     }
