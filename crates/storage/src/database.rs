@@ -113,6 +113,9 @@ pub struct Database {
     /// Set while the object's file cannot take what the WAL holds.
     pub(crate) is_closed: bool,
     pub(crate) poison: Option<SqlError>,
+    /// Whether the poison is no more than that a turn's first write was refused: SQLite has met no error, and has
+    /// undone the turn.
+    pub(crate) is_only_refused: bool,
     pub(crate) frames: WalFrames,
     pub(crate) options: DatabaseOptions,
     /// What SQLite holds for open cursors, in bytes.
@@ -167,6 +170,7 @@ impl Database {
             next_transaction: 0,
             is_closed: false,
             poison: None,
+            is_only_refused: false,
             frames: WalFrames::default(),
             name_settled: options.name.is_none(),
             options: options.clone(),
@@ -461,6 +465,7 @@ impl Database {
         if !self.connection.is_autocommit() {
             // A roll-back that fails leaves SQLite in its error state, which ends with the connection.
             if let Err(error) = self.connection.run("ROLLBACK", &[]) {
+                self.is_only_refused = false;
                 self.poison.get_or_insert(error);
             }
         }

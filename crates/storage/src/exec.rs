@@ -232,7 +232,7 @@ impl Database {
         if let Some(schema) = schema {
             // What changes nothing, such as `CREATE TABLE IF NOT EXISTS`, needs no space.
             if rows_written > 0 || self.schema_version()? != schema {
-                return Err(self.noticed(SqlError::full()));
+                return Err(self.refuse_write());
             }
         } else {
             self.turn_wrote = self.turn_open;

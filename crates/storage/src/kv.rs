@@ -219,7 +219,7 @@ impl Database {
     pub(crate) fn begin_host_write(&mut self, options: KvWriteOptions) -> Result<(), SqlError> {
         self.begin_turn()?;
         if !self.turn_wrote && self.refuses_writes() {
-            return Err(self.noticed(SqlError::full()));
+            return Err(self.refuse_write());
         }
         self.turn_wrote = true;
         self.turn_confirmed |= !options.allow_unconfirmed;

@@ -44,6 +44,13 @@ impl Database {
         Ok(())
     }
 
+    /// Refuses the turn's first write for lack of space, and undoes the turn.
+    pub(crate) fn refuse_write(&mut self) -> SqlError {
+        // What was spilled, or was to be, may have left SQLite in its error state.
+        self.is_only_refused = self.poison.is_none() && !self.connection.wal().is_touched();
+        self.noticed(SqlError::full())
+    }
+
     /// Bounds what the turn that begins writes into the WAL, and lets it ask for room.
     pub(crate) fn bound_turn(&mut self) {
         let spill_max = self.options.transaction_bytes_max.saturating_sub(cache_bytes(&self.options));
@@ -89,8 +96,9 @@ impl Database {
     }
 
     /// Runs `work`, which is not the guest's, [`apart`](Self::apart) and as a turn of its own, and ends that, unless
-    /// `work` fails. If there is no space for what it writes, it is undone and the database goes on: nothing of the
-    /// guest's was in that turn.
+    /// `work` fails. If its first write is refused for lack of space before anything of it is in the WAL, the
+    /// database goes on: nothing of the guest's was in that turn. Any other failure poisons as one in a guest's turn,
+    /// also one for lack of space.
     pub fn turn_apart<T, E>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, E>,
@@ -99,8 +107,8 @@ impl Database {
         self.apart(|database| {
             let done = work(database)?;
             let ended = database.end_turn();
-            let is_undone = !database.turn_open && database.connection.is_autocommit();
-            if !was_poisoned && is_undone && database.poison.as_ref().is_some_and(SqlError::is_full) {
+            if !was_poisoned && std::mem::take(&mut database.is_only_refused) {
+                assert!(database.connection.is_autocommit(), "BUG: a refused turn is still open");
                 database.poison = None;
             }
             Ok((done, ended))

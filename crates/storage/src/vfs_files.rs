@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use durabo_changelog::disk::{Disk, DiskFile, OpenMode};
@@ -29,6 +29,8 @@ pub(crate) struct MemoryFile {
     room: OnceLock<Arc<dyn WriteRoom>>,
     /// End of what room was held for.
     held_to: AtomicU64,
+    /// Whether the present turn has written anything, or tried to.
+    is_touched: AtomicBool,
 }
 
 impl Default for MemoryFile {
@@ -38,6 +40,7 @@ impl Default for MemoryFile {
             size_max: AtomicU64::new(u64::MAX),
             room: OnceLock::new(),
             held_to: AtomicU64::new(u64::MAX),
+            is_touched: AtomicBool::new(false),
         }
     }
 }
@@ -76,6 +79,12 @@ impl MemoryFile {
     /// Lets what comes behind `end` be written only where there is room for it.
     pub(crate) fn hold_from(&self, end: u64) {
         self.held_to.store(end, Ordering::Relaxed);
+        self.is_touched.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether anything was written since [`hold_from`](Self::hold_from), or tried to be.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.is_touched.load(Ordering::Relaxed)
     }
 
     fn has_room(&self, end: u64) -> bool {
@@ -95,6 +104,7 @@ impl MemoryFile {
 
     fn write_at(&self, new: &[u8], offset: u64) -> io::Result<()> {
         let end = offset + new.len() as u64;
+        self.is_touched.store(true, Ordering::Relaxed);
         if end > self.size_max.load(Ordering::Relaxed) || !self.has_room(end) {
             return Err(ErrorKind::StorageFull.into());
         }

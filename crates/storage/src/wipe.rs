@@ -52,7 +52,7 @@ impl Database {
 
     fn wipe(&mut self) -> Result<(), SqlError> {
         if !self.turn_wrote && self.refuses_writes() {
-            return Err(self.noticed(SqlError::full()));
+            return Err(self.refuse_write());
         }
         self.close_cursors();
         self.cache = StatementCache::default();

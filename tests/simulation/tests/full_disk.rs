@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use durabo_changelog::mutation::Mutation;
-use durabo_simulation::act::Act;
+use durabo_objects::event::SqlRequest;
+use durabo_simulation::act::{Act, write};
 use durabo_simulation::address::address;
 use durabo_simulation::full_disk::{fill_at, random};
 use durabo_simulation::seeds::{find_each, report};
@@ -69,6 +70,32 @@ async fn without_space_for_more_segments_those_that_become_free_are_used_again()
     // Most of them, each some hundred bytes of a log that has 160 KiB in all.
     assert!(written > 250, "{written} of 300");
     assert!(stage.disk.used() <= capacity);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_who_may_not_write_hears_of_that_also_while_the_disk_is_full() {
+    let stage = Stage::start();
+    stage.answer(1, &[write(7)]).await.expect("a success");
+    let resets = || stage.world.directory.live_objects().remove(0).resets;
+    let before = resets();
+    stage.disk.set_capacity(Some(stage.disk.used()));
+    stage.keep_up().await;
+    for (may_write, code, text) in
+        [(false, "sql-failed", "Say that it may write"), (true, "storage-failed", "SQLITE_FULL")]
+    {
+        let request = SqlRequest { query: "DELETE FROM a".to_owned(), bindings: Vec::new(), may_write };
+        let directory = stage.world.directory.clone();
+        let asked = tokio::spawn(async move { directory.sql(address(1), request).await });
+        stage.run_tasks().await;
+        let refused = asked.now_or_never().expect("answered by now").expect("no panic");
+        let refused = refused.expect_err("it writes");
+        assert_eq!(refused.code, code);
+        assert!(refused.message.contains(text), "{refused}");
+    }
+    assert_eq!(resets(), before, "the object was reset");
+    stage.disk.set_capacity(None);
+    stage.keep_up().await;
+    assert_eq!(stage.held(1).await, [7]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::limits;
 use durabo_storage::database::{Database, InterruptHandle};
+use durabo_storage::sql_error::SqlError;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -102,14 +103,17 @@ impl ObjectContext {
 /// What the statements gave; what writes without leave is undone.
 fn run(database: &mut Database, request: &SqlRequest) -> Result<SqlAnswer, Failure> {
     let result = database.exec(&request.query, &request.bindings, limits::OPERATOR_ROWS_MAX);
-    if database.is_turn_open() && !request.may_write {
+    // Only what writes can lack space; it is undone already, and with space it would lack the leave.
+    let lacks_space = result.as_ref().is_err_and(SqlError::is_full);
+    if (database.is_turn_open() || lacks_space) && !request.may_write {
         let discarded = database.discard_turn();
         discarded.map_err(|error| Failure::new(ErrorCode::StorageFailed, error.to_string()))?;
         let text =
             "the statement writes, which was not asked for; nothing was changed. Say that it may write";
         return Err(Failure::new(ErrorCode::SqlFailed, text));
     }
-    let result = result.map_err(|error| Failure::new(ErrorCode::SqlFailed, error.message))?;
+    let code = if lacks_space { ErrorCode::StorageFailed } else { ErrorCode::SqlFailed };
+    let result = result.map_err(|error| Failure::new(code, error.message))?;
     Ok(SqlAnswer {
         columns: result.columns,
         rows: result.rows,

@@ -1,7 +1,8 @@
-//! What an operator changes in an object: a turn of its own between two turns of the guest, which fails alone.
+//! What an operator changes in an object: a turn of its own between two turns of the guest.
 //!
-//! The guest has nothing in such a turn. So one for which there is no space is undone and told to the operator, and
-//! the instance and whatever it has under way go on.
+//! The guest has nothing in such a turn. So if its first write is refused for lack of space, only the operator is
+//! told, and the instance and whatever it has under way go on. One that fails in its midst resets the object, as any
+//! failure of the storage does.
 
 use durabo_model::failure::Failure;
 use durabo_storage::database::Database;
@@ -35,7 +36,11 @@ impl ObjectContext {
             Ok(None) => {}
             Err(error) => {
                 let failure = self.storage_failed(error);
-                return if self.database.poisoned().is_none() { Ok(Err(failure)) } else { Err(failure) };
+                if self.database.poisoned().is_some() {
+                    return Err(failure);
+                }
+                // What `work` says of it comes first: it knows what was asked for.
+                return Ok(done.and(Err(failure)));
             }
         }
         Ok(done)

@@ -2,6 +2,7 @@
 //!
 //! Whole nodes on a full disk are in `tests/simulation`.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use durabo_changelog::simulated_disk::SimulatedDisk;
@@ -128,6 +129,69 @@ fn a_commit_for_which_there_is_no_room_is_undone_and_gives_back_what_it_held() {
     assert_eq!(room.left.load(Ordering::Relaxed), 100_000);
     f.reset();
     assert_eq!(f.rows("SELECT id FROM t"), integers(&[1]));
+}
+
+/// Why `query`, apart from the guest and as a turn of its own, failed, if it did, and why its turn did.
+fn failed_apart(f: &mut Fixture, query: &str) -> (Option<SqlError>, StorageError) {
+    let ran = f.database.turn_apart(|database| Ok::<_, Infallible>(database.exec(query, &[], 1000)));
+    let (result, ended) = ran.expect("nothing else fails");
+    (result.err(), ended.expect_err("the turn fails"))
+}
+
+#[test]
+fn work_apart_whose_first_write_is_refused_poisons_nothing_and_the_guest_writes_on() {
+    let (mut f, room) = with_room();
+    for (count, write) in
+        [(2, "INSERT INTO t VALUES(99, NULL)"), (3, "CREATE TABLE u(x)"), (4, "DELETE FROM t")]
+    {
+        room.is_open.store(false, Ordering::Relaxed);
+        let (refused, ended) = failed_apart(&mut f, write);
+        assert_eq!(refused.expect("no space").message, TEXT, "{write}");
+        assert!(matches!(ended, StorageError::Poisoned(_)), "{write}: {ended}");
+        room.is_open.store(true, Ordering::Relaxed);
+        f.exec("INSERT INTO t(b) VALUES(NULL)");
+        assert!(f.end_turn().is_some(), "{write}");
+        assert_eq!(f.integer("SELECT count(*) FROM t"), count, "{write}");
+    }
+    f.reset();
+    assert_eq!(f.rows("SELECT id FROM t"), integers(&[1, 2, 3, 4]));
+    assert_eq!(f.rows("SELECT name FROM sqlite_schema"), [text("t")]);
+}
+
+#[test]
+fn work_apart_in_whose_midst_there_is_no_space_poisons_as_a_guests_does() {
+    // A page that is spilled finds no room; pages were spilled before the refusal; the commit finds no room.
+    for (is_open, left, bytes) in
+        [(true, 10_000, 3_000_000), (false, 16 << 20, 3_000_000), (true, 100_000, 500_000)]
+    {
+        let (mut f, room) = with_room();
+        room.is_open.store(is_open, Ordering::Relaxed);
+        room.left.store(left, Ordering::Relaxed);
+        let (_, ended) = failed_apart(&mut f, &format!("INSERT INTO t VALUES(2, zeroblob({bytes}))"));
+        assert!(matches!(ended, StorageError::Poisoned(_)), "{left}: {ended}");
+        f.assert_fails("SELECT 1", TEXT);
+        assert_eq!(room.left.load(Ordering::Relaxed), left, "it gives back what it held");
+        f.reset();
+        assert_eq!(f.rows("SELECT id FROM t"), integers(&[1]), "{left}");
+    }
+}
+
+#[test]
+fn work_apart_beyond_the_limits_of_a_database_poisons_as_a_guests_does() {
+    for options in [
+        DatabaseOptions { transaction_bytes_max: 64 * 4096, ..DatabaseOptions::default() },
+        DatabaseOptions { pages_max: 64, ..DatabaseOptions::default() },
+    ] {
+        let mut f = fixture_with(options);
+        f.exec("CREATE TABLE t(id INTEGER PRIMARY KEY, b)");
+        f.end_turn().expect("commit");
+        let (refused, ended) = failed_apart(&mut f, "INSERT INTO t VALUES(1, zeroblob(3000000))");
+        assert!(refused.expect("over the limit").is_full());
+        assert!(matches!(ended, StorageError::Poisoned(_)), "{ended}");
+        f.assert_fails("SELECT 1", TEXT);
+        f.reset();
+        assert_eq!(f.integer("SELECT count(*) FROM t"), 0);
+    }
 }
 
 #[test]
