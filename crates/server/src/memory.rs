@@ -1,5 +1,5 @@
-//! The node's memory: what many objects that left had taken is given back to the system, and objects without
-//! work leave early while the process holds too much.
+//! The node's memory: what the allocator keeps free is given back to the system once many objects have left or the
+//! process holds too much, and objects without work leave early while it still does.
 //!
 //! One thread looks every second. What is decided is a function of what it saw; the thread only acts.
 
@@ -33,13 +33,6 @@ struct Seen {
     resident: u64,
 }
 
-/// What is to be done about it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Acts {
-    give_back: bool,
-    make_room: bool,
-}
-
 /// What is known from earlier looks.
 #[derive(Debug)]
 struct Watch {
@@ -50,25 +43,31 @@ struct Watch {
 }
 
 impl Watch {
-    /// Many are gone if it is a quarter of all: then what they took is most of what is free. Steady coming
-    /// and going is no reason, since what goes is used again.
-    fn look(&mut self, seen: Seen) -> Acts {
+    /// Whether what is free is to be given back. Many are gone if it is a quarter of all: then what they took is
+    /// most of what is free. Steady coming and going is no reason, since what goes is used again. Nor does it show
+    /// what else became free, such as the WAL of an object that stays; that counts when there is too much.
+    fn is_to_give_back(&mut self, seen: Seen) -> bool {
         self.held_most = self.held_most.max(seen.held);
         let gone = self.held_most - seen.held;
-        let is_over = seen.resident > self.resident_max;
+        let gives_back = gone >= GONE_MIN && gone >= self.held_most / 4 || seen.resident > self.resident_max;
+        if gives_back {
+            self.held_most = seen.held;
+        }
+        gives_back
+    }
+
+    /// Whether objects without work are to leave, after what was free was given back.
+    fn is_to_make_room(&mut self, resident: u64) -> bool {
+        let is_over = resident > self.resident_max;
         if is_over && !self.is_over {
             warn!(
-                resident = seen.resident,
+                resident,
                 resident_max = self.resident_max,
                 "the process holds more memory than it should; objects without work leave early"
             );
         }
         self.is_over = is_over;
-        let give_back = gone >= GONE_MIN && gone >= self.held_most / 4 || is_over && gone > 0;
-        if give_back {
-            self.held_most = seen.held;
-        }
-        Acts { give_back, make_room: is_over }
+        is_over
     }
 }
 
@@ -89,11 +88,12 @@ impl MemoryThread {
         let run = move || {
             while stopped.recv_timeout(EVERY) == Err(RecvTimeoutError::Timeout) {
                 let held = directory.live_count() + directory.instance_count();
-                let acts = watch.look(Seen { held, resident: resident().unwrap_or(0) });
-                if acts.give_back {
+                let mut resident_now = resident().unwrap_or(0);
+                if watch.is_to_give_back(Seen { held, resident: resident_now }) {
                     heap::give_back();
+                    resident_now = resident().unwrap_or(0);
                 }
-                if acts.make_room {
+                if watch.is_to_make_room(resident_now) {
                     directory.ask_for_room();
                 }
             }
@@ -142,13 +142,19 @@ fn total_of(meminfo: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn looks(looks: &[(usize, u64)]) -> Vec<(bool, bool)> {
+    /// Whether memory is given back and whether objects have to leave, at looks that see so many held and so much
+    /// memory, of which the allocator keeps `free`.
+    fn looks_with_free(free: u64, looks: &[(usize, u64)]) -> Vec<(bool, bool)> {
         let mut watch = Watch { resident_max: 1000, held_most: 0, is_over: false };
-        let looked = looks.iter().map(|(held, resident)| {
-            let acts = watch.look(Seen { held: *held, resident: *resident });
-            (acts.give_back, acts.make_room)
+        let looked = looks.iter().map(|&(held, resident)| {
+            let gives_back = watch.is_to_give_back(Seen { held, resident });
+            (gives_back, watch.is_to_make_room(if gives_back { resident - free } else { resident }))
         });
         looked.collect()
+    }
+
+    fn looks(looks: &[(usize, u64)]) -> Vec<(bool, bool)> {
+        looks_with_free(0, looks)
     }
 
     const NOTHING: (bool, bool) = (false, false);
@@ -170,7 +176,13 @@ mod tests {
     #[test]
     fn objects_leave_early_while_there_is_too_much_and_what_they_held_is_given_back_at_once() {
         let acts = looks(&[(100, 1000), (100, 1001), (90, 1001), (90, 1000)]);
-        assert_eq!(acts, [NOTHING, (false, true), (true, true), NOTHING]);
+        assert_eq!(acts, [NOTHING, (true, true), (true, true), NOTHING]);
+    }
+
+    #[test]
+    fn no_object_leaves_for_memory_that_only_the_allocator_keeps() {
+        let acts = looks_with_free(300, &[(100, 1000), (100, 1300), (100, 1000), (100, 1301)]);
+        assert_eq!(acts, [NOTHING, GIVE_BACK, NOTHING, (true, true)]);
     }
 
     #[test]
