@@ -96,7 +96,7 @@ impl Node {
         let (opened, loaded) = recover_and_load(&config, find_folder(&config)?)?;
         let LoadedCode { catalog, engine, cache, code, compiling } = loaded;
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::new(SystemClock);
         let token = read_or_make_token(&opened.folder.token_path(), &*random)?;
         let (listen, control) = (bind(config.listen)?, bind(config.control)?);
         let (listen_address, control_address) = (listen.local_addr()?, control.local_addr()?);
@@ -247,7 +247,7 @@ fn classes(catalog: Arc<Catalog>) -> ClassOf {
 struct ObjectsParts {
     opened: OpenedFolder,
     pins: LogPins,
-    clock: Arc<dyn Clock>,
+    clock: Arc<SystemClock>,
     random: Arc<dyn Random>,
     loader: WasmLoader,
     class_of: ClassOf,
