@@ -13,10 +13,11 @@ use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::context::{NextEvent, ObjectContext};
-use crate::event::{Event, EventId, Outcome};
+use crate::event::{Event, EventId, Outcome, SqlRequest};
 use crate::guest::GuestExit;
 use crate::idle_timer::{Idle, IdleTimer};
 
@@ -103,6 +104,21 @@ impl AlarmCall<'_> {
     }
 }
 
+/// Runs an operator's SQL. An instance that rests gives back at once what that has cached: such work is no reason for
+/// a further rest.
+fn answer_sql(
+    context: &mut ObjectContext,
+    idle: &IdleTimer,
+    request: &SqlRequest,
+    reply: oneshot::Sender<Outcome>,
+) -> Result<(), Failure> {
+    context.answer_sql(request, reply)?;
+    if idle.is_resting(context.active_at()) {
+        context.rest();
+    }
+    Ok(())
+}
+
 async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
     let hibernate_after = guest.with_context(|context| context.limits().hibernate_after);
     let mut in_flight = FuturesUnordered::new();
@@ -127,7 +143,7 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
                 cx.waker().wake_by_ref();
             }
             Poll::Ready(NextEvent::Sql(request, reply)) => {
-                if let Err(failure) = guest.apart(|context| context.answer_sql(&request, reply)) {
+                if let Err(failure) = guest.apart(|context| answer_sql(context, &idle, &request, reply)) {
                     return Poll::Ready(GuestExit::Reset(failure));
                 }
                 cx.waker().wake_by_ref();

@@ -37,6 +37,11 @@ impl IdleTimer {
         Self { hibernate_after, timer: Box::pin(sleep_until(first)), rests_since: None }
     }
 
+    /// Whether the instance has rested since its last work, which was at `active_at`.
+    pub(crate) fn is_resting(&self, active_at: Instant) -> bool {
+        self.rests_since == Some(active_at)
+    }
+
     /// To be asked while there is no work; `active_at` is when there last was. Ready once for each rest.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, active_at: Instant) -> Poll<Idle> {
         let (rest_at, go_at) = (active_at + REST_AFTER, active_at + self.hibernate_after);
@@ -90,7 +95,10 @@ mod tests {
     async fn an_instance_rests_once_and_goes_when_no_work_comes() {
         let mut timer = IdleTimer::new(HIBERNATE_AFTER);
         let active_at = Instant::now();
+        assert!(!timer.is_resting(active_at));
         assert_eq!(next(&mut timer, active_at).await, (Idle::Rests, 1000));
+        assert!(timer.is_resting(active_at));
+        assert!(!timer.is_resting(Instant::now()), "there was work since");
         assert_eq!(next(&mut timer, active_at).await, (Idle::Goes, 9000));
     }
 

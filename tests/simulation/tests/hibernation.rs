@@ -63,6 +63,18 @@ async fn an_instance_that_rests_gives_the_pages_of_its_database_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_instance_that_rests_keeps_no_pages_that_an_operator_asked_for() {
+    let test = Stage::start();
+    test.write(1, 1).await;
+    let cached = seen(test.answer(1, &[Act::TellCached]).await)[0];
+    tokio::time::advance(REST_AFTER).await;
+    test.run_tasks().await;
+    test.sql(1, "SELECT sum(n), max(fill) FROM a").await.expect("an answer");
+    let rested = seen(test.answer(1, &[Act::TellCached]).await)[0];
+    assert!(rested < cached / 3, "{rested} of {cached} bytes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_instance_rests_again_a_second_after_later_work() {
     let test = Stage::start();
     test.write(1, 1).await;
