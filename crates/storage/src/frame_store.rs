@@ -136,13 +136,13 @@ mod tests {
                 model.resize(model.len().max(at + count), 0);
                 model[at..at + count].copy_from_slice(&new);
             }
-            let mut seen = vec![9; count];
-            let read = store.read_at(&mut seen, at);
-            assert_eq!(
-                &seen[..read],
-                &model[at.min(model.len())..(at + count).min(model.len())],
-                "step {step}"
-            );
+            let from = random.below(longest) as usize;
+            for (from, count) in [(0, model.len() + 1), (from, count)] {
+                let mut seen = vec![9; count];
+                let read = store.read_at(&mut seen, from);
+                let expected = &model[from.min(model.len())..(from + count).min(model.len())];
+                assert!(seen[..read] == *expected, "step {step}, from {from}");
+            }
             assert_eq!(store.len(), model.len());
         }
     }
