@@ -139,6 +139,26 @@ async fn al_11_a_trap_of_the_handler_counts_and_the_count_outlives_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn al_6_and_sc_22_a_retry_waits_for_the_time_that_was_set_when_the_clock_is_set_back_in_a_run() {
+    let stage = Stage::start();
+    let due = now(&stage) + 60 * SECOND;
+    let handler = vec![Act::Pause(20_000), Act::FailAtFirst];
+    stage.answer(1, &[Act::OnAlarm(handler), Act::SetAlarm(60_000)]).await.expect("set");
+    stage.pass(60 * SECOND).await;
+    assert_eq!(stage.alarm_runs(1).await, [(due, 0)], "it runs");
+    stage.clock.set(Timestamp(due - 30 * SECOND));
+    while stage.world.directory.alarm_runs(&address(1).key, 1).is_empty() {
+        stage.run_all().await;
+    }
+    for _ in 0..29 {
+        stage.pass(SECOND).await;
+    }
+    assert_eq!(stage.alarm_runs(1).await, [(due, 0)], "it was tried again before its time");
+    stage.pass(SECOND).await;
+    assert_eq!(stage.alarm_runs(1).await, [(due, 0), (due, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn al_9_and_al_14_the_handler_sees_no_alarm_and_what_it_sets_is_the_next() {
     let stage = Stage::start();
     let due = now(&stage) + SECOND;
