@@ -21,12 +21,15 @@ use tungstenite::protocol::frame::coding::{Data, OpCode};
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Frames for the sockets of each name, by the numbers of these.
+/// Where frames for one socket go.
+type Frames = UnboundedSender<Arc<[u8]>>;
+
+/// The sockets of each name.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Rooms(Arc<Mutex<HashMap<String, Vec<UnboundedSender<Arc<[u8]>>>>>>);
+pub(crate) struct Rooms(Arc<Mutex<HashMap<String, Vec<Frames>>>>);
 
 impl Rooms {
-    fn join(&self, name: &str, sender: UnboundedSender<Arc<[u8]>>) {
+    fn join(&self, name: &str, sender: Frames) {
         let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         rooms.entry(name.to_owned()).or_default().push(sender);
     }
@@ -65,7 +68,7 @@ pub(crate) async fn upgrade(
 async fn serve<I: AsyncRead + AsyncWrite + Unpin>(mut io: I, rooms: &Rooms, name: &str) -> io::Result<()> {
     let (sender, mut frames) = mpsc::unbounded_channel();
     rooms.join(name, sender);
-    let (mut unread, mut room) = (Vec::new(), [0; READ_BYTES]);
+    let (mut unread, mut room) = (Vec::new(), vec![0; READ_BYTES]);
     loop {
         tokio::select! {
             Some(frame) = frames.recv() => io.write_all(&frame).await?,

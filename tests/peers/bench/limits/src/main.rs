@@ -5,8 +5,8 @@
 //! built and started by the tools of `tests/peers/bench` alone.
 
 mod append;
-mod bare;
 mod bare_sockets;
+mod bare;
 
 use clap::{Parser, Subcommand};
 
