@@ -3,6 +3,8 @@
 //! Each run and each start has a row. A run's row is durable before its steps begin, so that it stays when they
 //! trap.
 
+use std::cell::Cell;
+
 use durabo::{AlarmInfo, Context, Failure, ScheduleInfo, Timestamp};
 
 use crate::script;
@@ -14,6 +16,8 @@ pub struct Alarm {
     ctx: Context,
     /// Number of this start, from 1.
     start: i64,
+    /// A run has begun and has not come to its end.
+    is_running: Cell<bool>,
 }
 
 #[durabo::object]
@@ -26,7 +30,7 @@ impl Alarm {
         for step in script::of_start(&ctx)? {
             step.perform(&ctx).await?;
         }
-        Ok(Self { ctx, start })
+        Ok(Self { ctx, start, is_running: Cell::new(false) })
     }
 
     /// Stores what the first runs of the alarm do, and what later ones do.
@@ -42,6 +46,11 @@ impl Alarm {
     /// Does the steps, whatever becomes of each; `Fail` fails the call.
     pub async fn run(&self, steps: Vec<Step>) -> Result<Vec<Outcome>, Failure> {
         self.perform(&steps).await
+    }
+
+    /// Whether no alarm is set and none runs. While one runs it counts as not set.
+    pub fn is_cleared(&self) -> Result<bool, Failure> {
+        Ok(!self.is_running.get() && self.ctx.alarm().get()?.is_none())
     }
 
     /// Adds a line to the journal.
@@ -68,6 +77,13 @@ impl Alarm {
     }
 
     async fn wake(&self, info: ScheduleInfo) -> Result<(), Failure> {
+        self.is_running.set(true);
+        let end = self.run_steps(info).await;
+        self.is_running.set(false);
+        end
+    }
+
+    async fn run_steps(&self, info: ScheduleInfo) -> Result<(), Failure> {
         let sql = self.ctx.sql();
         let alarm = self.ctx.alarm().get()?.map(time_of);
         let entry = (!info.name.is_empty()).then_some(info.name);

@@ -172,7 +172,7 @@ impl Waking {
 
     /// Waits until no alarm is set and none runs.
     pub fn wait_until_cleared(&self) {
-        let cleared = || self.alarm().is_none().then_some(());
+        let cleared = || (self.object.ok("is_cleared", json!([])) == json!(true)).then_some(());
         eventually(&format!("the alarm of {} is cleared", self.object.address()), cleared);
     }
 }
