@@ -408,7 +408,7 @@ impl Default for ObjectLimits {
 pub struct HttpLimits {
     /// Connections to the data plane at once, a tenth of it to the control plane; beyond it the one that has
     /// been idle longest is closed, and if none is idle further ones wait. At start it is bounded by the files
-    /// that the process may open. Stops clients from using up files and memory by opening connections.
+    /// that the process may open, which it shares with `sockets_max`. Stops clients from using up files and memory by opening connections.
     pub connections_max: usize,
     /// Time in which a request's head must have come whole; also how long an idle connection is kept.
     /// Stops clients that open connections and say nothing, or one byte a second.
@@ -425,7 +425,7 @@ pub struct HttpLimits {
     /// [`BODY_INLINE_BYTES_MAX`] of each. Stops many clients that begin a large call and do not end it.
     pub arguments_bytes_max: usize,
     /// WebSockets at once; beyond it an upgrade is answered with `overloaded`. At start it is bounded by the files that
-    /// the process may open. Stops clients from using up files and memory.
+    /// the process may open, which it shares with `connections_max`. Stops clients from using up files and memory.
     pub sockets_max: usize,
     /// A socket whose client has sent nothing for so long is sent a ping, and is lost if nothing comes for as long
     /// again. The object is not woken for it. Finds clients that went away without a word.

@@ -43,7 +43,7 @@ struct SystemLimits {
 }
 
 /// Raises what may be raised, bounds the live objects of `limits` by what the system carries unless the
-/// operator has set a number, and the connections by the files that those leave.
+/// operator has set a number, and connections and WebSockets by the files that those leave.
 pub fn apply(
     limits: &mut ObjectLimits,
     http: &mut HttpLimits,
@@ -54,11 +54,13 @@ pub fn apply(
     let live_objects_max = limits.live_objects_max.unwrap_or(carried).max(1);
     limits.live_objects_max = Some(live_objects_max);
     let left = system.files.saturating_sub(live_objects_max as u64 + FILES_OF_NODE);
-    http.connections_max = http.connections_max.min(share(left, CLIENTS_PERCENT));
+    (http.connections_max, http.sockets_max) =
+        split(share(left, CLIENTS_PERCENT), http.connections_max, http.sockets_max);
     outgoing.connections_max = outgoing.connections_max.min(share(left, OUTSIDE_PERCENT));
     info!(
         live_objects_max,
         connections_max = http.connections_max,
+        sockets_max = http.sockets_max,
         outgoing_max = outgoing.connections_max,
         files = system.files,
         mappings = system.mappings,
@@ -89,6 +91,13 @@ impl SystemLimits {
 /// So many percent of a number of files, at least one.
 fn share(files: u64, percent: u64) -> usize {
     usize::try_from(files / 100 * percent).unwrap_or(usize::MAX).max(1)
+}
+
+/// Parts of `total` for two who ask: what each asks for if that is there, else half, or more if the other asks for
+/// less. Each gets one at least.
+fn split(total: usize, first: usize, second: usize) -> (usize, usize) {
+    let first = first.min((total / 2).max(total.saturating_sub(second))).max(1);
+    (first, second.min(total.saturating_sub(first)).max(1))
 }
 
 fn mappings() -> Option<u64> {
@@ -125,7 +134,17 @@ mod tests {
         let mut limits = ObjectLimits { live_objects_max: Some(usize::MAX / 2), ..ObjectLimits::default() };
         let (mut http, mut outgoing) = (HttpLimits::default(), OutgoingLimits::default());
         apply(&mut limits, &mut http, &mut outgoing).expect("limits");
-        assert_eq!((http.connections_max, outgoing.connections_max), (1, 1), "objects leave no files");
+        let shares = (http.connections_max, http.sockets_max, outgoing.connections_max);
+        assert_eq!(shares, (1, 1, 1), "objects leave no files");
+    }
+
+    #[test]
+    fn connections_and_websockets_get_half_of_the_files_each_or_what_the_other_leaves() {
+        assert_eq!(split(100, 30, 60), (30, 60));
+        assert_eq!(split(100, 80, 60), (50, 50));
+        assert_eq!(split(100, 80, 40), (60, 40));
+        assert_eq!(split(100, 20, 90), (20, 80));
+        assert_eq!(split(1, 10, 10), (1, 1));
     }
 
     #[test]
