@@ -134,9 +134,9 @@ mutations! {
         CallWhileHandled,
         /// What has come while an event was handled waits until something else comes (WS-15).
         ForgetWhatCameMeanwhile,
-        /// Sockets are cut when their object traps (D9).
+        /// Sockets are cut when their object traps (D7).
         CutAtTrap,
-        /// Calls of sockets fail with what waits when a section is broken (D9).
+        /// Calls of sockets fail with what waits when a section is broken (D7).
         FailCallsOfSockets,
         /// An object that comes back into memory does not find its sockets (WS-29).
         LeaveSocketsBehind,

@@ -1,4 +1,4 @@
-//! CBOR to JSON, by the fixed rules of `docs/reference/rpc.md` (design D5, RP-12).
+//! CBOR to JSON, by the fixed rules of `docs/reference/rpc.md` (decision D5, RP-12).
 //!
 //! Written in one pass without a tree of values. What JSON cannot say has a form of its own: `$int`
 //! beyond 2^53, `$bytes`, `$date`, `$float` for NaN and the infinities. A value without any form is an

@@ -1,4 +1,4 @@
-//! JSON to CBOR, by the fixed rules of `docs/reference/rpc.md` (design D5, RP-12).
+//! JSON to CBOR, by the fixed rules of `docs/reference/rpc.md` (decision D5, RP-12).
 //!
 //! Reads the text in one pass and writes the items as they come; no tree of values is built. What
 //! would silently lose something (an integer beyond 2^53, a key twice, half a surrogate pair) is

@@ -1,8 +1,9 @@
-//! HTTP in and out: addresses, fetch and RPC of objects, health, and the control-plane API.
+//! HTTP in and out: addresses, fetch and RPC of objects, WebSockets both ways, requests of objects to the
+//! outside, health, and the control-plane API.
 //!
-//! The only crate that knows HTTP. It turns requests into events and outcomes into responses, and
-//! decides who may ask; what an object does with an event is not known here. Modules stand bottom-up:
-//! each uses only those above it.
+//! The only crate that knows HTTP and the frames of WebSockets. It turns requests into events and outcomes into
+//! responses, and decides who may ask; what an object does with an event is not known here. Modules stand
+//! bottom-up: each uses only those above it.
 
 pub mod request_id;
 pub mod task_end;

@@ -151,7 +151,7 @@ fn is_interrupted(failure: &Failure) -> bool {
     !failure.flags.remote && failure.listed_code() == Some(ErrorCode::CodeUpdated)
 }
 
-/// Notices steps of the clock (design: no safety rests on it; who reads the log should know).
+/// Notices steps of the clock: no safety rests on it, but who reads the log should know.
 struct ClockWatch {
     time: Timestamp,
     at: Instant,

@@ -1,4 +1,4 @@
-//! What became of a commit that was handed to the change log (design §8.2).
+//! What became of a commit that was handed to the change log.
 //!
 //! The node's own log says `Committed`, or fails as a whole and stops the node (invariant 5). The rest is
 //! what a log that others share may say; here only faults on demand say it.

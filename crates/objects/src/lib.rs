@@ -1,4 +1,5 @@
-//! What makes an object an object: mailbox, gates, tickets, lifecycle, alarms.
+//! What makes an object an object: mailbox, gates, tickets, lifecycle, calls, sockets, alarms, and what `tail`
+//! tells of it.
 //!
 //! Knows nothing of WebAssembly or HTTP: a guest is whatever implements the traits in [`guest`]. Two
 //! loops, [`committer`] and [`upkeep`], want a thread each, which the composition gives them.

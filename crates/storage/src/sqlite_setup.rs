@@ -1,5 +1,4 @@
-//! How SQLite is set up for an object's database (design §5): settings, limits, functions, and who decides
-//! what may run.
+//! How SQLite is set up for an object's database: settings, limits, functions, and who decides what may run.
 //!
 //! WAL in memory, no sync and no checkpoint of its own, exclusive; limits of SQ-24; the authorizer of guests.
 //! Used by `connection` when it opens.

@@ -1,4 +1,5 @@
-//! What an `impl` block says about a class: constructor, `fetch`, `alarm`, methods, and every reason to refuse it.
+//! What an `impl` block says about a class: constructor, `fetch`, handlers of alarms and sockets, methods, and every
+//! reason to refuse it.
 //!
 //! All mistakes of a block are collected, so that an author sees them at once.
 

@@ -1,6 +1,6 @@
-//! The line that a class writes into the component's section `durabo.describe` (design D6).
+//! The line that a class writes into the component's section `durabo.describe`.
 //!
-//! The host reads it from the bytes at upload; nothing is run for it.
+//! The host reads it from the bytes at upload; nothing is run for it (decision D6 of `docs/architecture.md`).
 
 use serde_json::{Map, Value, json};
 

@@ -1,7 +1,8 @@
 //! JSON Schemas of argument and result types, as far as their names tell.
 //!
 //! A macro sees names, not types: numbers, texts, lists, maps, tuples and options of std are known,
-//! an author's own types are left open. The schema describes the JSON form of a value (design D5).
+//! an author's own types are left open. The schema describes the JSON form of a value (decision D5 of
+//! `docs/architecture.md`).
 
 use serde_json::{Value, json};
 use syn::{GenericArgument, PathArguments, PathSegment, ReturnType, Type};

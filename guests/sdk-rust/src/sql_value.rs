@@ -1,7 +1,7 @@
-//! One value of SQLite, and what Rust values are bound as (design D8).
+//! One value of SQLite, and what Rust values are bound as.
 //!
-//! Integers bind as INTEGER, booleans as 1 and 0, so that `WHERE active = ?` finds what it says.
-//! 64-bit integers come back exact. Stands below `sql`, which re-exports [`Value`].
+//! Integers bind as INTEGER, booleans as 1 and 0, so that `WHERE active = ?` finds what it says (decision D8
+//! of `docs/architecture.md`). 64-bit integers come back exact. Stands below `sql`, which re-exports [`Value`].
 
 use std::fmt;
 

@@ -277,7 +277,7 @@ impl ObjectContext {
         Some(Instant::now() + self.socket_event_timeout()?)
     }
 
-    /// Whether the sockets outlive the instance that ends for `failure` (D9): a trap or a limit is the guest's
+    /// Whether the sockets outlive the instance that ends for `failure` (D7): a trap or a limit is the guest's
     /// mishap, and a room must not be disconnected for it. A deployment may keep them too.
     pub(super) fn keeps_sockets(&self, of: ResetOf, failure: &Failure) -> bool {
         let is_mishap = !is_planted(Mutation::CutAtTrap)

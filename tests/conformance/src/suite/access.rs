@@ -1,5 +1,5 @@
 //! Who may ask: web pages of other origins reach neither the control plane nor RPC, nobody without token
-//! reaches the control plane (design §1).
+//! reaches the control plane.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
 //! Sockets when things go wrong: traps, `abort`, commits that come late or fail, handlers that take too long
-//! (WS-28, WS-31, OG-3, OG-5, OG-6, D9).
+//! (WS-28, WS-31, OG-3, OG-5, OG-6, D7).
 
 use durabo_server::AppendOutcome::Committed;
 use durabo_server::CommitFault::{Answer, Hold};
