@@ -16,7 +16,7 @@ const MAPPINGS_PATH: &str = "/proc/sys/vm/max_map_count";
 /// Mappings of one live object: seven of its instance, one for what grows in its heap.
 const MAPPINGS_PER_OBJECT: u64 = 8;
 
-/// Open files of one live object: its database, and one for a temporary file or a client.
+/// Open files of one live object: its database, and one for a client.
 const FILES_PER_OBJECT: u64 = 2;
 
 /// Share of a limit that objects may take, in percent; the rest is for the node itself.
