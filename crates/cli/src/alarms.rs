@@ -44,7 +44,7 @@ struct LsArgs {
     control: ControlArgs,
 }
 
-/// Shows the last runs of an object's alarm, newest first
+/// Shows the last runs of an object's alarm and named alarms, newest first
 #[derive(Debug, Args)]
 struct HistoryArgs {
     /// The object: its name, or `~id:` with its id
@@ -59,7 +59,7 @@ struct HistoryArgs {
     control: ControlArgs,
 }
 
-/// Runs an object's alarm now, whatever its time, and waits for its end
+/// Runs an object's alarm now, not a named one, whatever its time, and waits for its end
 #[derive(Debug, Args)]
 struct RunArgs {
     /// The object: its name, or `~id:` with its id
@@ -70,7 +70,7 @@ struct RunArgs {
     control: ControlArgs,
 }
 
-/// Removes an object's alarm; a run that is under way goes on
+/// Removes an object's alarm, not a named one; a run that is under way goes on
 #[derive(Debug, Args)]
 struct CancelArgs {
     /// The object: its name, or `~id:` with its id
