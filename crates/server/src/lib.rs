@@ -7,6 +7,7 @@ mod system;
 mod system_limits;
 pub mod config;
 mod heap;
+mod control_group;
 mod memory;
 pub mod logging;
 mod file_syncs;

@@ -4,6 +4,7 @@
 //! One thread looks every second. What is decided is a function of what it saw; the thread only acts.
 
 use std::fs;
+use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use durabo_objects::directory::Directory;
 use rustix::param::page_size;
 use tracing::{info, warn};
 
-use crate::heap;
+use crate::{control_group, heap};
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -124,12 +125,12 @@ pub fn resident_bytes_max(limits: &ObjectLimits) -> u64 {
     limits.node_resident_bytes_max.map(|bytes| bytes as u64).or_else(part).unwrap_or(u64::MAX)
 }
 
-/// Memory that this process may have, in bytes: the machine's, or that of its control group if that is less.
+/// Memory that this process may have, in bytes: the machine's, or what its control groups leave it if that is less.
 fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().as_deref().and_then(total_of);
-    let group = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse().ok());
-    [machine, group].into_iter().flatten().min()
+    let membership = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = control_group::memory_max(Path::new("/sys/fs/cgroup"), &membership);
+    [machine, groups].into_iter().flatten().min()
 }
 
 fn total_of(meminfo: &str) -> Option<u64> {
