@@ -23,11 +23,15 @@ const RESERVED: &[&str] = &[
     "web_socket_error",
 ];
 
-/// What the handlers of alarms are.
+/// What the handlers of HTTP and of alarms are.
+const FETCH: &str = "`fetch` is the HTTP handler: `pub async fn fetch(&self, request: durabo::Request) -> \
+     Result<durabo::Response, durabo::Failure>`";
 const ALARM: &str = "`alarm` is the handler of the object's alarm: \
-     `pub async fn alarm(&self, info: durabo::AlarmInfo) -> Result<(), durabo::Failure>`";
+     `pub async fn alarm(&self, info: durabo::AlarmInfo) -> Result<(), durabo::Failure>`, \
+     with or without `info`";
 const SCHEDULED: &str = "`scheduled` is the handler of the object's named alarms: \
-     `pub async fn scheduled(&self, info: durabo::ScheduleInfo) -> Result<(), durabo::Failure>`";
+     `pub async fn scheduled(&self, info: durabo::ScheduleInfo) -> Result<(), durabo::Failure>`, \
+     with or without `info`";
 
 /// A class, read from its block.
 pub(crate) struct Class {
@@ -90,24 +94,23 @@ impl Class {
         let mut sockets = SocketHandlers::default();
         for item in &block.items {
             let ImplItem::Fn(function) = item else { continue };
-            let is_public = matches!(function.vis, Visibility::Public(_));
             let name = function.sig.ident.to_string();
             let takes_self = function.sig.receiver().is_some();
             match name.as_str() {
                 "new" => constructor = read_constructor(function, &mut errors),
-                "fetch" if is_public && takes_self => fetch = read_fetch(function, &mut errors),
+                "fetch" if takes_self => fetch = read_fetch(function, &mut errors),
                 "alarm" if takes_self => alarm = read_alarm(function, ALARM, &mut errors),
                 "scheduled" if takes_self => scheduled = read_alarm(function, SCHEDULED, &mut errors),
-                "websocket_message" if is_public && takes_self => {
+                "websocket_message" if takes_self => {
                     sockets.message = read_socket_handler(function, "message: durabo::Message", &mut errors);
                 }
-                "websocket_close" if is_public && takes_self => {
+                "websocket_close" if takes_self => {
                     sockets.close = read_socket_handler(function, "close: durabo::Close", &mut errors);
                 }
-                "websocket_error" if is_public && takes_self => {
+                "websocket_error" if takes_self => {
                     sockets.error = read_socket_handler(function, "error: durabo::Failure", &mut errors);
                 }
-                _ if is_public && takes_self => methods.extend(read_method(function, &mut errors)),
+                _ if takes_self && is_public(function) => methods.extend(read_method(function, &mut errors)),
                 _ => {}
             }
         }
@@ -184,52 +187,54 @@ fn read_constructor(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Fu
 }
 
 fn read_fetch(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function> {
-    let read = read_function(function, errors)?;
-    if read.params.len() != 1 || matches!(read.output, ReturnType::Default) {
-        errors.push(Error::new(
-            function.sig.span(),
-            "`fetch` is the HTTP handler: `pub async fn fetch(&self, request: durabo::Request) -> \
-             Result<durabo::Response, durabo::Failure>`; give a method another name",
-        ));
-        return None;
-    }
-    Some(read)
+    let fits = |read: &Function| read.params.len() == 1 && !matches!(read.output, ReturnType::Default);
+    read_handler(function, FETCH, fits, errors)
 }
 
-/// The handler of the alarm, or of named ones. One that is not public is refused: an author who forgot `pub` would find out
-/// only when an alarm is set.
 fn read_alarm(function: &ImplItemFn, form: &str, errors: &mut Vec<Error>) -> Option<Function> {
-    let read = read_function(function, errors)?;
-    let is_public = matches!(function.vis, Visibility::Public(_));
-    let gives_nothing = match &read.output {
-        ReturnType::Default => true,
-        ReturnType::Type(_, ty) => {
-            matches!(schema::success_of(ty).unwrap_or(ty), Type::Tuple(tuple) if tuple.elems.is_empty())
-                || schema::success_of(ty).is_some_and(|success| std::ptr::eq(success, &**ty))
-        }
-    };
-    if !is_public || read.params.len() > 1 || !gives_nothing {
-        let text = format!("{form}, with or without `info`; give another function another name");
-        errors.push(Error::new(function.sig.span(), text));
-        return None;
-    }
-    Some(read)
+    let fits = |read: &Function| read.params.len() <= 1 && gives_nothing(&read.output);
+    read_handler(function, form, fits, errors)
 }
 
 fn read_socket_handler(function: &ImplItemFn, argument: &str, errors: &mut Vec<Error>) -> Option<Function> {
-    let read = read_function(function, errors)?;
-    if read.params.len() != 2 {
-        errors.push(Error::new(
-            function.sig.span(),
-            format!(
-                "`{}` handles events of sockets: `pub fn {0}(&self, socket: durabo::Socket, {argument}) -> \
-                 Result<(), durabo::Failure>`",
-                read.name
-            ),
-        ));
-        return None;
+    let name = &function.sig.ident;
+    let form = format!(
+        "`{name}` handles events of sockets: `pub fn {name}(&self, socket: durabo::Socket, {argument}) -> \
+         Result<(), durabo::Failure>`"
+    );
+    let fits = |read: &Function| read.params.len() == 2 && gives_nothing(&read.output);
+    read_handler(function, &form, fits, errors)
+}
+
+/// A handler, which has one name and one form. One that is not public is refused: an author who forgot `pub` would
+/// find out only when nothing handles the event.
+fn read_handler(
+    function: &ImplItemFn,
+    form: &str,
+    fits: impl FnOnce(&Function) -> bool,
+    errors: &mut Vec<Error>,
+) -> Option<Function> {
+    let read = if is_public(function) { Some(read_function(function, errors)?) } else { None };
+    let read = read.filter(fits);
+    if read.is_none() {
+        let text = format!("{form}; give another function another name");
+        errors.push(Error::new(function.sig.span(), text));
     }
-    Some(read)
+    read
+}
+
+fn is_public(function: &ImplItemFn) -> bool {
+    matches!(function.vis, Visibility::Public(_))
+}
+
+/// Whether a function returns nothing, or what may fail and is nothing otherwise.
+fn gives_nothing(output: &ReturnType) -> bool {
+    let ReturnType::Type(_, ty) = output else { return true };
+    match schema::success_of(ty) {
+        // A `Result` without arguments does not show what is in it; the compiler sees it.
+        Some(success) if std::ptr::eq(success, &**ty) => true,
+        success => matches!(success.unwrap_or(ty), Type::Tuple(tuple) if tuple.elems.is_empty()),
+    }
 }
 
 fn read_method(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function> {

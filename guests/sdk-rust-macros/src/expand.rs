@@ -164,7 +164,7 @@ fn sockets(class: &Class) -> Option<TokenStream> {
         let function = function.as_ref()?;
         let event = format_ident!("{event}");
         let handled = outcome(function, call(class, function, &quote!(socket, event)));
-        Some(quote!(::durabo::lifecycle::SocketEvent::#event(event) => { #handled; }))
+        Some(quote!(::durabo::lifecycle::SocketEvent::#event(event) => { let (): () = #handled; }))
     });
     Some(quote! {
         async fn websocket(

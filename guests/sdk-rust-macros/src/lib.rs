@@ -23,7 +23,7 @@ use proc_macro::TokenStream;
 /// - Every other `pub fn` with `self` is an RPC method. Arguments are read by serde, in order; an
 ///   `Option` at the end may be left out. The result is written by serde; a type whose name ends in
 ///   `Result` is one that may fail, and its error must turn into a `Failure`.
-/// - Functions that are not `pub`, and those without `self`, are the author's own.
+/// - Other functions that are not `pub`, and those without `self`, are the author's own. A handler has to be `pub`.
 ///
 /// While an `async` method waits, other events of the object run. So a class is one of two kinds:
 /// either all its methods are plain, then they may take `&mut self`; or some are `async`, then all take

@@ -1,5 +1,5 @@
 //! Every form that a class may have: constructors, plain and `async` methods, with and without results.
-use durabo::{AlarmInfo, Bytes, Context, Failure, Request, Response, State};
+use durabo::{AlarmInfo, Bytes, Close, Context, Failure, Message, Request, Response, Socket, State};
 
 pub struct Plain(u32);
 
@@ -26,6 +26,12 @@ impl Plain {
     pub fn start(&self) {}
     pub fn alarm(&mut self) {
         self.0 += 1;
+    }
+    pub fn websocket_message(&mut self, _socket: Socket, _message: Message) {
+        self.0 += 1;
+    }
+    pub fn websocket_close(&mut self, _socket: Socket, _close: Close) -> std::fmt::Result {
+        Ok(())
     }
     fn generic<T>(&self, _: &T) {}
     pub fn free() -> u8 {
@@ -56,6 +62,9 @@ impl Suspending {
     }
     pub async fn fetch(&self, request: Request) -> Result<Response, Failure> {
         Ok(Response::text(request.text().await?))
+    }
+    pub async fn websocket_error(&self, _socket: Socket, error: Failure) -> Result<(), Failure> {
+        Err(error)
     }
     pub async fn alarm(&self, info: AlarmInfo) -> Result<(), Failure> {
         match info.retry_count {
