@@ -47,11 +47,14 @@ pub struct NodeArgs {
     #[arg(long, value_name = "LEVEL", default_value = "strict")]
     durability: DurabilityChoice,
 
-    /// Lets the data plane listen beyond this machine without tokens
+    /// Lets the data plane listen beyond this machine without tokens. Clients elsewhere get 403 until
+    /// `--host` names what they call this node. The control plane needs no such flag; its token would cross
+    /// the network in plain HTTP, so leave it on loopback
     #[arg(long)]
     open: bool,
 
-    /// A name besides loopback by which clients may address this node
+    /// A name or address besides loopback that clients may have in `Host`, written without a port, an IPv6
+    /// address in brackets; may be repeated. It counts for the data plane and the control plane
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
 
