@@ -1,8 +1,9 @@
 //! What others may ask of a live object besides events: to stop, to retire, to checkpoint, to make room;
-//! and what they may know of it: its present life.
+//! and what they may know of it: its present life, and how many events its guest has.
 //!
 //! The directory asks, the object's loop looks whenever it turns; requests wake it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -55,6 +56,8 @@ impl State {
 #[derive(Debug, Default)]
 pub struct Control {
     state: Mutex<State>,
+    /// Apart from the lock, since it changes with every event.
+    events_in_guest: AtomicUsize,
 }
 
 impl Control {
@@ -98,6 +101,16 @@ impl Control {
         state.starts += u64::from(has_instance);
         // What was asked of another instance, or of none.
         state.reset = None;
+    }
+
+    /// Says how many events the guest has.
+    pub(crate) fn set_events_in_guest(&self, events: usize) {
+        self.events_in_guest.store(events, Ordering::Relaxed);
+    }
+
+    /// How many events the guest has, which have begun and not ended.
+    pub(crate) fn events_in_guest(&self) -> usize {
+        self.events_in_guest.load(Ordering::Relaxed)
     }
 
     /// How many instances have run since the object is in memory, the present one included.

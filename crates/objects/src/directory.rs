@@ -173,6 +173,16 @@ impl Directory {
         self.inner.registry.lock(key).get(key).is_some_and(|live| live.control.reset(failure))
     }
 
+    /// How many events the guest of an object has, which have begun and not ended; none if it is not in memory.
+    pub(crate) fn events_in_guest(&self, key: &ObjectKey) -> usize {
+        self.inner.registry.lock(key).get(key).map_or(0, |live| live.control.events_in_guest())
+    }
+
+    /// How many events wait in the mailbox of an object; none if it is not in memory.
+    pub(crate) fn events_waiting(&self, key: &ObjectKey) -> usize {
+        self.inner.registry.lock(key).get(key).map_or(0, |live| live.mailbox.waiting())
+    }
+
     /// Stops every object: no new events, those under way get `drain`; all that is committed is in
     /// the objects' files afterwards. Returns how many had not left in time.
     pub async fn stop(&self, drain: Duration) -> usize {

@@ -103,6 +103,12 @@ impl Mailbox {
         told.into_iter().flatten().for_each(Waker::wake);
         Ok(())
     }
+
+    /// How many events wait, of all lanes.
+    pub(crate) fn waiting(&self) -> usize {
+        let state = lock(&self.0);
+        state.events.len() + state.returning.len() + state.alarm.len()
+    }
 }
 
 impl MailboxReceiver {

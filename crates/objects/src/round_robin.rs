@@ -48,6 +48,11 @@ impl<K: Copy + Eq + Hash, T> RoundRobin<K, T> {
         thing
     }
 
+    /// How many things wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lines.values().map(VecDeque::len).sum()
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.turns.is_empty()
@@ -72,8 +77,10 @@ mod tests {
     fn things_of_one_caller_come_first_in_first_out() {
         let mut queue = RoundRobin::default();
         (1..5).for_each(|thing| queue.push('a', thing));
-        assert_eq!(drain(&mut queue), [1, 2, 3, 4]);
-        assert!(queue.is_empty() && queue.lines.is_empty());
+        queue.push('b', 5);
+        assert_eq!(queue.len(), 5);
+        assert_eq!(drain(&mut queue), [1, 5, 2, 3, 4]);
+        assert_eq!((queue.is_empty(), queue.len(), queue.lines.len()), (true, 0, 0));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What tests may do with a node's objects and its users cannot: faults of commits, eviction, resets.
+//! What tests may do with a node's objects and its users cannot: faults of commits, eviction, resets, and a look at
+//! where events are.
 //!
 //! Only for a node whose queue was made for it; nobody else has a way to these calls.
 
@@ -37,6 +38,16 @@ impl TestHooks {
     /// Says what becomes of the object's first commit that is held; false if none is.
     pub fn answer_held(&self, object: &ObjectKey, outcome: AppendOutcome) -> bool {
         self.commits.answer_held(object, outcome)
+    }
+
+    /// How many events the object's guest has, which have begun and not ended; none if it is not in memory.
+    pub fn events_in_guest(&self, object: &ObjectKey) -> usize {
+        self.directory.events_in_guest(object)
+    }
+
+    /// How many events wait in the object's mailbox; none if it is not in memory.
+    pub fn events_waiting(&self, object: &ObjectKey) -> usize {
+        self.directory.events_waiting(object)
     }
 
     /// Asks the object to leave memory as soon as it has no work; the next event takes that back.

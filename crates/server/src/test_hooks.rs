@@ -51,6 +51,16 @@ impl ObjectHooks {
         self.objects.answer_held(&self.key, outcome)
     }
 
+    /// How many events the object's guest has, which have begun and not ended; none if it is not in memory.
+    pub fn events_in_guest(&self) -> usize {
+        self.objects.events_in_guest(&self.key)
+    }
+
+    /// How many events wait in the object's mailbox; none if it is not in memory.
+    pub fn events_waiting(&self) -> usize {
+        self.objects.events_waiting(&self.key)
+    }
+
     /// Asks the object to leave memory as soon as it has no work; the next event takes that back.
     pub fn evict(&self) {
         self.objects.evict(&self.key);

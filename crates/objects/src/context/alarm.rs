@@ -162,6 +162,7 @@ impl ObjectContext {
         let event = Event::Alarm(info);
         let begun = self.begun(&event);
         self.in_flight.insert(id, InFlight { reply, origin, listeners: None, socket: None, begun });
+        self.count_in_flight();
         self.instance.has_delivered = true;
         self.instance.pending.active();
         self.alarm_run = Some(RunUnderWay {

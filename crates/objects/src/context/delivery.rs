@@ -106,8 +106,14 @@ impl ObjectContext {
 
     fn deliver(&mut self, id: EventId, event: InFlight) {
         self.in_flight.insert(id, event);
+        self.count_in_flight();
         self.instance.has_delivered = true;
         self.instance.pending.active();
+    }
+
+    /// Says how many events are under way, to whoever looks from outside.
+    pub(super) fn count_in_flight(&self) {
+        self.control.set_events_in_guest(self.in_flight.len());
     }
 
     /// Whether the gate holds so little that a further event may be taken; wakes when that changes.
@@ -121,6 +127,7 @@ impl ObjectContext {
         self.alarm_returned(id, outcome.as_ref().map(|_| ()));
         self.instance.pending.active();
         if let Some(event) = self.in_flight.remove(&id) {
+            self.count_in_flight();
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
             self.tell_handled(id, event.begun, outcome.as_ref().err());
             if let (Some(socket), Err(failure)) = (&event.socket, &outcome) {

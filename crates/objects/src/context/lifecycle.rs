@@ -249,6 +249,7 @@ impl ObjectContext {
             self.tell_handled(id, event.begun, Some(&failure));
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
         }
+        self.count_in_flight();
         discarded.map_err(|error| self.storage_failed(error))?;
         self.reload().await?;
         alarm_run.map_or(Ok(()), |run| self.alarm_failed(run, failure, is_fault))

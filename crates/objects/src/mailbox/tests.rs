@@ -67,11 +67,12 @@ fn a_call_that_comes_back_passes_a_full_mailbox_and_has_a_bound_of_its_own() {
     assert!(receiver.take_returning(|_| false).is_none());
     receiver.take_returning(|_| true).expect("came back");
     assert!(mailbox.put(&key(), returning(), &limits()).is_ok());
+    assert_eq!(mailbox.waiting(), 4);
     let mut left = 0;
     while receiver.try_take().is_some() {
         left += 1;
     }
-    assert!(left == 4 && receiver.is_empty());
+    assert!(left == 4 && receiver.is_empty() && mailbox.waiting() == 0);
 }
 
 #[test]
