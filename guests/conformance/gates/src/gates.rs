@@ -13,12 +13,16 @@ use durabo::bindings::durabo::object::types;
 use durabo::bindings::wit_future;
 use durabo::{Context, Failure, Request, Response, State, event, log, timer};
 
-use crate::clocks;
+use crate::{clocks, latch};
+
+/// How often an event that meets others looks whether they are there, before it gives up after ten seconds.
+const LOOKS_MAX: u32 = 2000;
 
 /// Writes and waits as it is told.
 pub struct Gates {
     ctx: Context,
-    running: State<u32>,
+    /// Events that have come to meet others.
+    met: State<u32>,
     left_behind: Rc<Cell<u32>>,
     stuck: State<u32>,
 }
@@ -32,7 +36,7 @@ impl Gates {
              CREATE TABLE IF NOT EXISTS journal (id INTEGER PRIMARY KEY, what TEXT NOT NULL)",
             (),
         )?;
-        Ok(Self { ctx, running: State::new(0), left_behind: Rc::default(), stuck: State::new(0) })
+        Ok(Self { ctx, met: State::new(0), left_behind: Rc::default(), stuck: State::new(0) })
     }
 
     /// Sets the counter.
@@ -66,18 +70,39 @@ impl Gates {
         Ok(n)
     }
 
-    /// Reads, waits, writes one more than it had read: updates of others in between are lost.
-    pub async fn increment_over_wait(&self, ms: u64) -> Result<i64, Failure> {
+    /// Reads, meets others, writes one more than it had read: updates of others in between are lost.
+    pub async fn increment_after_meeting(&self, events: u32) -> Result<i64, Failure> {
         let n = self.read()? + 1;
-        self.wait(ms).await;
+        self.meet(events).await?;
         self.set(n)?;
         Ok(n)
+    }
+
+    /// Waits until so many events of this instance wait here at once; how many did when this one came, itself
+    /// included. Fails if they do not come.
+    pub async fn meet(&self, events: u32) -> Result<u32, Failure> {
+        let place = self.met.with(|met| {
+            *met += 1;
+            *met
+        });
+        for _ in 0..LOOKS_MAX {
+            if self.met.get() >= events {
+                return Ok(place);
+            }
+            timer::sleep(Duration::from_millis(5)).await;
+        }
+        Err(Failure::new(format!("only {} of {events} events came", self.met.get())))
+    }
+
+    /// Waits until the `Gates` called `latch` has noted `go`.
+    pub async fn wait_for_go(&self, latch: String) -> Result<(), Failure> {
+        latch::wait_for_go(&latch).await
     }
 
     /// Notes `before`, waits, notes `after`.
     pub async fn write_sleep_write(&self, name: String, ms: u64) -> Result<(), Failure> {
         self.note(&format!("{name} before"))?;
-        self.wait(ms).await;
+        timer::sleep(Duration::from_millis(ms)).await;
         self.note(&format!("{name} after"))
     }
 
@@ -93,11 +118,6 @@ impl Gates {
         }
         self.note("after")?;
         core::arch::wasm32::unreachable()
-    }
-
-    /// Waits and tells how many events of the object waited at once, this one included.
-    pub async fn sleep(&self, ms: u64) -> u32 {
-        self.wait(ms).await
     }
 
     /// Begins so many sleeps and then waits for all of them.
@@ -181,16 +201,6 @@ impl Gates {
     /// Counts over HTTP: the answer must not leave before the count is durable.
     pub fn fetch(&self, _request: Request) -> Result<Response, Failure> {
         Ok(Response::text(self.increment()?.to_string()))
-    }
-
-    async fn wait(&self, ms: u64) -> u32 {
-        let running = self.running.with(|running| {
-            *running += 1;
-            *running
-        });
-        timer::sleep(Duration::from_millis(ms)).await;
-        self.running.with(|running| *running -= 1);
-        running
     }
 
     fn set(&self, n: i64) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 //! `count` is one row; the methods differ in where they wait. `Sections` holds critical sections.
 
 mod clocks;
+mod latch;
 mod gates;
 mod sections;
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use durabo::{Context, Failure, Namespace, Section, State, timer};
 
+use crate::latch;
+
 /// Enters and leaves.
 pub struct Sections {
     ctx: Context,
@@ -89,14 +91,15 @@ impl Sections {
         Ok((open.len(), refused))
     }
 
-    /// Writes, tells the `Gates` called `signal` so, and fails out of a section; what follows never runs.
-    pub async fn fail_in_section(&self, text: String, signal: String, ms: u64) -> Result<(), Failure> {
+    /// Writes, tells the `Gates` called `signal` so, waits until that has noted `go`, and fails out of a section; what
+    /// follows never runs.
+    pub async fn fail_in_section(&self, text: String, signal: String) -> Result<(), Failure> {
         let failed: Result<(), Failure> = self
             .ctx
             .critical_section(async |_| {
                 self.note("in the section")?;
                 tell(&signal).await?;
-                sleep(ms).await;
+                latch::wait_for_go(&signal).await?;
                 Err(Failure::new(text))
             })
             .await;

@@ -2,6 +2,7 @@
 //!
 //! While an object is cut its neighbours must be answered.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use serde_json::json;
 
 use crate::case::{Case, cases};
 use crate::node::TestConfig;
-use crate::{ErrorRecord, Object, TestNode, eventually, guest};
+use crate::{Chunk, ErrorRecord, Object, TestNode, eventually, guest};
 
+use super::outcomes::wait_until_in_guest;
 use super::standing::{lasting_node, node, strict_node};
+use super::streams::{open, piece};
 use super::together::together;
+use super::waking::ahead_of_the_alarm;
 
 fn fresh() -> Object {
     strict_node().fresh(guest::FAULTS, "Faults")
@@ -79,9 +83,12 @@ fn a_storm_of_timers_is_cut_and_undone() {
 
 fn events_wait_while_many_imports_are_under_way() {
     let node = TestNode::with(TestConfig::with_limits(|limits| limits.imports_while_taking_max = 3));
-    let object = node.fresh(guest::GATES, "Gates");
-    object.ok("leave_behind", json!([2, 300]));
-    assert_eq!(object.ok("ended_behind", json!([])), json!(0));
+    // An event that had to wait for one of two sleeps would always find it ended.
+    let object = ahead_of_the_alarm(|ms| {
+        let object = node.fresh(guest::GATES, "Gates");
+        object.ok("leave_behind", json!([2, ms]));
+        (object.ok("ended_behind", json!([])) == json!(0)).then_some(object)
+    });
     object.ok("leave_behind", json!([1, 600]));
     let ended = object.ok("ended_behind", json!([]));
     assert!(ended.as_u64() >= Some(1), "the event came before any of three sleeps had ended");
@@ -118,19 +125,30 @@ fn objects_beyond_the_places_take_turns_and_lose_nothing() {
 
 fn an_object_without_a_place_is_refused_while_all_others_are_busy() {
     let node = TestNode::with(TestConfig::with_limits(|limits| {
-        limits.live_objects_max = Some(2);
+        limits.live_objects_max = Some(3);
         limits.place_wait = Duration::from_millis(100);
     }));
-    let [first, second, third] = std::array::from_fn(|_| node.fresh(guest::GATES, "Gates"));
-    first.ok("leave_behind", json!([1, 1500]));
-    second.ok("leave_behind", json!([1, 1500]));
-    let error = third.fails("read", json!([]));
+    let [first, second, third] = std::array::from_fn(|_| node.fresh(guest::HTTP, "Http"));
+    let left_behind = node.fresh(guest::GATES, "Gates");
+    left_behind.ok("leave_behind", json!([1, 3_600_000]));
+    let mut streams = [&first, &second].map(|object| open(&node, "GET", object, "/events", &[]));
+    streams.iter_mut().for_each(|stream| assert!(stream.head().starts_with("HTTP/1.1 200")));
+    let error = third.fails("notes", json!([]));
     assert_eq!((error.code.as_str(), error.status, error.overloaded), ("overloaded", 503, true), "{error:?}");
-    error.assert_says("2 objects are in memory");
-    // Those that are in memory are served, and their timers were not cut.
-    assert_eq!(first.ok("increment", json!([])), json!(1));
-    eventually("a place is free", || third.call("read", json!([])).ok());
-    assert_eq!(first.ok("read", json!([])), json!(1));
+    error.assert_says("3 objects are in memory");
+    // Those that are in memory are served, and neither streams nor timers were cut.
+    assert_eq!(first.get("/wait-then-note?ms=0").text(), "noted");
+    for (object, stream) in [&first, &second].into_iter().zip(&mut streams) {
+        assert_eq!(object.ok("emit", json!(["still"])), json!(1));
+        assert_eq!(stream.chunk(), piece("data: still\n\n"));
+        object.ok("end", json!([]));
+        assert_eq!(stream.chunk(), Chunk::End);
+    }
+    eventually("a place is free", || third.call("notes", json!([])).ok());
+    let notes = eventually("a place is free again", || first.call("notes", json!([])).ok());
+    assert_eq!(notes, json!(["waited"]));
+    assert_eq!(left_behind.ok("increment", json!([])), json!(1));
+    assert_eq!(left_behind.listed().expect("it is in memory")["starts"], json!(1));
 }
 
 fn waiting_costs_no_cpu_time() {
@@ -142,19 +160,29 @@ fn waiting_costs_no_cpu_time() {
 fn c_033_events_beyond_the_mailbox_are_refused_at_once() {
     const QUEUED: usize = 4;
     const SENT: usize = 12;
-    let node = TestNode::with(TestConfig::with_limits(|limits| {
+    let node = TestNode::with(TestConfig::with_hooks(|limits| {
         limits.events_in_flight_max = 1;
         limits.mailbox_events_max = QUEUED;
     }));
-    let object = node.fresh(guest::GATES, "Gates");
-    object.ok("read", json!([]));
+    let [object, latch] = std::array::from_fn(|_| node.fresh(guest::GATES, "Gates"));
+    let hooks = node.hooks(&object);
+    let refusals = AtomicUsize::new(0);
+    let send = |number: usize| {
+        let outcome = object.call("append", json!([number.to_string()]));
+        refusals.fetch_add(usize::from(outcome.is_err()), Ordering::SeqCst);
+        outcome
+    };
     let outcomes = thread::scope(|scope| {
-        let busy = scope.spawn(|| object.ok("sleep", json!([2000])));
-        // waits: the first call to be under way, of which a client is not told
-        thread::sleep(Duration::from_millis(300));
-        let outcomes = together(SENT, |number| object.call("append", json!([number.to_string()])));
-        assert_eq!(busy.join().expect("a client panicked"), json!(1));
-        outcomes
+        let busy = scope.spawn(|| object.ok("wait_for_go", json!([latch.segment()])));
+        wait_until_in_guest(&hooks, 1);
+        let sent = scope.spawn(|| together(SENT, send));
+        eventually("those beyond the mailbox are refused while the others wait", || {
+            (refusals.load(Ordering::SeqCst) == SENT - QUEUED).then_some(())
+        });
+        assert_eq!((hooks.events_in_guest(), hooks.events_waiting()), (1, QUEUED));
+        latch.ok("append", json!(["go"]));
+        busy.join().expect("a client panicked");
+        sent.join().expect("a client panicked")
     });
     let refused: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.as_ref().err()).collect();
     assert_eq!(refused.len(), SENT - QUEUED, "{outcomes:?}");

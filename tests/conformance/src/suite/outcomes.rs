@@ -41,6 +41,20 @@ pub(super) fn wait_until_held(hooks: &ObjectHooks) {
     eventually("the commit is held", || (hooks.held_commits() > 0).then_some(()));
 }
 
+/// Waits until so many events are in the object's guest, where they wait themselves.
+pub(super) fn wait_until_in_guest(hooks: &ObjectHooks, events: usize) {
+    eventually(&format!("{events} events are in the guest"), || {
+        (hooks.events_in_guest() == events).then_some(())
+    });
+}
+
+/// Waits until so many events wait in the object's mailbox.
+pub(super) fn wait_until_waiting(hooks: &ObjectHooks, events: usize) {
+    eventually(&format!("{events} events wait in the mailbox"), || {
+        (hooks.events_waiting() == events).then_some(())
+    });
+}
+
 /// Runs `ask` while its commit is held, and `meanwhile` before the commit is let go; the answer must come after
 /// that.
 pub(super) fn answered_after_the_commit<T: Send>(

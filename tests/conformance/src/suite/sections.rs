@@ -11,7 +11,8 @@ use crate::case::{Case, cases};
 use crate::node::{TestConfig, fresh_name};
 use crate::{Object, TestNode, eventually, guest};
 
-use super::standing::{lasting_node, node};
+use super::outcomes::wait_until_waiting;
+use super::standing::{hooked_node, lasting_node, node};
 use super::together::together;
 
 fn fresh() -> Object {
@@ -84,9 +85,10 @@ fn c_066_sixty_four_levels_open_and_the_next_is_refused_without_harm() {
 }
 
 fn c_067_an_error_out_of_a_section_resets_the_object_and_cannot_be_caught() {
-    let object = fresh();
+    let (object, (name, signal)) = (fresh(), signal(node()));
     object.ok("hit", json!([]));
-    let error = object.fails("fail_in_section", json!(["bad", signal(node()).0, 1]));
+    signal.ok("append", json!(["go"]));
+    let error = object.fails("fail_in_section", json!(["bad", name]));
     error.assert_says("bad");
     error.assert_reset("object-aborted");
     assert_eq!(journal(&object), ["in the section"]);
@@ -94,12 +96,16 @@ fn c_067_an_error_out_of_a_section_resets_the_object_and_cannot_be_caught() {
 }
 
 fn c_068_events_behind_a_section_that_fails_get_its_error_and_do_not_run() {
-    let object = fresh();
-    let (name, entered) = signal(node());
+    let node = hooked_node();
+    let (object, (name, entered)) = (node.fresh(guest::GATES, "Sections"), signal(node));
+    let hooks = node.hooks(&object);
     thread::scope(|scope| {
-        let section = scope.spawn(|| object.fails("fail_in_section", json!(["bad", name, 600])));
+        let section = scope.spawn(|| object.fails("fail_in_section", json!(["bad", name])));
         wait_for(&entered);
-        let behind = together(2, |_| object.fails("append", json!(["behind"])));
+        let behind = scope.spawn(|| together(2, |_| object.fails("append", json!(["behind"]))));
+        wait_until_waiting(&hooks, 2);
+        entered.ok("append", json!(["go"]));
+        let behind = behind.join().expect("a client panicked");
         for error in behind.into_iter().chain([section.join().expect("a client panicked")]) {
             assert_eq!(error.message, "bad");
             error.assert_reset("object-aborted");
