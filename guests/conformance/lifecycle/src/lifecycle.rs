@@ -145,7 +145,7 @@ impl Lifecycle {
     }
 
     /// `GET /status/{status}?header=x-a:b&body=tea` answers that; `/fail/{text}` fails; `/echo` sends back
-    /// method, URL and body.
+    /// method, URL and body; `/hit-when-sent` counts in memory once it has the whole body.
     pub async fn fetch(&self, request: Request) -> Result<Response, Failure> {
         let segments = request.segments();
         match segments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -162,6 +162,10 @@ impl Lifecycle {
             ["echo"] => {
                 let head = format!("{} {}\n", request.method(), request.url()).into_bytes();
                 Ok(Response::new(200).with_body([head, request.bytes().await?].concat()))
+            }
+            ["hit-when-sent"] => {
+                request.bytes().await?;
+                Ok(Response::text(self.hit().to_string()))
             }
             _ => Ok(Response::new(404)),
         }

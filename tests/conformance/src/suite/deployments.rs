@@ -12,7 +12,9 @@ use serde_json::json;
 use crate::case::{Case, cases};
 use crate::guest::{self, Guest};
 use crate::node::TestConfig;
-use crate::{Object, Outcome, TestNode, eventually, values};
+use crate::{Object, TestNode, eventually, values};
+
+use super::streams::open;
 
 const OLD_TEXT: &str = "failed on purpose";
 const NEW_TEXT: &str = "failed, version 2";
@@ -27,21 +29,6 @@ fn deploy(node: &TestNode, guest: Guest, component: &[u8]) {
     assert_eq!((&report["deployment"], &report["changed"]), (&json!(2), &json!(true)), "{report}");
 }
 
-/// Makes a call, and calls `meanwhile` while it is under way.
-fn while_calling<T>(
-    object: &Object,
-    (method, args): (&str, serde_json::Value),
-    meanwhile: impl FnOnce() -> T,
-) -> (Outcome, T) {
-    thread::scope(|scope| {
-        let calling = scope.spawn(move || object.call(method, args));
-        // waits: the call to be under way, of which a client is not told
-        thread::sleep(Duration::from_millis(300));
-        let result = meanwhile();
-        (calling.join().expect("a client panicked"), result)
-    })
-}
-
 fn c_053_an_event_under_way_is_answered_by_the_old_code() {
     let node = TestNode::start();
     let version_2 = guest::LIFECYCLE.bytes_with(OLD_TEXT, NEW_TEXT);
@@ -49,10 +36,14 @@ fn c_053_an_event_under_way_is_answered_by_the_old_code() {
     let object = node.fresh(guest::LIFECYCLE, "Lifecycle");
     object.ok("set", json!(["k", 1]));
     assert_eq!(object.fails("write_then_fail", json!(["x"])).message, OLD_TEXT);
-    let (answer, ()) =
-        while_calling(&object, ("sleep", json!([1500])), || deploy(&node, guest::LIFECYCLE, &version_2));
+    let expect = ["expect: 100-continue", "content-length: 1"];
+    let mut under_way = open(&node, "POST", &object, "/hit-when-sent", &expect);
+    assert_eq!(under_way.head(), "HTTP/1.1 100 Continue\r\n\r\n", "the object reads");
+    deploy(&node, guest::LIFECYCLE, &version_2);
+    under_way.send("x");
+    assert!(under_way.head().starts_with("HTTP/1.1 200"));
     // One hit was counted before: a new instance would have begun anew.
-    assert_eq!(answer, Ok(json!(2)));
+    assert_eq!(under_way.body(1), "2");
     assert_eq!(object.fails("write_then_fail", json!(["y"])).message, NEW_TEXT);
     assert_eq!(object.ok("hit", json!([])), json!(2));
     assert_eq!(object.ok("keys", json!([])), json!(["constructed", "k", "x", "y"]));
@@ -64,10 +55,14 @@ fn c_054_an_event_that_outlasts_the_drain_time_is_cut() {
     compile(&node, &version_2);
     let object = node.fresh(guest::GATES, "Gates");
     object.ok("read", json!([]));
-    let (answer, ()) = while_calling(&object, ("write_sleep_write", json!(["x", 30_000])), || {
+    let error = thread::scope(|scope| {
+        let calling = scope.spawn(|| object.fails("write_sleep_write", json!(["x", 3_600_000])));
+        eventually("the event is under way", || {
+            (object.ok("journal", json!([])) == json!(["x before"])).then_some(())
+        });
         deploy(&node, guest::GATES, &version_2);
+        calling.join().expect("the event outlasts the drain time")
     });
-    let error = answer.expect_err("the event outlasts the drain time");
     error.assert_says("Durable Object reset because its code was updated");
     error.assert_reset("code-updated");
     assert_eq!(object.ok("journal", json!([])), json!(["x before"]));

@@ -3,13 +3,13 @@
 //! Wakes by alarms and sockets come with those.
 
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
 use crate::{Object, guest};
 
+use super::outcomes::wait_until_in_guest;
 use super::standing::{IDLE_AFTER, forgetful_node, hooked_node, lasting_node, node};
 use super::together::together;
 
@@ -132,13 +132,13 @@ fn c_046_abort_without_reason_has_a_text() {
 }
 
 fn c_047_abort_fails_every_event_under_way() {
-    let object = fresh();
+    let object = hooked_node().fresh(guest::LIFECYCLE, "Lifecycle");
+    let hooks = hooked_node().hooks(&object);
     object.ok("hit", json!([]));
     let errors: Vec<_> = thread::scope(|scope| {
         let waiting: Vec<_> =
-            (0..2).map(|_| scope.spawn(|| object.fails("sleep", json!([20_000])))).collect();
-        // waits: the two calls to be under way, of which a client is not told
-        thread::sleep(Duration::from_millis(300));
+            (0..2).map(|_| scope.spawn(|| object.fails("sleep", json!([3_600_000])))).collect();
+        wait_until_in_guest(&hooks, 2);
         let own = object.fails("abort_with", json!(["x"]));
         waiting.into_iter().map(|call| call.join().expect("a client panicked")).chain([own]).collect()
     });

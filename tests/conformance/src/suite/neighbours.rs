@@ -13,6 +13,7 @@ use crate::node::TestConfig;
 use crate::{ErrorRecord, Object, TestNode, guest};
 
 use super::database::{Database, opened, step};
+use super::outcomes::wait_until_in_guest;
 use super::standing::{node, strict_node};
 
 const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
@@ -132,15 +133,16 @@ fn rows_that_are_slow_to_read_come_whole_and_in_order_in_every_batch() {
 }
 
 fn a_statement_that_outlasts_the_drain_time_is_cut() {
-    let node = TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_millis(300)));
+    let node = TestNode::with(TestConfig::with_hooks(|limits| limits.drain = Duration::from_millis(300)));
     let version_2 = guest::SQL.bytes_marked(2);
     node.control().deploy("compiled-ahead", &version_2).expect("the new version is accepted");
-    let db = with_table(&node);
+    let object = node.fresh(guest::SQL, "Sql");
+    let (hooks, db) = (node.hooks(&object), Database::of(object));
+    db.exec("CREATE TABLE t (a)");
     db.exec(INSERT);
     let error = thread::scope(|scope| {
         let calling = scope.spawn(|| db.run_fails(&[step(INSERT), step(ENDLESS)]));
-        // waits: the call to be under way, of which a client is not told
-        thread::sleep(Duration::from_millis(300));
+        wait_until_in_guest(&hooks, 1);
         node.control().deploy(guest::SQL.app, &version_2).expect("the new version is accepted");
         calling.join().expect("a client panicked")
     });
@@ -149,15 +151,16 @@ fn a_statement_that_outlasts_the_drain_time_is_cut() {
 }
 
 fn a_node_that_stops_beside_an_endless_statement_keeps_what_was_committed_and_nothing_else() {
-    let mut node =
-        TestNode::with(TestConfig::with_limits(|limits| limits.drain = Duration::from_millis(300)));
-    let db = Database::of(node.object(guest::SQL, "Sql", "stopped"));
+    let mut node = TestNode::with(TestConfig::with_hooks(|limits| limits.drain = Duration::from_millis(300)));
+    let object = node.object(guest::SQL, "Sql", "stopped");
+    let (hooks, db) = (node.hooks(&object), Database::of(object));
     db.exec("CREATE TABLE t (a)");
     db.exec(INSERT);
     thread::scope(|scope| {
         let calling = scope.spawn(|| db.run(&[step(INSERT), step(ENDLESS)]));
-        // waits: the call to be under way, of which a client is not told
-        thread::sleep(Duration::from_millis(300));
+        wait_until_in_guest(&hooks, 1);
+        // They lead to the node that stops.
+        drop(hooks);
         node.restart();
         calling.join().expect_err("the statement has no end, so its event has no answer");
     });

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use crate::case::{Case, cases};
-use crate::{TestNode, guest};
+use crate::{TestNode, eventually, guest};
 
 use super::together::together;
 
@@ -47,8 +47,9 @@ fn a_stop_waits_for_the_events_under_way() {
     object.ok("read", json!([]));
     std::thread::scope(|scope| {
         let call = scope.spawn(|| object.call("write_sleep_write", json!(["x", 800])));
-        // waits: the call to be under way, of which a client is not told
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        eventually("the call is under way", || {
+            (object.ok("journal", json!([])) == json!(["x before"])).then_some(())
+        });
         node.restart();
         assert_eq!(call.join().expect("a client panicked"), Ok(json!(null)));
     });

@@ -10,7 +10,7 @@ use crate::case::{Case, cases};
 use crate::node::fresh_name;
 use crate::{Object, eventually, guest, values};
 
-use super::outcomes::answered_after_the_commit;
+use super::outcomes::{answered_after_the_commit, wait_until_waiting};
 use super::standing::{hooked_node, lasting_node, node, tight_node};
 
 /// A wait that lets other events in where it may.
@@ -185,7 +185,7 @@ fn tx_5_a_trap_undoes_all_of_it_and_resets_the_object() {
 
 /// An object that a transaction tells that it is open, and that tells it when it may end.
 fn signals() -> Object {
-    node().object(guest::KV, "Kv", &fresh_name())
+    hooked_node().object(guest::KV, "Kv", &fresh_name())
 }
 
 fn wait_for(signals: &Object) {
@@ -195,7 +195,8 @@ fn wait_for(signals: &Object) {
 }
 
 fn tx_5_events_and_sql_of_an_operator_wait_until_it_has_ended() {
-    let (store, signals) = (store(), signals());
+    let (store, signals) = (store_on(hooked_node().fresh(guest::KV, "Kv")), signals());
+    let hooks = hooked_node().hooks(&store);
     // A call within leaves while it is open, and its answer comes back (TX-13).
     let tell = json!([{"tell": [signals.segment(), "open"]}, {"until": [signals.segment(), "end"]}]);
     let transaction = json!({"acts": with_waits([write(1), tell, write(2)])});
@@ -204,6 +205,7 @@ fn tx_5_events_and_sql_of_an_operator_wait_until_it_has_ended() {
         wait_for(&signals);
         let event = scope.spawn(|| stored(&store));
         let operator = scope.spawn(|| store.sql("SELECT a FROM t").expect("rows")["rows"].clone());
+        wait_until_waiting(&hooks, 2);
         signals.ok("run", json!([[put("end")]]));
         assert!(transacts.join().is_ok());
         assert_eq!(event.join().expect("an answer"), json!([["0", "1", "2"], [0, 1, 2]]));
