@@ -47,8 +47,11 @@ pub(crate) enum Step {
     RolledBackAfter(u64, Vec<Step>),
     /// Ends the turn.
     Wait(u64),
-    /// Sets the alarm to the present in a critical section and stays there so long, between two notes.
-    DueInSection(u64),
+    /// Waits until the key is there, which another event puts.
+    Until(String),
+    /// Sets the alarm to the present in a critical section, between two notes. Tells the object of that name so, and
+    /// stays until that has noted `go`.
+    DueInSection(String),
     /// Notes a text in another object of this class.
     Tell(String, String),
     /// Calls the object itself, which notes a text.
@@ -89,11 +92,16 @@ impl Step {
     pub(crate) async fn perform(&self, ctx: &Context) -> Result<Outcome, Failure> {
         match self {
             Self::Wait(ms) => timer::sleep(Duration::from_millis(*ms)).await,
-            Self::DueInSection(ms) => {
+            Self::Until(key) => {
+                until(async || ctx.kv().get::<String>(key).map(|value| value.is_some())).await?;
+            }
+            Self::DueInSection(latch) => {
                 let section = ctx.enter_section().await?;
                 note(ctx, "section began")?;
                 ctx.alarm().set_in(Duration::ZERO)?;
-                timer::sleep(Duration::from_millis(*ms)).await;
+                let latch = Namespace::new("Alarm").get_by_name(latch)?;
+                latch.call::<()>("note", ("the alarm is due",)).await?;
+                until(async || latch.call::<bool>("has_noted", ("go",)).await).await?;
                 note(ctx, "section ended")?;
                 section.leave();
             }
@@ -170,6 +178,7 @@ impl Step {
             Self::Wait(_)
             | Self::SetAndRollBack(..)
             | Self::RolledBackAfter(..)
+            | Self::Until(_)
             | Self::DueInSection(_)
             | Self::Tell(..)
             | Self::TellSelf(_) => {
@@ -177,6 +186,17 @@ impl Step {
             }
         })
     }
+}
+
+/// Waits until something is so; fails after ten seconds, so that a case that has failed leaves nothing behind.
+async fn until(is_so: impl AsyncFn() -> Result<bool, Failure>) -> Result<(), Failure> {
+    for _ in 0..2000 {
+        if is_so().await? {
+            return Ok(());
+        }
+        timer::sleep(Duration::from_millis(5)).await;
+    }
+    Err(Failure::new("what this waits for did not come"))
 }
 
 /// Adds a line to the journal.

@@ -58,6 +58,12 @@ impl Alarm {
         note(&self.ctx, &text)
     }
 
+    /// Whether the journal has that line.
+    pub fn has_noted(&self, text: String) -> Result<bool, Failure> {
+        let query = "SELECT id FROM journal WHERE text = ?";
+        Ok(self.ctx.sql().exec(query, (text,))?.first::<i64>()?.is_some())
+    }
+
     /// Writes the run down, then does its steps.
     pub async fn alarm(&self, info: AlarmInfo) -> Result<(), Failure> {
         let AlarmInfo { scheduled_time, retry_count, is_retry } = info;

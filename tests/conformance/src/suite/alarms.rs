@@ -2,6 +2,8 @@
 //!
 //! Runs that fail are in `alarm_retries`, what the node does meanwhile in `alarm_wakes`. Exact times are simulated.
 
+use std::thread;
+
 use durabo_server::AppendOutcome::Committed;
 use durabo_server::CommitFault::Hold;
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use crate::guest;
 use crate::node::fresh_name;
 
 use super::outcomes::{answered_after_the_commit, wait_until_held};
-use super::standing::{hooked_node, lasting_node, node};
+use super::standing::{hooked_node, lasting_node, node, socket_node};
 use super::waking::{FAR_MS, Run, Waking, ahead_of_the_alarm, now, wait_until_past};
 
 fn fresh() -> Waking {
@@ -217,24 +219,34 @@ fn al_13_an_alarm_without_a_handler_is_dropped_at_its_time() {
 }
 
 fn c_229_a_run_waits_for_a_critical_section_and_for_the_run_before_it() {
-    let object = fresh().script(json!([[{"wait": 50}], [{"wait": 300}]]));
-    object.run(json!([{"due-in-section": 200}]));
+    let [object, latch] = std::array::from_fn(|_| Waking::on(socket_node()));
+    let object = object.script(json!([[{"wait": 50}], [{"until": "go"}]]));
+    latch.run(json!([]));
+    thread::scope(|scope| {
+        let section = scope.spawn(|| object.run(json!([{"due-in-section": latch.object.segment()}])));
+        crate::eventually("the alarm is due", || (latch.journal() == ["the alarm is due"]).then_some(()));
+        wait_until_past(socket_node(), now());
+        latch.run(json!([{"note": "go"}]));
+        assert_eq!(section.join().expect("a client panicked"), [json!(null)]);
+    });
     object.wait_for_ends(1);
     let first = ["section began", "section ended", "alarm began", "alarm ended"];
     assert_eq!(object.journal(), first);
     object.run(json!([{"set-in": 0}]));
     object.wait_for_begins(2);
-    object.run(json!([{"set-in": 0}]));
+    let time = object.set(json!({"set-in": 0}));
+    wait_until_past(socket_node(), time);
+    object.run(json!([{"put": "go"}]));
     object.wait_for_ends(3);
     let pairs = object.journal().split_off(2);
     assert_eq!(pairs, [["alarm began", "alarm ended"]; 3].concat());
 }
 
 fn al_16_the_same_time_set_during_a_run_is_one_more_run() {
-    let object = fresh().script(json!([[{"wait": 500}]]));
+    let object = Waking::on(socket_node()).script(json!([[{"until": "go"}]]));
     let time = object.set(json!({"set-in": 0}));
     object.wait_for_begins(1);
-    object.run(json!([{"set": time}]));
+    object.run(json!([{"set": time}, {"put": "go"}]));
     let runs = object.wait_for_ends(2);
     assert_eq!((runs.len(), runs[1].retries, runs[1].is_retry), (2, 0, false));
 }

@@ -17,7 +17,7 @@ use crate::{TestNode, eventually, guest};
 
 use super::alarm_retries::quick_node;
 use super::outcomes::refused;
-use super::standing::{hooked_node, lasting_node, node};
+use super::standing::{hooked_node, lasting_node, node, socket_node};
 use super::waking::{
     FAR_MS, Run, Waking, ahead_of_the_alarm, get_entry as get, now, set_entry as set, wait_until_past,
 };
@@ -253,10 +253,10 @@ fn sc_15_what_a_failing_run_has_set_stands() {
 }
 
 fn sc_15_an_entry_that_is_set_from_outside_during_a_run_comes_once_more() {
-    let object = fresh().script(json!([[{"wait": 500}]]));
+    let object = Waking::on(socket_node()).script(json!([[{"until": "go"}]]));
     let time = set_for(&object, "a", &soon());
     object.wait_for_begins(1);
-    object.run(json!([set("a", &json!({"at": time}))]));
+    object.run(json!([set("a", &json!({"at": time})), {"put": "go"}]));
     let runs = object.wait_for_ends(2);
     assert_eq!((runs.len(), retries(&runs)), (2, vec![0, 0]));
     eventually("the entry is gone", || (object.entries() == json!([])).then_some(()));

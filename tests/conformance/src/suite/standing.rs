@@ -45,7 +45,8 @@ pub fn lasting_node() -> &'static TestNode {
     }
 }
 
-/// As [`node`], but it is never restarted: sockets, and what their clients did last, do not outlive the node (WS-32).
+/// As [`node`], but it is never restarted: sockets, and what their clients did last, do not outlive the node (WS-32),
+/// and a stop would wait for a run that is to be told from outside that it may end.
 pub fn socket_node() -> &'static TestNode {
     match Variant::chosen() {
         Variant::Restart => lasting_node(),
