@@ -4,6 +4,8 @@
 
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -15,6 +17,9 @@ use crate::{Chunk, Object, TestNode, guest};
 use super::standing::node;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/x-test\r\ncontent-length: 5\r\n\r\nhello";
+
+/// For six requests to come to the server.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A node whose app may send requests to this machine.
 fn open_node(config: TestConfig) -> TestNode {
@@ -123,7 +128,8 @@ fn a_request_of_a_turn_that_is_undone_never_leaves() {
 
 #[derive(Default)]
 struct Requests {
-    arrived: usize,
+    /// From now on all are.
+    are_answered: bool,
     under_way: usize,
     under_way_most: usize,
 }
@@ -134,12 +140,10 @@ fn six_requests_of_an_event_are_under_way_and_others_wait() {
     let outside = Outside::serve(move |_, stream| {
         let (requests, changed) = &*of_server;
         let mut requests = requests.lock().expect("lock");
-        requests.arrived += 1;
         requests.under_way += 1;
         requests.under_way_most = requests.under_way_most.max(requests.under_way);
         changed.notify_all();
-        // Nobody is answered before six are there.
-        let mut requests = changed.wait_while(requests, |requests| requests.arrived < 6).expect("lock");
+        let mut requests = changed.wait_while(requests, |those| !those.are_answered).expect("lock");
         // Before the answer, which lets the next one go.
         requests.under_way -= 1;
         drop(requests);
@@ -147,7 +151,21 @@ fn six_requests_of_an_event_are_under_way_and_others_wait() {
     });
     let node = open_node(TestConfig::default());
     let object = node.fresh(guest::HTTP, "Http");
-    assert_eq!(object.get(&format!("/ask-often?count=20&url={}", outside.url("/"))).text(), "20");
+    let path = format!("/ask-often?count=20&url={}", outside.url("/"));
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| object.get(&path).text());
+        let (requests, changed) = &*shared;
+        let are_few = |those: &mut Requests| those.under_way < 6;
+        let six = changed.wait_timeout_while(requests.lock().expect("lock"), PATIENCE, are_few);
+        assert!(!six.expect("lock").1.timed_out(), "six requests did not come");
+        // The others would be on their way as well, and come while the object does all this.
+        for _ in 0..100 {
+            object.ok("written", json!([]));
+        }
+        requests.lock().expect("lock").are_answered = true;
+        changed.notify_all();
+        assert_eq!(asked.join().expect("a client panicked"), "20");
+    });
     assert_eq!(shared.0.lock().expect("lock").under_way_most, 6);
 }
 
@@ -157,7 +175,7 @@ fn a_hundred_thousand_requests_at_once_reset_the_object_with_an_error_of_their_o
     let (object, neighbour) = (node.fresh(guest::HTTP, "Http"), node.fresh(guest::HTTP, "Http"));
     let storm = object.clone();
     let path = format!("/ask-often?count=100000&url={}", outside.url("/"));
-    let storm = std::thread::spawn(move || storm.get(&path).error());
+    let storm = thread::spawn(move || storm.get(&path).error());
     while !storm.is_finished() {
         assert_eq!(neighbour.get("/refuse").status, 401);
     }
