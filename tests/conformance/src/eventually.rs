@@ -1,7 +1,7 @@
 //! Waiting for what the node does by itself and tells nobody: eviction, recycling of the log.
 //!
-//! Every wait of the suite sleeps here, but for a few that give an event the time to be under way, of which
-//! no client is told.
+//! Every wait of the suite sleeps here. Whether an event is under way is no matter of time: a journal, a body that is
+//! asked for, or a hook tells it.
 
 use std::thread;
 use std::time::Duration;

@@ -41,7 +41,7 @@ pub(super) fn wait_until_held(hooks: &ObjectHooks) {
     eventually("the commit is held", || (hooks.held_commits() > 0).then_some(()));
 }
 
-/// Waits until so many events are in the object's guest, where they wait themselves.
+/// Waits until so many events are in the object's guest.
 pub(super) fn wait_until_in_guest(hooks: &ObjectHooks, events: usize) {
     eventually(&format!("{events} events are in the guest"), || {
         (hooks.events_in_guest() == events).then_some(())
