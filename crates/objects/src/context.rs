@@ -3,7 +3,6 @@
 //! The instance that runs owns it; between two instances the object's task does. All methods are
 //! short and never wait.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,12 +22,12 @@ use durabo_storage::error::StorageError;
 use durabo_storage::object_file::ObjectFile;
 use durabo_storage::turn::TurnCommit;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::blocking::blocking;
 use crate::control::Control;
 use crate::counters::InstanceCount;
-use crate::event::{Event, EventId, Origin, Outcome, SqlRequest, TraceContext};
+use crate::event::{Event, EventId, Outcome, SqlRequest, TraceContext};
 use crate::history::History;
 use crate::lendable::Lendable;
 use crate::mailbox::MailboxReceiver;
@@ -37,9 +36,7 @@ use crate::outbound::Post;
 use crate::output_gate::OutputGate;
 use crate::retry::Retry;
 use crate::room::ObjectRoom;
-use crate::socket::Handling;
 use crate::sockets::ObjectSockets;
-use crate::tail::Begun;
 use crate::unfinished::UnfinishedImports;
 use crate::wal_memory::WalShare;
 
@@ -52,6 +49,7 @@ mod cancelled;
 mod checkpoint;
 mod confirmed;
 mod delivery;
+mod in_flight;
 mod inspect;
 mod instance;
 mod lifecycle;
@@ -67,7 +65,7 @@ mod transactions;
 
 use alarm::RunUnderWay;
 pub use calls::Call;
-use cancelled::Listeners;
+use in_flight::EventsInFlight;
 use instance::InstanceState;
 pub(crate) use lifecycle::{ResetOf, Waited};
 pub(crate) use operator_frames::no_socket;
@@ -91,27 +89,6 @@ pub enum NextEvent {
     Reset(Failure),
 }
 
-#[derive(Debug)]
-struct InFlight {
-    reply: oneshot::Sender<Outcome>,
-    origin: Origin,
-    /// Who waits to learn that the client has gone.
-    listeners: Option<Listeners>,
-    /// If it is an event of a socket.
-    socket: Option<SocketInFlight>,
-    /// If somebody watches.
-    begun: Option<Box<Begun>>,
-}
-
-/// An event of a socket. Nobody hears of its outcome, but somebody waits for its end: the client.
-#[derive(Debug)]
-struct SocketInFlight {
-    handling: Handling,
-    /// When the handler has taken too long (WS-28).
-    over_at: Option<Instant>,
-    _outcome: oneshot::Receiver<Outcome>,
-}
-
 /// The context of one live object.
 pub struct ObjectContext {
     identity: ObjectIdentity,
@@ -126,7 +103,7 @@ pub struct ObjectContext {
     wal: WalShare,
     mailbox: MailboxReceiver,
     control: Arc<Control>,
-    in_flight: HashMap<EventId, InFlight>,
+    in_flight: EventsInFlight,
     post: Arc<dyn Post>,
     /// Of the present instance, or of the next one if there is none.
     instance: InstanceState,
@@ -178,8 +155,8 @@ impl ObjectContext {
             room,
             wal,
             mailbox,
+            in_flight: EventsInFlight::new(control.clone()),
             control,
-            in_flight: HashMap::new(),
             post,
             instance,
             bodies: UnfinishedImports::default(),

@@ -20,7 +20,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::alarm_end::RunEnd;
-use super::{InFlight, NextEvent, ObjectContext};
+use super::in_flight::InFlight;
+use super::{NextEvent, ObjectContext};
 use crate::alarm_runs::AlarmRun;
 use crate::event::{AlarmAnswer, AlarmRequest, Apart, Delivery, Event, EventId, Outcome, Reply, Work};
 use crate::output_gate::Effect;
@@ -162,7 +163,6 @@ impl ObjectContext {
         let event = Event::Alarm(info);
         let begun = self.begun(&event);
         self.in_flight.insert(id, InFlight { reply, origin, listeners: None, socket: None, begun });
-        self.count_in_flight();
         self.instance.has_delivered = true;
         self.instance.pending.active();
         self.alarm_run = Some(RunUnderWay {

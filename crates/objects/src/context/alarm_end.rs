@@ -116,7 +116,6 @@ impl ObjectContext {
     pub(super) fn stop_alarm_run(&mut self, failure: &Failure) -> Option<StoppedRun> {
         let run = self.alarm_run.take()?;
         let event = self.in_flight.remove(&run.event);
-        self.count_in_flight();
         let reply = event.map(|event| {
             self.tell_handled(run.event, event.begun, Some(failure));
             event.reply

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::{InFlight, ObjectContext};
+use super::ObjectContext;
+use super::in_flight::InFlight;
 use crate::body::ReaderWatch;
 use crate::client::Client;
 use crate::event::{EventId, Origin};

@@ -11,7 +11,8 @@ use durabo_model::failure::Failure;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::{InFlight, NextEvent, ObjectContext, SocketInFlight};
+use super::in_flight::{InFlight, SocketInFlight};
+use super::{NextEvent, ObjectContext};
 use crate::control::Ending;
 use crate::event::{Delivery, Event, EventId, Outcome, Work};
 use crate::output_gate::Effect;
@@ -106,14 +107,8 @@ impl ObjectContext {
 
     fn deliver(&mut self, id: EventId, event: InFlight) {
         self.in_flight.insert(id, event);
-        self.count_in_flight();
         self.instance.has_delivered = true;
         self.instance.pending.active();
-    }
-
-    /// Says how many events are under way, to whoever looks from outside.
-    pub(super) fn count_in_flight(&self) {
-        self.control.set_events_in_guest(self.in_flight.len());
     }
 
     /// Whether the gate holds so little that a further event may be taken; wakes when that changes.
@@ -127,7 +122,6 @@ impl ObjectContext {
         self.alarm_returned(id, outcome.as_ref().map(|_| ()));
         self.instance.pending.active();
         if let Some(event) = self.in_flight.remove(&id) {
-            self.count_in_flight();
             let outcome = outcome.map_err(|failure| failure.of_object(self.identity.key.id));
             self.tell_handled(id, event.begun, outcome.as_ref().err());
             if let (Some(socket), Err(failure)) = (&event.socket, &outcome) {

@@ -245,11 +245,10 @@ impl ObjectContext {
             }
         }
         let position = self.position();
-        for (id, event) in std::mem::take(&mut self.in_flight) {
+        for (id, event) in self.in_flight.take_all() {
             self.tell_handled(id, event.begun, Some(&failure));
             self.gate.release_after(position, Effect::Reply(event.reply, Err(failure.clone())));
         }
-        self.count_in_flight();
         discarded.map_err(|error| self.storage_failed(error))?;
         self.reload().await?;
         alarm_run.map_or(Ok(()), |run| self.alarm_failed(run, failure, is_fault))
