@@ -1,5 +1,5 @@
-//! What others may ask of a live object besides events: to stop, to retire, to checkpoint, to make room;
-//! and what they may know of it: its present life, and how many events its guest has.
+//! What others may ask of a live object besides events: to stop, to retire, to checkpoint, to make room, to
+//! hibernate; and what they may know of it: its present life, and how many events its guest has.
 //!
 //! The directory asks, the object's loop looks whenever it turns; requests wake it.
 
@@ -37,6 +37,8 @@ struct State {
     make_room: bool,
     has_instance: bool,
     starts: u64,
+    /// Asked for by a test.
+    hibernate: bool,
     /// Asked for by a test.
     reset: Option<Failure>,
     life: Arc<Life>,
@@ -100,7 +102,7 @@ impl Control {
         state.has_instance = has_instance;
         state.starts += u64::from(has_instance);
         // What was asked of another instance, or of none.
-        state.reset = None;
+        (state.hibernate, state.reset) = (false, None);
     }
 
     /// Says how many events the guest has.
@@ -154,14 +156,27 @@ impl Control {
         self.change(|state| state.make_room = true);
     }
 
-    /// Takes [`ask_for_room`](Self::ask_for_room) back: the object is used again.
+    /// Asks the instance to go as soon as it has no work, and the object to stay in memory. Ends nothing.
+    pub fn ask_to_hibernate(&self) {
+        self.change(|state| state.hibernate = true);
+    }
+
+    /// Takes [`ask_for_room`](Self::ask_for_room) and [`ask_to_hibernate`](Self::ask_to_hibernate) back: the object
+    /// is used again.
     pub fn stay(&self) {
-        self.lock().make_room = false;
+        let mut state = self.lock();
+        (state.make_room, state.hibernate) = (false, false);
     }
 
     /// Whether the object is to leave as soon as it has no work.
     pub fn is_room_wanted(&self) -> bool {
         self.lock().make_room
+    }
+
+    /// Whether the instance is to go as soon as it has no work.
+    pub fn is_hibernation_wanted(&self) -> bool {
+        let state = self.lock();
+        state.make_room || state.hibernate
     }
 
     /// The request to end, if there is one.

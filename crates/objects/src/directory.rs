@@ -168,6 +168,13 @@ impl Directory {
         }
     }
 
+    /// Asks a live object to drop its instance as soon as that has no work; the next event takes that back.
+    pub fn hibernate(&self, key: &ObjectKey) {
+        if let Some(live) = self.inner.registry.lock(key).get(key) {
+            live.control.ask_to_hibernate();
+        }
+    }
+
     /// Resets the instance of a live object, with `failure` for its events; false if it has none.
     pub fn reset(&self, key: &ObjectKey, failure: Failure) -> bool {
         self.inner.registry.lock(key).get(key).is_some_and(|live| live.control.reset(failure))

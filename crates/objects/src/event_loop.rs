@@ -174,9 +174,9 @@ async fn deliver<G: GuestCalls>(guest: &G) -> GuestExit {
             // LC-15: but for so long only, if nobody waits.
             return guest.with_context(|context| context.poll_pending_limit(cx)).map(GuestExit::Reset);
         }
-        let (is_room_wanted, active_at) =
-            guest.with_context(|context| (context.is_room_wanted(), context.active_at()));
-        if is_room_wanted {
+        let (is_to_go, active_at) =
+            guest.with_context(|context| (context.is_hibernation_wanted(), context.active_at()));
+        if is_to_go {
             return Poll::Ready(GuestExit::Idle);
         }
         while let Poll::Ready(now) = idle.poll(cx, active_at) {

@@ -1,5 +1,5 @@
-//! What tests may do with a node's objects and its users cannot: faults of commits, eviction, resets, and a look at
-//! where events are.
+//! What tests may do with a node's objects and its users cannot: faults of commits, hibernation, eviction, resets,
+//! and a look at where events are.
 //!
 //! Only for a node whose queue was made for it; nobody else has a way to these calls.
 
@@ -53,6 +53,12 @@ impl TestHooks {
     /// Asks the object to leave memory as soon as it has no work; the next event takes that back.
     pub fn evict(&self, object: &ObjectKey) {
         self.directory.evict(object);
+    }
+
+    /// Asks the object to drop its instance as soon as that has no work, and to stay in memory; the next event takes
+    /// that back.
+    pub fn hibernate(&self, object: &ObjectKey) {
+        self.directory.hibernate(object);
     }
 
     /// Resets the object's instance now, with `failure` for its events; false if it has none.

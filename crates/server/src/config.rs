@@ -57,7 +57,8 @@ pub struct NodeConfig {
     pub compiler: CompilerChoice,
     /// What compiling one component may take, if a child process does it.
     pub compile_limits: CompileLimits,
-    /// Lets the program that runs the node plan faults of commits, evict objects and reset them, for tests.
+    /// Lets the program that runs the node plan faults of commits, let objects hibernate, evict and reset
+    /// them, for tests.
     pub test_hooks: bool,
 }
 

@@ -66,6 +66,12 @@ impl ObjectHooks {
         self.objects.evict(&self.key);
     }
 
+    /// Asks the object to drop its instance as soon as that has no work, and to stay in memory; the next event takes
+    /// that back.
+    pub fn hibernate(&self) {
+        self.objects.hibernate(&self.key);
+    }
+
     /// Resets the object's instance now, with `failure` for its events; false if it has none.
     pub fn reset(&self, failure: Failure) -> bool {
         self.objects.reset(&self.key, failure)

@@ -1,4 +1,4 @@
-//! What a test may ask of an object besides events: to be reset, to leave memory.
+//! What a test may ask of an object besides events: to be reset, to hibernate, to leave memory.
 //!
 //! Faults of commits are in `outcomes`.
 
@@ -7,6 +7,11 @@ use durabo_model::failure::Failure;
 use durabo_simulation::act::Act;
 use durabo_simulation::address::address;
 use durabo_simulation::stage::{Stage, seen, taken};
+
+/// Whether an instance of object 1 runs, if it is in memory.
+fn has_instance(stage: &Stage) -> Option<bool> {
+    stage.world.directory.live_object(&address(1).key).map(|live| live.has_instance)
+}
 
 fn asked() -> Failure {
     Failure::new(ErrorCode::ObjectReset, "reset as asked")
@@ -52,4 +57,23 @@ async fn an_object_that_is_evicted_leaves_memory_as_soon_as_it_has_no_work() {
     assert_eq!(seen(taken(working)), [1]);
     assert!(!stage.world.directory.is_live(&address(1).key));
     assert_eq!(stage.held(1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_to_hibernate_drops_the_instance_that_runs_as_soon_as_it_has_no_work() {
+    let stage = Stage::start();
+    let working = stage.send(1, &[Act::Write(1, 10), Act::Call(2, vec![Act::Pause(8000)]), Act::Await]);
+    stage.run_all().await;
+    stage.world.directory.hibernate(&address(1).key);
+    stage.run_all().await;
+    assert!(!working.is_finished());
+    assert_eq!(has_instance(&stage), Some(true), "it has work");
+    while !working.is_finished() {
+        stage.run_all().await;
+    }
+    stage.run_all().await;
+    assert_eq!(seen(taken(working)), [1]);
+    assert_eq!(has_instance(&stage), Some(false), "its instance stayed, or it has left memory");
+    assert_eq!(stage.held(1).await, [1]);
+    assert_eq!(has_instance(&stage), Some(true), "the next instance has gone as well");
 }

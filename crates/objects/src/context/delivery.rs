@@ -18,9 +18,10 @@ use crate::event::{Delivery, Event, EventId, Outcome, Work};
 use crate::output_gate::Effect;
 
 impl ObjectContext {
-    /// Whether an object without work is to leave at once, since others want its place.
-    pub fn is_room_wanted(&self) -> bool {
-        self.control.is_room_wanted()
+    /// Whether an instance without work is to go at once: others want the object's place, or a test wants it to
+    /// hibernate.
+    pub fn is_hibernation_wanted(&self) -> bool {
+        self.control.is_hibernation_wanted()
     }
 
     /// Takes the next event, if the object may have one now (T7). `in_flight` is how many the guest
