@@ -108,6 +108,11 @@ impl Room {
                 timer::sleep(Duration::from_millis(argument.parse().unwrap_or(0))).await;
                 socket.send("slept")
             }
+            "nap" => {
+                socket.send("napping")?;
+                timer::sleep(Duration::from_millis(argument.parse().unwrap_or(0))).await;
+                socket.send(format!("awake {}", self.count.get()))
+            }
             "tags" => socket.send(socket.tags().join(",")),
             "attach" => socket.set_attachment(&argument),
             "attachment" => {

@@ -11,7 +11,7 @@ use crate::node::TestConfig;
 use crate::{Object, TestNode, guest};
 
 use super::database::{Database, opened};
-use super::standing::{hibernate_after, hibernating_node};
+use super::standing::{hibernate_after, hibernating_node, hooked_node};
 
 fn fresh(guest: guest::Guest, class: &str) -> Object {
     hibernating_node().fresh(guest, class)
@@ -20,10 +20,18 @@ fn fresh(guest: guest::Guest, class: &str) -> Object {
 fn lc_10_an_idle_object_drops_its_instance_and_stays_in_memory() {
     let object = fresh(guest::LIFECYCLE, "Lifecycle");
     let born = object.ok("born", json!([]));
-    assert_eq!((object.ok("hit", json!([])), object.ok("hit", json!([]))), (json!(1), json!(2)));
     object.wait_until_hibernated();
     let listed = object.listed().expect("it is in memory");
     assert_eq!((&listed["live"], &listed["instance"]), (&json!(true), &json!(false)), "{listed}");
+    assert_ne!(object.ok("born", json!([])), born);
+}
+
+fn lc_10_what_an_instance_has_in_memory_goes_with_it_and_the_next_is_constructed() {
+    let object = hooked_node().fresh(guest::LIFECYCLE, "Lifecycle");
+    let born = object.ok("born", json!([]));
+    assert_eq!((object.ok("hit", json!([])), object.ok("hit", json!([]))), (json!(1), json!(2)));
+    hooked_node().hooks(&object).hibernate();
+    object.wait_until_hibernated();
     assert_ne!(object.ok("born", json!([])), born);
     assert_eq!(object.ok("hit", json!([])), json!(1), "memory was kept");
     assert_eq!(object.ok("starts", json!([])), json!(2), "no constructor ran");
@@ -45,7 +53,7 @@ fn lc_2_whatever_wakes_an_object_finds_its_constructor_done() {
 }
 
 fn sq_34_switches_and_cursors_go_with_the_instance() {
-    let object = fresh(guest::SQL, "Sql");
+    let object = hooked_node().fresh(guest::SQL, "Sql");
     let db = Database::of(object.clone());
     db.exec("CREATE TABLE t (a INTEGER)");
     db.exec("INSERT INTO t VALUES (1), (2), (3)");
@@ -53,6 +61,7 @@ fn sq_34_switches_and_cursors_go_with_the_instance() {
     assert_eq!(db.value("SELECT 'A' LIKE 'a'", json!([])), json!(0));
     let query = "SELECT a FROM t";
     db.call("open_and_take", json!([[opened("c", query)], [["c", 1]]])).expect("opened");
+    hooked_node().hooks(&object).hibernate();
     object.wait_until_hibernated();
     assert_eq!(db.value("SELECT 'A' LIKE 'a'", json!([])), json!(1));
     assert_eq!(db.value("SELECT last_insert_rowid()", json!([])), json!(0));
@@ -84,6 +93,7 @@ fn while_the_process_holds_too_much_memory_objects_without_work_leave_early() {
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     lc_10_an_idle_object_drops_its_instance_and_stays_in_memory,
+    lc_10_what_an_instance_has_in_memory_goes_with_it_and_the_next_is_constructed,
     lc_2_whatever_wakes_an_object_finds_its_constructor_done,
     sq_34_switches_and_cursors_go_with_the_instance,
     an_operator_looks_into_an_object_that_hibernates_without_waking_it,

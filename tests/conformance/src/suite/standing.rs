@@ -89,7 +89,7 @@ pub fn strict_node() -> &'static TestNode {
     })
 }
 
-/// A node whose objects can be evicted and reset, and whose commits can fail, as a test says.
+/// A node whose objects hibernate, leave memory and are reset, and whose commits can fail, as a test says.
 pub fn hooked_node() -> &'static TestNode {
     static NODE: OnceLock<TestNode> = OnceLock::new();
     NODE.get_or_init(|| TestNode::with(TestConfig::with_hooks(|_| {})))

@@ -4,34 +4,41 @@
 
 use std::time::Duration;
 
+use durabo_server::ObjectHooks;
 use serde_json::json;
 
 use crate::case::{Case, cases};
 use crate::node::TestConfig;
 use crate::{Object, Seen, TestNode, WebSocket, eventually, guest};
 
-use super::standing::{evict_after, forgetful_node, hibernate_after, hibernating_node};
+use super::standing::{evict_after, hibernate_after, hibernating_node, hooked_node};
 
 fn room(node: &TestNode) -> Object {
     node.fresh(guest::WEBSOCKET, "Room")
 }
 
 fn c_051_c_274_a_message_wakes_an_object_that_hibernates_with_its_socket_open() {
-    for (node, is_asleep) in [
-        (hibernating_node(), Object::wait_until_hibernated as fn(&Object)),
-        (forgetful_node(), Object::wait_until_evicted),
-    ] {
+    let node = hooked_node();
+    let ways: [(fn(&ObjectHooks), fn(&Object)); 2] = [
+        (ObjectHooks::hibernate, Object::wait_until_hibernated),
+        (ObjectHooks::evict, Object::wait_until_evicted),
+    ];
+    for (ask, wait_until_asleep) in ways {
         let room = room(node);
+        let fall_asleep = || {
+            ask(&node.hooks(&room));
+            wait_until_asleep(&room);
+        };
         let mut client = WebSocket::open(node, &room, "/?tags=a,b");
         client.send("attach kept");
         assert_eq!((client.ask_text("count"), client.ask_text("count")), ("2".to_owned(), "3".to_owned()));
-        is_asleep(&room);
+        fall_asleep();
         assert_eq!(client.ask_text("count"), "1", "memory was kept");
         assert_eq!(client.ask_text("attachment"), "kept");
         assert_eq!(client.ask_text("tags"), "a,b");
         assert_eq!(client.ask_text("found"), "1", "the constructor sees the socket (C-275)");
         assert_eq!(room.ok("starts", json!([])), json!(2));
-        is_asleep(&room);
+        fall_asleep();
         client.close(4000, "good night");
         assert_eq!(client.see(), Seen::Close(4000, "good night".to_owned()));
         let note = json!("close 4000 \"good night\" clean true");
@@ -58,10 +65,11 @@ fn c_248_c_249_each_socket_has_its_own_attachment_over_hibernation() {
 }
 
 fn c_261_c_268_pings_and_automatic_answers_wake_nobody() {
-    let node = hibernating_node();
+    let node = hooked_node();
     let room = room(node);
     let mut client = WebSocket::open(node, &room, "/");
     room.ok("set_auto_response", json!([["ping", "pong"]]));
+    node.hooks(&room).hibernate();
     room.wait_until_hibernated();
     client.ping(b"anyone?");
     assert_eq!(client.see(), Seen::Pong(b"anyone?".to_vec()));
@@ -72,12 +80,17 @@ fn c_261_c_268_pings_and_automatic_answers_wake_nobody() {
 }
 
 fn c_277_a_timer_keeps_the_object_awake_until_it_has_fired() {
-    let node = hibernating_node();
-    let room = room(node);
-    let mut client = WebSocket::open(node, &room, "/");
+    let (asked, idle) = (room(hooked_node()), room(hibernating_node()));
+    let mut client = WebSocket::open(hooked_node(), &asked, "/");
     assert_eq!(client.ask_text("count"), "1");
+    assert_eq!(client.ask_text("nap 400"), "napping");
+    hooked_node().hooks(&asked).hibernate();
+    assert_eq!(client.text(), "awake 2", "the instance was dropped before");
+    asked.wait_until_hibernated();
+    assert_eq!(client.ask_text("count"), "1", "the instance was kept behind its timer");
+    // The idle time of this one is shorter than its timer.
+    let mut client = WebSocket::open(hibernating_node(), &idle, "/");
     assert_eq!(client.ask_text("sleep 400"), "slept");
-    assert_eq!(client.ask_text("count"), "3", "the instance was dropped before");
 }
 
 fn c_278_one_message_among_500_sockets_is_one_call_and_cuts_none() {
