@@ -7,6 +7,7 @@
 mod standing;
 mod database;
 mod together;
+mod growing_times;
 mod streams;
 mod outcomes;
 mod waking;

@@ -13,9 +13,11 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
 use crate::eventually::holds_for;
+use crate::node::TestConfig;
 use crate::{TestNode, eventually, guest};
 
 use super::alarm_retries::quick_node;
+use super::growing_times::with_growing_times;
 use super::outcomes::refused;
 use super::standing::{hooked_node, lasting_node, node, socket_node};
 use super::waking::{
@@ -222,14 +224,18 @@ fn sc_14_an_entry_that_repeats_goes_on_after_it_was_given_up() {
 }
 
 fn sc_14_a_try_that_waits_holds_back_neither_the_alarm_nor_other_entries() {
-    let object = Waking::on(lasting_node()).script(json!([[{"fail": "no"}]]));
-    set_for(&object, "a", &soon());
-    object.wait_for_begins(1);
-    let waits = || Some(object.entry("a")).filter(|entry| !entry.is_null());
-    eventually("the run has failed", waits);
-    object.run(json!([{"set-in": 0}, set("b", &soon())]));
-    let runs = object.wait_for_ends(3);
-    assert_eq!((who_ran(&runs), retries(&runs)), (vec!["a", "alarm", "b", "a"], vec![0, 0, 0, 1]));
+    // The others are to be set and run before the try comes.
+    with_growing_times([1000, 3000, 7000], |retry_wait| {
+        let node = TestNode::with(TestConfig::with_limits(|limits| limits.alarm_retry_wait = retry_wait));
+        let object = Waking::on(&node).script(json!([[{"fail": "no"}]]));
+        set_for(&object, "a", &soon());
+        object.wait_for_begins(1);
+        let waits = || Some(object.entry("a")).filter(|entry| !entry.is_null());
+        eventually("the run has failed", waits);
+        object.run(json!([{"set-in": 0}, set("b", &soon())]));
+        let runs = object.wait_for_ends(3);
+        assert_eq!((who_ran(&runs), retries(&runs)), (vec!["a", "alarm", "b", "a"], vec![0, 0, 0, 1]));
+    });
 }
 
 fn sc_15_an_entry_that_is_set_while_a_retry_waits_replaces_it() {

@@ -3,7 +3,7 @@
 //!
 //! Every rule of frames is a unit test of the gateway's reader.
 
-use std::time::Duration;
+use std::thread;
 
 use serde_json::json;
 
@@ -11,6 +11,7 @@ use crate::case::{Case, cases};
 use crate::node::TestConfig;
 use crate::{Object, Seen, TestNode, WebSocket, eventually, guest};
 
+use super::growing_times::with_growing_times;
 use super::standing::socket_node as node;
 
 fn room() -> Object {
@@ -176,7 +177,7 @@ fn b_40_a_client_that_sends_faster_than_the_object_handles_loses_nothing() {
     let room = room();
     let mut clients: Vec<_> = (0..4).map(|_| open(&room)).collect();
     const MESSAGES: usize = 500;
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for (number, client) in clients.iter_mut().enumerate() {
             scope.spawn(move || {
                 (0..MESSAGES).for_each(|message| client.send(&format!("sleep-note {number} {message}")));
@@ -220,19 +221,20 @@ fn b_38_a_client_that_leaves_during_the_handshake_leaves_nothing_behind() {
 }
 
 fn b_37_a_quiet_socket_is_pinged_and_stays_and_a_dead_one_is_found() {
-    let node = TestNode::with(TestConfig::with_http_limits(|http| {
-        http.socket_silence_max = Duration::from_millis(150);
-        for timeout in [&mut http.head_timeout, &mut http.write_timeout, &mut http.body_silence_max] {
-            *timeout = Duration::from_millis(200);
-        }
-    }));
-    let room = node.fresh(guest::WEBSOCKET, "Room");
-    let mut quiet = WebSocket::open(&node, &room, "/");
-    // Answers no ping, since it does not read.
-    let _dead = WebSocket::open(&node, &room, "/");
-    std::thread::scope(|scope| {
+    // The time is also that of the quiet client for its answer to a ping.
+    with_growing_times([150, 1000, 4000], |silence_max| {
+        let node = TestNode::with(TestConfig::with_http_limits(|http| {
+            http.socket_silence_max = silence_max;
+            for timeout in [&mut http.head_timeout, &mut http.write_timeout, &mut http.body_silence_max] {
+                *timeout = silence_max * 4 / 3;
+            }
+        }));
+        let room = node.fresh(guest::WEBSOCKET, "Room");
+        let mut quiet = WebSocket::open(&node, &room, "/");
         // Reads, which answers pings, and sends nothing of its own until the other one was found.
-        let reading = scope.spawn(|| quiet.text());
+        let reading = thread::spawn(move || quiet.text());
+        // Answers no ping, since it does not read.
+        let _dead = WebSocket::open(&node, &room, "/");
         wait_for_note(&room, "close 1006");
         assert_eq!(room.ok("listed", json!([null])), json!(1));
         room.ok("broadcast", json!([null, "still open"]));

@@ -3,7 +3,7 @@
 //!
 //! The same for clients is in `websocket_frames`; every rule of frames is a unit test of the gateway's reader.
 
-use std::time::Duration;
+use std::thread;
 
 use serde_json::json;
 
@@ -11,6 +11,7 @@ use crate::case::{Case, cases};
 use crate::node::TestConfig;
 use crate::{Seen, SocketServer, WebSocket, eventually};
 
+use super::growing_times::with_growing_times;
 use super::websocket_outgoing::{
     caller, journal, node, open, open_node, wait_for_note, wait_until_none_is_listed,
 };
@@ -80,16 +81,15 @@ fn ws_17_a_server_that_does_not_read_is_closed_and_delays_nobody() {
 }
 
 fn ws_33_a_quiet_server_is_pinged_and_stays_and_a_dead_one_is_found() {
-    let node = open_node(TestConfig::with_http_limits(|http| {
-        http.socket_silence_max = Duration::from_millis(150);
-    }));
-    let (server, caller) = (SocketServer::start(), caller(&node));
-    let (socket, mut quiet) = open(&caller, &server);
-    // Answers no ping, since it does not read.
-    let (_, _dead): (_, WebSocket) = open(&caller, &server);
-    std::thread::scope(|scope| {
+    // The time is also that of the quiet server for its answer to a ping.
+    with_growing_times([150, 1000, 4000], |silence_max| {
+        let node = open_node(TestConfig::with_http_limits(|http| http.socket_silence_max = silence_max));
+        let (server, caller) = (SocketServer::start(), caller(&node));
+        let (socket, mut quiet) = open(&caller, &server);
         // Reads, which answers pings, and sends nothing of its own until the other one was found.
-        let reading = scope.spawn(|| quiet.text());
+        let reading = thread::spawn(move || quiet.text());
+        // Answers no ping, since it does not read.
+        let (_, _dead): (_, WebSocket) = open(&caller, &server);
         wait_for_note(&caller, "close 1006");
         assert_eq!(caller.ok("listed", json!([])), json!(1));
         caller.ok("say", json!([socket, "still open"]));
