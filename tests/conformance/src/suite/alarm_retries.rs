@@ -5,18 +5,18 @@
 //! simulated.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use durabo_server::AppendOutcome::Committed;
 use durabo_server::CommitFault::Answer;
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
-use crate::node::fresh_name;
+use crate::node::{TestConfig, fresh_name};
 use crate::{TestNode, eventually, guest, guest_log};
 
 use super::growing_times::with_growing_times;
 use super::outcomes::refused;
-use super::standing::lasting_node;
 use super::waking::{FAR_MS, RETRY_WAIT, Run, Waking, now, quick_retries, wait_until_past};
 
 /// A node whose retries come soon, whose instances have little memory, and that has hooks.
@@ -27,6 +27,15 @@ pub fn quick_node() -> &'static TestNode {
         config.limits.memory_bytes_max = 32 * 1024 * 1024;
         config.test_hooks = true;
         TestNode::with(config)
+    })
+}
+
+/// A node whose retries come so late that no case sees them.
+pub fn patient_node() -> &'static TestNode {
+    static NODE: OnceLock<TestNode> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let wait = Duration::from_millis(FAR_MS);
+        TestNode::with(TestConfig::with_limits(|limits| limits.alarm_retry_wait = wait))
     })
 }
 
@@ -64,14 +73,14 @@ fn c_217_a_handler_that_fails_twice_runs_three_times() {
 }
 
 fn al_11_between_two_tries_the_alarm_is_the_time_that_was_set() {
-    let object = Waking::on(lasting_node()).script(json!([[{"fail": "no"}]]));
+    let object = Waking::on(patient_node()).script(json!([[{"fail": "no"}]]));
     let time = object.set(json!({"set-in": 0}));
     object.wait_for_begins(1);
     assert_eq!(eventually("the run has failed", || object.alarm()), time);
 }
 
 fn c_220_an_alarm_that_is_set_while_a_retry_waits_replaces_it() {
-    let object = Waking::on(lasting_node()).script(json!([[{"fail": "no"}]]));
+    let object = Waking::on(patient_node()).script(json!([[{"fail": "no"}]]));
     object.run(json!([{"set-in": 0}]));
     object.wait_for_begins(1);
     eventually("the run has failed", || object.alarm());

@@ -16,7 +16,7 @@ use crate::eventually::holds_for;
 use crate::node::TestConfig;
 use crate::{TestNode, eventually, guest};
 
-use super::alarm_retries::quick_node;
+use super::alarm_retries::{patient_node, quick_node};
 use super::growing_times::with_growing_times;
 use super::outcomes::refused;
 use super::standing::{hooked_node, lasting_node, node, socket_node};
@@ -239,7 +239,7 @@ fn sc_14_a_try_that_waits_holds_back_neither_the_alarm_nor_other_entries() {
 }
 
 fn sc_15_an_entry_that_is_set_while_a_retry_waits_replaces_it() {
-    let object = Waking::on(lasting_node()).script(json!([[{"fail": "no"}]]));
+    let object = Waking::on(patient_node()).script(json!([[{"fail": "no"}]]));
     set_for(&object, "a", &soon());
     object.wait_for_begins(1);
     eventually("the run has failed", || Some(object.entry("a")).filter(|entry| !entry.is_null()));
