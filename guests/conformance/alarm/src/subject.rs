@@ -48,9 +48,10 @@ impl Alarm {
         self.perform(&steps).await
     }
 
-    /// Whether no alarm is set and none runs. While one runs it counts as not set.
+    /// Whether no alarm is set, with a name or without, and none runs. While one runs it counts as not set.
     pub fn is_cleared(&self) -> Result<bool, Failure> {
-        Ok(!self.is_running.get() && self.ctx.alarm().get()?.is_none())
+        let is_set = self.ctx.alarm().get()?.is_some() || !self.ctx.schedule().list("", None, 1)?.is_empty();
+        Ok(!self.is_running.get() && !is_set)
     }
 
     /// Adds a line to the journal.

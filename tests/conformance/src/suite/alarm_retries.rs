@@ -103,6 +103,7 @@ fn al_15_a_failing_run_that_deletes_the_alarm_is_not_tried_again() {
     let object = fresh().script(json!([["delete", {"note": "deleted"}, {"fail": "no"}]]));
     object.run(json!([{"set-in": 0}]));
     object.wait_for_begins(1);
+    object.wait_until_cleared();
     // The first retry would come after 25 ms at most.
     wait_until_past(quick_node(), now() + 100);
     assert_eq!((object.runs().len(), object.alarm()), (1, None));

@@ -170,10 +170,10 @@ impl Waking {
         })
     }
 
-    /// Waits until no alarm is set and none runs.
+    /// Waits until no alarm is set, with a name or without, and none runs.
     pub fn wait_until_cleared(&self) {
         let cleared = || (self.object.ok("is_cleared", json!([])) == json!(true)).then_some(());
-        eventually(&format!("the alarm of {} is cleared", self.object.address()), cleared);
+        eventually(&format!("the alarms of {} are cleared", self.object.address()), cleared);
     }
 }
 
