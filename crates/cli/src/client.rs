@@ -24,7 +24,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// as its object likes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 /// Silence after which a node that tells line by line is given up: it says something every 15 s.
-pub const SILENCE_MAX: Duration = Duration::from_secs(60);
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Largest answer: the largest RPC value, 32 MiB, grows in JSON.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// A longer body is sent only when the node wants it: one that is refused would fill the connection and
@@ -171,9 +171,12 @@ impl Client {
         self.accepted(self.send(Method::GET, path, SendBody::none(), None)?)
     }
 
-    /// Asks for what is at `path`, line by line, for as long as the node goes on. It is an error if nothing comes for
-    /// `silence_max`.
-    pub fn lines(
+    /// Asks for what is at `path`, line by line, for as long as the node goes on. It is an error if it falls silent.
+    pub fn lines(&self, path: &str) -> anyhow::Result<impl Iterator<Item = anyhow::Result<String>> + use<>> {
+        self.lines_within(path, SILENCE_MAX)
+    }
+
+    fn lines_within(
         &self,
         path: &str,
         silence_max: Duration,
@@ -295,28 +298,78 @@ fn no_node(base: &str) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
     use std::net::TcpListener;
-    use std::thread::{self, JoinHandle};
+
+    use ureq::unversioned::resolver::DefaultResolver;
+    use ureq::unversioned::transport::{
+        Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+    };
 
     use super::*;
 
-    /// Answers one request with `said`, and says nothing more until the client has gone.
-    fn node_that_says(said: &'static str) -> (Client, JoinHandle<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address").to_string();
-        let node = thread::spawn(move || {
-            let (mut connection, _) = listener.accept().expect("a client");
-            connection.write_all(said.as_bytes()).expect("it takes it");
-            // The request, and then the end.
-            let mut rest = Vec::new();
-            connection.read_to_end(&mut rest).expect("it goes");
-            assert!(rest.starts_with(b"GET /tail HTTP/1.1\r\n"), "{}", String::from_utf8_lossy(&rest));
-        });
-        (Client::with_token(&address, "t").expect("an address"), node)
+    /// A node that answers with these bytes and is silent from then on. Who waits for more is told at once that the
+    /// time is over, so that no test waits.
+    #[derive(Debug)]
+    struct SilentNode(&'static [u8]);
+
+    impl Connector for SilentNode {
+        type Out = SilentConnection;
+
+        fn connect(
+            &self,
+            details: &ConnectionDetails<'_>,
+            _: Option<()>,
+        ) -> Result<Option<SilentConnection>, ureq::Error> {
+            let config = details.config;
+            let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+            Ok(Some(SilentConnection { says: self.0, buffers }))
+        }
     }
 
-    const SHORT: Duration = Duration::from_millis(20);
+    #[derive(Debug)]
+    struct SilentConnection {
+        says: &'static [u8],
+        buffers: LazyBuffers,
+    }
+
+    impl Transport for SilentConnection {
+        fn buffers(&mut self) -> &mut dyn Buffers {
+            &mut self.buffers
+        }
+
+        fn transmit_output(&mut self, bytes: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+            let request = &self.buffers.output()[..bytes];
+            assert!(request.starts_with(REQUEST), "{}", String::from_utf8_lossy(request));
+            Ok(())
+        }
+
+        fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+            let bound = timeout.for_read();
+            assert_eq!((*bound.after, bound.reason), (SILENCE_MAX, Timeout::PerRead));
+            if self.says.is_empty() {
+                return Err(ureq::Error::Timeout(bound.reason));
+            }
+            let bytes = self.says.read(self.buffers.input_append_buf())?;
+            self.buffers.input_appended(bytes);
+            Ok(true)
+        }
+
+        fn is_open(&mut self) -> bool {
+            false
+        }
+    }
+
+    const REQUEST: &[u8] = b"GET /tail HTTP/1.1\r\n";
+
+    fn client_of(address: &str) -> Client {
+        Client::with_token(address, "t").expect("an address")
+    }
+
+    fn client_of_silent(node: SilentNode) -> Client {
+        let client = client_of(CONTROL_DEFAULT);
+        let config = client.agent.config().clone();
+        Client { agent: Agent::with_parts(config, node, DefaultResolver::default()), ..client }
+    }
 
     fn assert_is_silence(error: &anyhow::Error) {
         assert!(
@@ -328,22 +381,32 @@ mod tests {
 
     #[test]
     fn a_node_that_falls_silent_is_given_up_behind_the_lines_that_it_told() {
-        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n\na\n\r\n";
-        let (client, node) = node_that_says(head);
-        let mut lines = client.lines("/tail", SHORT).expect("it begins");
+        let said = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n\na\n\r\n";
+        let client = client_of_silent(SilentNode(said));
+        let mut lines = client.lines("/tail").expect("it begins");
         let told = [lines.next(), lines.next()].map(|line| line.expect("one more").expect("a line"));
         assert_eq!(told, ["", "a"]);
         assert_is_silence(&lines.next().expect("one more").expect_err("silence"));
-        drop((lines, client));
-        node.join().expect("no panic");
     }
 
     #[test]
     fn a_node_that_never_answers_is_given_up() {
-        let (client, node) = node_that_says("");
-        assert_is_silence(&client.lines("/tail", SHORT).err().expect("silence"));
+        let client = client_of_silent(SilentNode(b""));
+        assert_is_silence(&client.lines("/tail").err().expect("silence"));
+    }
+
+    #[test]
+    fn a_real_connection_is_given_up_too() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = client_of(&listener.local_addr().expect("its address").to_string());
+        // It never answers, so that a short time is as good as a long one.
+        let silence = client.lines_within("/tail", Duration::from_millis(20));
+        assert_is_silence(&silence.err().expect("silence"));
         drop(client);
-        node.join().expect("no panic");
+        let (mut connection, _) = listener.accept().expect("a client");
+        let mut request = Vec::new();
+        connection.read_to_end(&mut request).expect("it has gone");
+        assert!(request.starts_with(REQUEST), "{}", String::from_utf8_lossy(&request));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use crate::client::{Client, ControlArgs, SILENCE_MAX};
+use crate::client::{Client, ControlArgs};
 use crate::output::{Output, printable, size};
 use crate::target::Target;
 use crate::timestamp::utc;
@@ -24,7 +24,7 @@ pub struct TailArgs {
 /// Runs the command.
 pub fn run(args: &TailArgs, output: Output) -> anyhow::Result<()> {
     let client = Client::of_control_plane(&args.control)?;
-    let mut lines = client.lines(&format!("{}/tail", args.of.path()), SILENCE_MAX)?;
+    let mut lines = client.lines(&format!("{}/tail", args.of.path()))?;
     // Its first line says that it has begun, and an empty one that nothing happens.
     if let Some(begun) = lines.next() {
         begun?;
