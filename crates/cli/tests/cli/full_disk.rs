@@ -15,12 +15,11 @@ use ureq::Agent;
 
 use crate::node_process::{NodeProcess, Ran, examples};
 use crate::small_disk::SmallDisk;
+use crate::waiting::eventually;
 
 const WRITERS: usize = 8;
 /// Events of each kind after which a phase is over, for each writer.
 const EVENTS: usize = 25;
-/// The status is told by a thread that looks twice a second; each try runs the program.
-const STATUS_TRIES: u32 = 1000;
 /// Far more than the slowest phase takes.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -168,7 +167,8 @@ fn a_disk_that_runs_full_under_writers_stops_nobody_and_loses_nothing() {
             let deployed = deploy_again(node, &format!("other-{round}"));
             assert_eq!(deployed.code, Some(1), "{deployed:?}");
             assert!(deployed.stderr.contains("disk is full (storage-failed"), "{deployed:?}");
-            assert!((0..STATUS_TRIES).any(|_| says_full(node)), "the status does not tell it");
+            // By a thread that looks twice a second.
+            eventually("the status tells it", || says_full(node));
             fs::remove_file(filler).expect("filler");
             wait_for(&told, acknowledged);
             assert!(!says_full(node));

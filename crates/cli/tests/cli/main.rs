@@ -3,6 +3,7 @@
 //! Ports are free ones, folders fresh. What can be shown without a process belongs to the crate that does
 //! it; here stand exit codes, texts, signals and what survives them.
 
+mod waiting;
 mod node_process;
 mod small_disk;
 mod help;

@@ -13,7 +13,6 @@ use std::thread;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::Instant;
 use tungstenite::protocol::CloseFrame;
 use tungstenite::{Message, WebSocket};
 use ureq::Agent;
@@ -21,7 +20,8 @@ use ureq::Agent;
 use crate::idle_clients::allow_many_files;
 use crate::kill_nine::agent;
 use crate::node_process::{NodeProcess, folder};
-use crate::sockets::{FRAME_DEADLINE, deploy, open};
+use crate::sockets::{deploy, open};
+use crate::waiting::eventually;
 
 /// Sockets of one object of which one is never read.
 const SOCKETS: usize = 1000;
@@ -89,13 +89,6 @@ impl Rooms {
             let mut objects = page["objects"].as_array().expect("a list").iter();
             objects.any(|listed| listed["name"] == object && listed["instance"] == json!(false))
         });
-    }
-}
-
-fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < FRAME_DEADLINE, "it never came to pass that {what}");
     }
 }
 

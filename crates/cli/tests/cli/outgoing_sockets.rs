@@ -18,7 +18,7 @@ use tungstenite::{Message, WebSocket};
 
 use crate::kill_nine::agent;
 use crate::node_process::{NodeProcess, durabo, folder};
-use crate::sockets::FRAME_DEADLINE;
+use crate::waiting::{DEADLINE, eventually};
 
 type Encrypted = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
 
@@ -46,7 +46,7 @@ fn serve() -> (String, Receiver<Encrypted>) {
 fn accept(listener: &TcpListener, tell: &Sender<Encrypted>) {
     let config = server_config();
     for stream in listener.incoming().flatten() {
-        stream.set_read_timeout(Some(FRAME_DEADLINE)).expect("a deadline");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         let connection = ServerConnection::new(config.clone()).expect("a connection");
         // A client that does not trust the server goes away; a test that does not ask for it has ended.
         if let Ok(socket) = tungstenite::accept(StreamOwned::new(connection, stream)) {
@@ -84,7 +84,7 @@ fn ws_33_an_object_and_a_server_that_the_system_trusts_talk_over_an_encrypted_so
     let (url, opened) = serve();
     let socket = call(&node, "open", &json!([url, [], ["feed"]]));
     assert!(socket.is_u64(), "{socket}");
-    let mut there = opened.recv_timeout(FRAME_DEADLINE).expect("a WebSocket");
+    let mut there = opened.recv_timeout(DEADLINE).expect("a WebSocket");
     there.send(Message::text("ask why")).expect("sent");
     assert_eq!(there.read().expect("a frame"), Message::text("answer to why"));
     let long = "ü".repeat(300 * 1024);
@@ -98,7 +98,7 @@ fn ws_33_an_object_and_a_server_that_the_system_trusts_talk_over_an_encrypted_so
     // Reading on sends the answer and ends with the connection.
     while there.read().is_ok() {}
     let note = json!(["close 3001 \"done\" clean true closed true"]);
-    assert!((0..10_000).any(|_| call(&node, "journal", &json!([])) == note), "it never heard of the end");
+    eventually("it hears of the end", || call(&node, "journal", &json!([])) == note);
 }
 
 #[test]

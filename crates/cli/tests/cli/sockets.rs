@@ -6,7 +6,6 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tungstenite::client::client_with_config;
@@ -14,9 +13,7 @@ use tungstenite::protocol::WebSocketConfig;
 use tungstenite::{Message, WebSocket};
 
 use crate::node_process::{NodeProcess, Ran, durabo, folder, ran};
-
-/// Far more than a frame takes, even on a busy machine.
-pub const FRAME_DEADLINE: Duration = Duration::from_secs(60);
+use crate::waiting::{DEADLINE, eventually};
 
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 
@@ -34,7 +31,7 @@ pub fn deploy(node: &NodeProcess) {
 /// A client of an object of class `Room`.
 pub fn open(node: &NodeProcess, name: &str, tags: &str) -> WebSocket<TcpStream> {
     let stream = TcpStream::connect(&node.listen).expect("a connection");
-    stream.set_read_timeout(Some(FRAME_DEADLINE)).expect("a deadline");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
     let url = format!("ws://{}/o/ws/Room/{name}/?tags={tags}", node.listen);
     // Small, since some tests have many.
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
@@ -147,8 +144,7 @@ fn a_socket_is_closed_with_code_and_reason_and_the_object_hears_of_the_clients_a
         let journal = json(&node.call(&["ws/Room/a", "journal"]));
         journal.as_array().is_some_and(|notes| notes.contains(&json!(heard)))
     };
-    // Each look is a process, so that these are many seconds.
-    assert!((0..500).any(|_| has_heard()), "the object never heard of it");
+    eventually("the object hears of it", has_heard);
     assert_refused(&node.ask(&close), "not-found");
     assert_eq!(numbers(&list(&node, &["ws"])), [""; 0]);
 }
@@ -162,7 +158,7 @@ fn an_object_out_of_memory_starts_no_instance_for_an_operators_frames() {
     deploy(&node);
     let mut client = open(&node, "a", "");
     let is_out = || list(&node, &["ws"])["sockets"][0]["live"] == json!(false);
-    assert!((0..500).any(|_| is_out()), "it never left memory");
+    eventually("it leaves memory", is_out);
     let number = numbers(&list(&node, &["ws"])).remove(0);
     assert_eq!(node.ask(&["sockets", "send", "ws/Room/a", &number, "anyone?"]).stdout, "sent\n");
     assert_eq!(client.read().expect("a text"), Message::text("anyone?"));

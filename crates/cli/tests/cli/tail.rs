@@ -7,15 +7,12 @@ use std::net::TcpStream;
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tungstenite::Message;
 
 use crate::node_process::{NodeProcess, durabo, folder};
-
-/// Far more than a frame or a line takes, even on a busy machine.
-const LINE_DEADLINE: Duration = Duration::from_secs(60);
+use crate::waiting::DEADLINE;
 
 /// A `durabo tail` that has begun; killed when dropped.
 struct Tail {
@@ -43,7 +40,7 @@ impl Tail {
 
     /// The next line, which comes when something happens.
     fn line(&mut self) -> String {
-        self.lines.recv_timeout(LINE_DEADLINE).expect("nothing was told")
+        self.lines.recv_timeout(DEADLINE).expect("nothing was told")
     }
 
     fn told(&mut self) -> Value {
@@ -72,7 +69,7 @@ fn the_life_of_a_socket_is_shown_from_its_opening_to_its_end() {
     assert_eq!(deployed.code, Some(0), "{deployed:?}");
     let mut tail = Tail::of(&node, &["ws/Room/a", "--json"]);
     let stream = TcpStream::connect(&node.listen).expect("a connection");
-    stream.set_read_timeout(Some(LINE_DEADLINE)).expect("a deadline");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
     let url = format!("ws://{}/o/ws/Room/a/here?tags=x&secret=1", node.listen);
     let (mut client, _) = tungstenite::client(url, stream).expect("a WebSocket");
     let told = [tail.told(), tail.told()];
@@ -120,7 +117,7 @@ fn a_client_that_leaves_is_told_with_its_code_and_people_get_sentences() {
     assert!(closed.contains("  Room/a  socket ") && closed.ends_with(" closed with 1005"), "{closed}");
     assert!(tail.line().contains("  websocketClose socket "), "the object hears of it");
     assert_eq!(node.terminate().code(), Some(0));
-    assert_eq!(tail.lines.recv_timeout(LINE_DEADLINE), Err(RecvTimeoutError::Disconnected));
+    assert_eq!(tail.lines.recv_timeout(DEADLINE), Err(RecvTimeoutError::Disconnected));
     assert_eq!(tail.child.wait().expect("it ends").code(), Some(0));
 }
 
@@ -131,6 +128,6 @@ fn a_node_that_is_killed_is_not_taken_for_one_that_stops() {
     node.deploy_examples();
     let mut tail = Tail::of(&node, &["demo"]);
     node.kill();
-    assert_eq!(tail.lines.recv_timeout(LINE_DEADLINE), Err(RecvTimeoutError::Disconnected));
+    assert_eq!(tail.lines.recv_timeout(DEADLINE), Err(RecvTimeoutError::Disconnected));
     assert_eq!(tail.child.wait().expect("it ends").code(), Some(2));
 }
