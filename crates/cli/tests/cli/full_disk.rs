@@ -15,7 +15,7 @@ use ureq::Agent;
 
 use crate::node_process::{NodeProcess, Ran, examples};
 use crate::small_disk::SmallDisk;
-use crate::waiting::eventually;
+use crate::waiting::{EndOnDrop, eventually};
 
 const WRITERS: usize = 8;
 /// Events of each kind after which a phase is over, for each writer.
@@ -157,25 +157,26 @@ fn a_disk_that_runs_full_under_writers_stops_nobody_and_loses_nothing() {
                 scope.spawn(move || write(listen, writer, end, &tell))
             })
             .collect();
-        // Whatever fails below, the writers must end.
-        let ended = EndOnDrop(&end, Some(node));
+        // Whatever fails below, the writers must end: the node goes, and before that they know that it does.
+        let node = node;
+        let ended = EndOnDrop(&end);
         for round in 0..2 {
             wait_for(&told, acknowledged);
             let filler = disk.fill();
             wait_for(&told, refused);
-            let node = ended.1.as_ref().expect("runs");
-            let deployed = deploy_again(node, &format!("other-{round}"));
+            let deployed = deploy_again(&node, &format!("other-{round}"));
             assert_eq!(deployed.code, Some(1), "{deployed:?}");
             assert!(deployed.stderr.contains("disk is full (storage-failed"), "{deployed:?}");
             // By a thread that looks twice a second.
-            eventually("the status tells it", || says_full(node));
+            eventually("the status tells it", || says_full(&node));
             fs::remove_file(filler).expect("filler");
             wait_for(&told, acknowledged);
-            assert!(!says_full(node));
-            let deployed = deploy_again(node, &format!("other-{round}"));
+            assert!(!says_full(&node));
+            let deployed = deploy_again(&node, &format!("other-{round}"));
             assert_eq!(deployed.code, Some(0), "{deployed:?}");
         }
         drop(ended);
+        node.kill();
         writers.into_iter().map(|writer| writer.join().expect("writer")).collect()
     });
     let node = disk.start_node();
@@ -184,15 +185,5 @@ fn a_disk_that_runs_full_under_writers_stops_nobody_and_loses_nothing() {
         let Answer::Number(stored) = stored else { panic!("writer {writer}: {stored:?}") };
         let possible = acknowledged..=acknowledged + u64::from(is_open);
         assert!(possible.contains(&stored), "writer {writer} holds {stored}, not {possible:?}");
-    }
-}
-
-/// Kills the node and lets the writers end.
-struct EndOnDrop<'a>(&'a AtomicBool, Option<NodeProcess>);
-
-impl Drop for EndOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-        self.1.take().into_iter().for_each(NodeProcess::kill);
     }
 }

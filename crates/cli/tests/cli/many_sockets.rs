@@ -21,7 +21,7 @@ use crate::idle_clients::allow_many_files;
 use crate::kill_nine::agent;
 use crate::node_process::{NodeProcess, folder};
 use crate::sockets::{deploy, open};
-use crate::waiting::eventually;
+use crate::waiting::{EndOnDrop, eventually, until_none_is_left};
 
 /// Sockets of one object of which one is never read.
 const SOCKETS: usize = 1000;
@@ -179,9 +179,12 @@ fn b_41_when_all_clients_vanish_each_end_is_handled_once_and_no_ghost_is_left() 
     let is_over = AtomicBool::new(false);
     let answers = thread::scope(|scope| {
         let calling = scope.spawn(|| call_on(&rooms, "b", &is_over));
+        let ended = EndOnDrop(&is_over);
         drop(clients);
-        eventually("all sockets are gone", || rooms.call("a", "listed", &json!([null])) == json!(0));
-        is_over.store(true, Ordering::Relaxed);
+        until_none_is_left("sockets", || {
+            rooms.call("a", "listed", &json!([null])).as_u64().expect("a number of them")
+        });
+        drop(ended);
         calling.join().expect("another object answers meanwhile")
     });
     println!("meanwhile another object has answered {answers} times");
