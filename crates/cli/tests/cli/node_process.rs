@@ -79,6 +79,12 @@ impl NodeProcess {
         Self::start_with(&[], data, &data.with_extension("log"))
     }
 
+    /// As [`start`](Self::start); its objects stay in memory, with their instances, however long the test takes.
+    pub fn start_with_lasting_objects(data: &Path) -> Self {
+        let flags = ["--limit=hibernate_after=1h", "--limit=close_after=1h"];
+        Self::start_with(&flags, data, &data.with_extension("log"))
+    }
+
     /// As [`start`](Self::start), with further flags; its log goes to the file `log`.
     pub fn start_with(flags: &[&str], data: &Path, log: &Path) -> Self {
         Self::start_by(durabo(&[&["serve"], flags].concat()), data, data, log)

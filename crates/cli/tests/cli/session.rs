@@ -17,7 +17,7 @@ fn json(ran: &Ran) -> Value {
 fn a_node_is_used_stopped_and_goes_on_where_it_was() {
     let folder = folder();
     let data = folder.path().join("data");
-    let node = NodeProcess::start(&data);
+    let node = NodeProcess::start_with_lasting_objects(&data);
     let component = examples();
     let deployed = node.ask(&["deploy", component.to_str().expect("path"), "--app", "demo"]);
     assert_eq!(deployed.code, Some(0), "{deployed:?}");

@@ -56,7 +56,7 @@ fn assert_refused(ran: &Ran, says: &str) {
 #[test]
 fn sockets_are_listed_by_object_class_and_app_and_page_by_page() {
     let folder = folder();
-    let node = NodeProcess::start(&folder.path().join("data"));
+    let node = NodeProcess::start_with_lasting_objects(&folder.path().join("data"));
     deploy(&node);
     let _clients = [open(&node, "a", "x,y"), open(&node, "a", ""), open(&node, "b", "z")];
     let of_a = list(&node, &["ws/Room/a"]);
