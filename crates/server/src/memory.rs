@@ -141,6 +141,9 @@ fn total_of(meminfo: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::env;
+    use std::process::Command;
+
     use super::*;
 
     /// Whether memory is given back and whether objects have to leave, at looks that see so many held and so much
@@ -194,15 +197,35 @@ mod tests {
         assert!(resident > 0 && resident < available, "{resident} of {available}");
     }
 
+    /// Set in a process of one test.
+    const IS_ALONE: &str = "DURABO_TEST_IS_ALONE";
+
+    /// Runs `test`, which has this name, in a process of its own, this program with the test's name: in this one others
+    /// take memory and free it meanwhile.
+    fn alone(name: &str, test: impl Fn()) {
+        if env::var_os(IS_ALONE).is_some() {
+            return test();
+        }
+        let path = module_path!().split_once("::").expect("a module of a crate").1;
+        let mut process = Command::new(env::current_exe().expect("this program"));
+        process.args(["--exact", &format!("{path}::{name}")]).env(IS_ALONE, "1");
+        let ended = process.output().expect("it runs");
+        let [said, error] =
+            [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+        assert!(ended.status.success() && said.contains("1 passed"), "{said}{error}");
+    }
+
     #[test]
     fn free_memory_goes_back_to_the_system() {
-        // Small blocks with one that lives above them, as objects leave them behind.
-        let blocks: Vec<Vec<u8>> = (0..40_000).map(|_| vec![1; 1000]).collect();
-        let above = vec![1_u8; 1000];
-        let before = resident().expect("Linux");
-        drop(blocks);
-        heap::give_back();
-        let after = resident().expect("Linux");
-        assert!(before - after > 30_000_000, "{after} of {before} are left beside {}", above.len());
+        alone("free_memory_goes_back_to_the_system", || {
+            // Small blocks with one that lives above them, as objects leave them behind.
+            let blocks: Vec<Vec<u8>> = (0..40_000).map(|_| vec![1; 1000]).collect();
+            let above = vec![1_u8; 1000];
+            let before = resident().expect("Linux");
+            drop(blocks);
+            heap::give_back();
+            let after = resident().expect("Linux");
+            assert!(before - after > 30_000_000, "{after} of {before} are left beside {}", above.len());
+        });
     }
 }
