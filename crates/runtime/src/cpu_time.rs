@@ -281,12 +281,15 @@ mod tests {
         let idle = Arc::new(CpuMeter::new(TICK, Stops::default()));
         let busy = Arc::new(CpuMeter::new(TICK, Stops(Arc::default(), Some(sender))));
         drop(ticker.charge(&idle));
+        let used = idle.ticks_used();
         let running = ticker.charge(&busy);
-        receiver.recv().expect("a stop");
-        receiver.recv().expect("and again");
+        for _ in 0..5 {
+            receiver.recv().expect("one more stop");
+        }
         drop(running);
         assert!(busy.is_exhausted());
-        assert!(!idle.is_exhausted());
+        // A tick that had begun before the drop may charge it after.
+        assert!(idle.ticks_used() <= used + 1, "{} ticks after {used}", idle.ticks_used());
     }
 
     #[test]
