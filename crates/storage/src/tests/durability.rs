@@ -384,6 +384,7 @@ fn the_index_lists_alarms_by_their_time_and_pages_through_them() {
 fn an_index_of_the_second_form_is_migrated_with_its_alarms_and_a_copy_is_kept() {
     let temp = tempfile::tempdir().expect("temp");
     let path = temp.path().join("index.sqlite");
+    crate::vfs::register().expect("SQLite is set up");
     let old = rusqlite::Connection::open(&path).expect("stock");
     old.execute_batch(
         "PRAGMA journal_mode=WAL; CREATE TABLE objects(namespace INTEGER, id BLOB, name TEXT, \
@@ -409,6 +410,7 @@ fn an_index_of_the_second_form_is_migrated_with_its_alarms_and_a_copy_is_kept() 
 fn an_index_of_the_first_form_is_migrated_and_a_copy_is_kept() {
     let temp = tempfile::tempdir().expect("temp");
     let path = temp.path().join("index.sqlite");
+    crate::vfs::register().expect("SQLite is set up");
     let old = rusqlite::Connection::open(&path).expect("stock");
     old.execute_batch(
         "PRAGMA journal_mode=WAL; CREATE TABLE objects(namespace INTEGER, id BLOB, name TEXT, \
