@@ -2,13 +2,13 @@
 //! and what it says is printed must be printed. The requests that `README.md` shows are sent as well.
 //!
 //! Blocks of `sh` run in one shell, blocks with `file=` become files, lines of `text` blocks have to
-//! appear in that order. Only ports and the place of cargo's output are exchanged.
+//! appear in that order. Only addresses and the place of cargo's output are exchanged.
 
 use std::fmt::Write;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::{env, fs, process};
 
 use crate::node_process::{NodeProcess, folder, ran};
 
@@ -48,21 +48,25 @@ fn guests_target() -> PathBuf {
     target.expect("a target folder above the binary").join("guests")
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("address").port()
+/// Two addresses that nobody takes before the node of the guide does, which a release build comes before. They are on a
+/// loopback address of this process alone: all others ask for ports of `127.0.0.1`.
+fn own_addresses() -> [String; 2] {
+    let [_, high, middle, low] = process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, high | 1, middle, low);
+    let listeners = [(); 2].map(|()| TcpListener::bind((own, 0)).expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("address").to_string())
 }
 
 #[test]
 fn the_guide_to_the_first_object_works_as_it_stands() {
     let document = fs::read_to_string(repository().join("docs/guides/first-object.md")).expect("the guide");
-    let (listen, control) = (free_port(), free_port());
+    let [listen, control] = own_addresses();
     let mut script = "set -eu\ntrap 'kill -9 $(jobs -p) 2>/dev/null || true' EXIT\n".to_owned();
     let mut printed = Vec::new();
     for block in blocks(&document) {
         let text = block
             .text
-            .replace("localhost:7610", &format!("localhost:{listen}"))
+            .replace("localhost:7610", &listen)
             .replace("target/wasm32-wasip2", "$CARGO_TARGET_DIR/wasm32-wasip2");
         match (block.language.as_str(), &block.file) {
             (_, Some(file)) => writeln!(script, "cat > {file} <<'END-OF-FILE'\n{}END-OF-FILE", block.text),
@@ -87,8 +91,9 @@ fn the_guide_to_the_first_object_works_as_it_stands() {
         .current_dir(folder.path())
         .env("PATH", env::join_paths(paths).expect("paths"))
         .env("DURABO_REPOSITORY", repository())
-        .env("DURABO_LISTEN", format!("127.0.0.1:{listen}"))
-        .env("DURABO_CONTROL", format!("127.0.0.1:{control}"))
+        .env("DURABO_LISTEN", &listen)
+        .env("DURABO_CONTROL", &control)
+        .env("no_proxy", "*")
         .env("CARGO_TARGET_DIR", guests_target())
         // What the workspace's guests are built from is on this machine.
         .env("CARGO_NET_OFFLINE", "true")
