@@ -3,9 +3,10 @@
 //! 1 is a no of the node or for what is wrong with the input, 2 is everything that is broken.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 
 use serde_json::Value;
+use tokio::net::TcpSocket;
 
 use crate::node_process::{NodeProcess, Ran, examples, folder, run};
 
@@ -52,11 +53,10 @@ fn a_limit_that_is_set_holds_and_the_last_value_counts() {
 
 #[test]
 fn a_node_that_is_not_there_is_broken_and_not_refused() {
-    // Bound and dropped: nobody listens there.
-    let address = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("address")
-        .to_string();
+    // Bound, so that nobody else gets its port, and not listening.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+    let address = socket.local_addr().expect("an address").to_string();
     assert_ends(&run(&["status", "--control", &address]), 2, "start one with `durabo serve`");
     assert_ends(&run(&["call", "demo/Counter/a", "get", "--listen", &address]), 2, "no node answers at");
     let ran = run(&["status", "--control", &address, "--json"]);

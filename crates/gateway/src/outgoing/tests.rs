@@ -20,7 +20,7 @@ use durabo_objects::outside::Outside;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -340,8 +340,10 @@ async fn what_is_no_response_is_an_error() {
         let (_, response) = exchange(request("GET", "http://SERVER/"), text).await;
         assert_eq!(response.expect_err("no response").code, "outgoing-failed");
     }
-    let (listener, address) = listen().await;
-    drop(listener);
+    // Bound, so that nobody else gets its port, and not listening.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+    let address = socket.local_addr().expect("an address");
     let sent = client().send(rules(&["127.0.0.1"]), request("GET", &format!("http://{address}/")));
     assert_eq!(sent.await.expect_err("nobody listens").code, "outgoing-failed");
 }

@@ -18,12 +18,16 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::websocket::handshake::handshake;
 
+/// Its address, what stops it, and its task.
+type Server = (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>);
+
 /// A server that answers each request with `ok` once `release` says so.
-async fn server(
-    limits: ServeLimits,
-    release: watch::Receiver<bool>,
-) -> (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("bind");
+async fn server(limits: ServeLimits, release: watch::Receiver<bool>) -> Server {
+    server_at("127.0.0.1", limits, release).await
+}
+
+async fn server_at(host: &str, limits: ServeLimits, release: watch::Receiver<bool>) -> Server {
+    let listener = TcpListener::bind((host, 0)).await.expect("bind");
     let address = listener.local_addr().expect("address");
     let (stop, stopped) = oneshot::channel();
     let answer = move |_| {
@@ -57,7 +61,8 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
 #[tokio::test]
 async fn requests_are_answered_and_a_stop_ends_an_idle_server() {
     let (_open, release) = watch::channel(true);
-    let (address, stop, served) = server(ServeLimits::default(), release).await;
+    // Nobody else listens at this address, so that none gets the port when it is free again.
+    let (address, stop, served) = server_at("127.0.0.2", ServeLimits::default(), release).await;
     assert!(ask(address, GET).await.ends_with("\r\n\r\nok"));
     stop.send(()).expect("serving");
     served.await.expect("served");
