@@ -18,6 +18,9 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::websocket::handshake::handshake;
 
+/// How long is waited for what should come soon.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+
 /// Its address, what stops it, and its task.
 type Server = (SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>);
 
@@ -144,7 +147,7 @@ async fn st_10_a_client_that_leaves_before_the_first_byte_of_its_answer_is_notic
         }
         assert_eq!(has_begun.recv().await, Some("begun"));
         drop(stream);
-        let noticed = tokio::time::timeout(Duration::from_secs(10), has_begun.recv()).await;
+        let noticed = tokio::time::timeout(ANSWER_MAX, has_begun.recv()).await;
         assert_eq!(noticed.expect("noticed"), Some("gone"), "behind another: {is_behind_another}");
     }
 }
@@ -174,7 +177,7 @@ async fn a_client_that_takes_a_little_makes_room_for_more() {
     for taken in 0..60 {
         let before = *seen.borrow_and_update();
         stream.read_exact(&mut vec![0; LITTLE_BYTES]).await.expect("more");
-        let more = tokio::time::timeout(Duration::from_secs(10), seen.wait_for(|pieces| *pieces > before));
+        let more = tokio::time::timeout(ANSWER_MAX, seen.wait_for(|pieces| *pieces > before));
         assert!(
             more.await.is_ok(),
             "nothing was written after {taken} times {LITTLE_BYTES} bytes were taken"
@@ -262,9 +265,6 @@ async fn an_idle_connection_makes_room_for_one_that_waits() {
 
 const ASKED: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
     sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/// How long is waited for what should come soon.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
