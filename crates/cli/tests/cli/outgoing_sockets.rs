@@ -20,7 +20,8 @@ use crate::kill_nine::agent;
 use crate::node_process::{NodeProcess, durabo, folder};
 use crate::waiting::{DEADLINE, eventually};
 
-type Encrypted = WebSocket<StreamOwned<ServerConnection, TcpStream>>;
+/// What a connection has come to: a WebSocket, or why it is none.
+type Opened = Result<WebSocket<StreamOwned<ServerConnection, TcpStream>>, String>;
 
 /// A file of the folder of certificates.
 fn certificate(name: &str) -> String {
@@ -34,8 +35,8 @@ fn server_config() -> Arc<ServerConfig> {
     Arc::new(config.expect("a server"))
 }
 
-/// Serves encrypted WebSockets for as long as the process lives: its URL, and each connection that came to be one.
-fn serve() -> (String, Receiver<Encrypted>) {
+/// Serves encrypted WebSockets for as long as the process lives: its URL, and what each connection has come to.
+fn serve() -> (String, Receiver<Opened>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("wss://{}/feed", listener.local_addr().expect("an address"));
     let (tell, opened) = channel();
@@ -43,15 +44,15 @@ fn serve() -> (String, Receiver<Encrypted>) {
     (url, opened)
 }
 
-fn accept(listener: &TcpListener, tell: &Sender<Encrypted>) {
+fn accept(listener: &TcpListener, tell: &Sender<Opened>) {
     let config = server_config();
     for stream in listener.incoming().flatten() {
         stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         let connection = ServerConnection::new(config.clone()).expect("a connection");
-        // A client that does not trust the server goes away; a test that does not ask for it has ended.
-        if let Ok(socket) = tungstenite::accept(StreamOwned::new(connection, stream)) {
-            drop(tell.send(socket));
-        }
+        // A client that does not trust the server goes away.
+        let opened = tungstenite::accept(StreamOwned::new(connection, stream));
+        // A test that does not ask for it has ended.
+        drop(tell.send(opened.map_err(|error| error.to_string())));
     }
 }
 
@@ -84,7 +85,7 @@ fn ws_33_an_object_and_a_server_that_the_system_trusts_talk_over_an_encrypted_so
     let (url, opened) = serve();
     let socket = call(&node, "open", &json!([url, [], ["feed"]]));
     assert!(socket.is_u64(), "{socket}");
-    let mut there = opened.recv_timeout(DEADLINE).expect("a WebSocket");
+    let mut there = opened.recv_timeout(DEADLINE).expect("a connection").expect("a WebSocket");
     there.send(Message::text("ask why")).expect("sent");
     assert_eq!(there.read().expect("a frame"), Message::text("answer to why"));
     let long = "ü".repeat(300 * 1024);
@@ -110,5 +111,6 @@ fn ws_33_a_server_that_the_system_does_not_trust_gets_no_socket() {
     let refused = call(&node, "open", &json!([url, [], []]));
     assert_eq!(refused["error"]["code"], "outgoing-failed", "{refused}");
     assert_eq!(call(&node, "listed", &json!([])), json!(0));
-    assert!(opened.try_recv().is_err(), "the server has opened a WebSocket");
+    let opened = opened.recv_timeout(DEADLINE).expect("a connection");
+    assert!(opened.is_err(), "the server has opened a WebSocket");
 }
