@@ -104,7 +104,11 @@ fn timers_left_behind_hold_later_events_back_and_lose_nothing() {
 
 fn objects_beyond_the_places_take_turns_and_lose_nothing() {
     const PLACES: usize = 10;
-    let node = TestNode::with(TestConfig::with_limits(|limits| limits.live_objects_max = Some(PLACES)));
+    let node = TestNode::with(TestConfig::with_limits(|limits| {
+        limits.live_objects_max = Some(PLACES);
+        // Who comes last waits for the syncs of some forty objects that leave before.
+        limits.place_wait = Duration::from_secs(60);
+    }));
     let control = node.control();
     let live = || control.status()["liveObjects"].as_u64().expect("a number");
     assert_eq!(control.status()["liveObjectsMax"], json!(PLACES));
