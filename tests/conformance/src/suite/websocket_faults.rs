@@ -90,12 +90,13 @@ fn c_276_a_handler_that_takes_too_long_resets_the_object_and_costs_its_socket() 
     assert_eq!(room.ok("event_timeout", json!([])), json!(200));
     slow.send("sleep 3600000");
     assert_eq!(slow.see(), Seen::Lost);
+    // It holds for the handlers of the others too, and those are not to be cut however slow the machine is.
+    room.ok("set_event_timeout", json!([0]));
+    assert_eq!(room.ok("event_timeout", json!([])), json!(null));
     assert_eq!(other.ask_text("echo here"), "here");
     assert_eq!(room.ok("starts", json!([])), json!(2));
     let error = room.fails("set_event_timeout", json!([604_800_001]));
     error.assert_says("should not exceed 604800000");
-    room.ok("set_event_timeout", json!([0]));
-    assert_eq!(room.ok("event_timeout", json!([])), json!(null));
 }
 
 fn c_264_c_078_frames_wait_for_the_commit_before_them_and_keep_their_order() {
