@@ -85,6 +85,8 @@ pub fn strict_node() -> &'static TestNode {
         TestNode::with(TestConfig::with_limits(|limits| {
             limits.cpu_per_event = CPU_PER_EVENT;
             limits.memory_bytes_max = MEMORY_BYTES_MAX;
+            // An operator's statement that is meant to end does so also beside the others' loops.
+            limits.operator_sql_time_max = Duration::from_secs(60);
         }))
     })
 }
