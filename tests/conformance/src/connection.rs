@@ -50,6 +50,15 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).expect("the node takes what is sent");
     }
 
+    /// As [`send`](Self::send); false if the node has closed the connection.
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        match self.stream.write_all(bytes.as_ref()) {
+            Ok(()) => true,
+            Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => false,
+            Err(error) => panic!("the node neither takes what is sent nor closes: {error}"),
+        }
+    }
+
     /// Sends the head of a request: method and path, then fields, one a line. The host is there already.
     pub fn send_head(&mut self, request: &str, fields: &[&str]) {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();

@@ -123,8 +123,11 @@ fn a_client_that_falls_silent_within_its_upload_breaks_the_body_off() {
 fn a_client_that_sends_its_head_byte_by_byte_is_dropped() {
     let node = impatient(|http| http.head_timeout = Duration::from_millis(300));
     let mut slow = node.connect();
+    // A slow machine may have used the time up before the last of them.
     for byte in b"GET / HT" {
-        slow.send([*byte]);
+        if !slow.try_send([*byte]) {
+            break;
+        }
     }
     assert!(slow.is_closed_by_the_node());
 }
