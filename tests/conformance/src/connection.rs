@@ -82,6 +82,12 @@ impl Connection {
         String::from_utf8_lossy(&self.head_bytes()).into_owned()
     }
 
+    /// The same; `None` if the node has closed the connection before.
+    pub fn head_if_any(&mut self) -> Option<String> {
+        let (head, has_ended) = self.until(b"\r\n\r\n");
+        (!has_ended).then(|| String::from_utf8_lossy(&head).into_owned())
+    }
+
     /// The same, byte by byte.
     pub fn head_bytes(&mut self) -> Vec<u8> {
         let (head, has_ended) = self.until(b"\r\n\r\n");
