@@ -4,13 +4,15 @@
 
 use std::thread;
 
+use durabo_server::AppendOutcome::Committed;
+use durabo_server::CommitFault::Hold;
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
 use crate::node::fresh_name;
 use crate::{Object, eventually, guest, values};
 
-use super::outcomes::{answered_after_the_commit, wait_until_waiting};
+use super::outcomes::{answered_after_the_commit, wait_until_held, wait_until_waiting};
 use super::standing::{hooked_node, lasting_node, node, tight_node};
 
 /// A wait that lets other events in where it may.
@@ -216,11 +218,20 @@ fn tx_5_events_and_sql_of_an_operator_wait_until_it_has_ended() {
 fn tx_13_the_answer_waits_for_the_commit_and_not_for_one_that_changed_nothing() {
     let store = store_on(hooked_node().fresh(guest::KV, "Kv"));
     let hooks = hooked_node().hooks(&store);
-    let write = || transact(&store, json!({"acts": with_waits([write(1)])}));
-    answered_after_the_commit(&hooks, write, || ());
+    let writing = || transact(&store, json!({"acts": with_waits([write(1)])}));
+    answered_after_the_commit(&hooks, writing, || ());
+    hooks.plan_fault(Hold);
     transact(&store, json!({"acts": [{"wait": WAIT_MS}]}));
     assert_eq!(hooks.held_commits(), 0);
     assert_eq!(stored(&store), json!([["0", "1"], [0, 1]]));
+    // What was planned is still there for the next commit.
+    thread::scope(|scope| {
+        let transacts = scope.spawn(|| transact(&store, json!({"acts": write(2)})));
+        wait_until_held(&hooks);
+        assert!(hooks.answer_held(Committed), "a commit is held");
+        assert!(transacts.join().is_ok());
+    });
+    assert_eq!(stored(&store), json!([["0", "1", "2"], [0, 1, 2]]));
 }
 
 fn og_9_waiting_for_the_disk_within_waits_for_what_was_written_before_it() {
