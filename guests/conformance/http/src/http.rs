@@ -12,7 +12,7 @@ use durabo::{Body, BodyWriter, Context, Failure, Namespace, Request, Response, S
 
 use crate::queue::Queue;
 
-/// What `/endless` writes at once.
+/// What endless bodies are written in.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// A request that is under way.
@@ -110,6 +110,7 @@ impl Http {
             "hold" => Ok(self.hold(request.take_body())),
             "events" => Ok(self.events()),
             "endless" => Ok(self.endless()),
+            "endless-aside" => Ok(endless_aside()),
             "note-then-stream" => Ok(self.note_then_stream()),
             "break-then-stream" => Ok(self.break_then_stream()),
             "break-then-ask" => {
@@ -262,6 +263,14 @@ async fn tell_events(writer: &mut BodyWriter, queue: &Queue) -> String {
             }
         }
     }
+}
+
+/// Writes for ever as well, and tells nothing of it.
+fn endless_aside() -> Response {
+    Response::stream(async |mut writer| {
+        while writer.write(vec![b'x'; PIECE_BYTES]).await.is_ok() {}
+        Ok(())
+    })
 }
 
 /// Makes the commit of the present turn fail.

@@ -118,7 +118,8 @@ fn what_an_object_wrote_before_a_piece_is_there_when_the_piece_has_passed_anothe
 
 fn a_reader_that_does_not_read_stops_a_writer_behind_other_objects() {
     let (last, path) = behind(lasting_node(), 1);
-    assert_writer_stops(&last, get(lasting_node(), &format!("{path}/endless")));
+    let get = |path_of_last| get(lasting_node(), &format!("{path}{path_of_last}"));
+    assert_writer_stops(&last, get("/endless"), get("/endless-aside"));
 }
 
 fn b_50_and_b_51_headers_pass_through_objects_as_they_were_and_what_is_none_is_refused() {

@@ -72,7 +72,8 @@ fn an_open_stream_keeps_its_object_in_memory_until_the_client_leaves() {
 
 fn a_client_that_never_reads_stops_the_writer() {
     let object = in_memory();
-    assert_writer_stops(&object, open(lasting_node(), "GET", &object, "/endless", &[]));
+    let get = |path| open(lasting_node(), "GET", &object, path, &[]);
+    assert_writer_stops(&object, get("/endless"), get("/endless-aside"));
 }
 
 fn a_client_that_never_reads_is_cut_after_a_while() {
