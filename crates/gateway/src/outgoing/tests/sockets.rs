@@ -193,6 +193,33 @@ async fn ws_32_a_node_that_stops_opens_no_sockets_and_does_not_wait_for_those_th
     assert_eq!(failure.code, "stopping", "{failure}");
 }
 
+#[tokio::test]
+async fn ws_32_a_node_that_stops_waits_for_the_sockets_that_are_open_and_not_for_long() {
+    let (listener, address) = listen().await;
+    let parts = parts(OutgoingLimits::default());
+    let sockets = parts.sockets.clone();
+    let client = OutgoingClient::with(parts, Box::new(Names::default()), Arc::new(RootCertStore::empty));
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.expect("accept");
+        agree(&mut stream, "").await;
+        stream
+    };
+    let connecting = client.connect(rules(&["127.0.0.1"]), request("GET", &format!("ws://{address}/")));
+    let (mut stream, opened) = tokio::join!(serving, connecting);
+    let (socket, end) = LooseSocket::joined(&ObjectLimits::default());
+    (opened.expect("opened").start)(end);
+    // The server never answers a closing frame, so time alone ends the wait: it passes as soon as all wait for it.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    sockets.stop().await;
+    let waited = begun.elapsed();
+    tokio::time::resume();
+    let answer_max = HttpLimits::default().socket_close_timeout;
+    assert!(waited > Duration::ZERO && waited < answer_max, "{waited:?}");
+    assert!(socket.next_event().is_none(), "the object was told");
+    assert_eq!(stream.read_u8().await.expect("a frame"), 0x88, "a closing frame");
+}
+
 /// Takes longer to find a host than a server has for its answer.
 struct SlowNames(SocketAddr);
 

@@ -244,6 +244,26 @@ async fn ws_21_an_answer_to_a_closing_frame_that_waits_for_the_object_is_no_loss
 }
 
 #[tokio::test(start_paused = true)]
+async fn ws_32_when_the_node_stops_a_client_has_two_seconds_to_answer_whatever_it_has_not_taken() {
+    for bytes_before in [0, 1024 * KIB] {
+        let (socket, mut peer, task, stop) = serve(&ObjectLimits::default());
+        if bytes_before > 0 {
+            socket.send(Message::Binary(vec![0; bytes_before])).expect("room");
+        }
+        let begun = Instant::now();
+        stop.send_replace(true);
+        timeout(LONG, task).await.expect("the connection is over").expect("in order");
+        let waited = begun.elapsed();
+        assert!(waited >= GOODBYE_MAX && waited < 2 * GOODBYE_MAX, "{bytes_before}: {waited:?}");
+        assert!(socket.next_event().is_none(), "the object was told");
+        if bytes_before == 0 {
+            let goodbye = [&1001_u16.to_be_bytes()[..], b"the node stops"].concat();
+            assert_eq!(peer.frame().await, (CLOSE, goodbye));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_takes_more_than_half_of_the_free_memory_is_refused_and_smaller_ones_pass() {
     let limits = ObjectLimits { node_sockets_incoming_bytes_max: 1024 * KIB, ..ObjectLimits::default() };
     let (socket, mut peer, _task, _stop) = serve(&limits);
