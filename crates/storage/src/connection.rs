@@ -408,6 +408,13 @@ impl Connection {
         self.opened.as_ref().and_then(|opened| opened.index).expect("an index").resident()
     }
 
+    /// Calls `hook` behind each row that is written, within the statement that writes it.
+    #[cfg(test)]
+    pub(crate) fn on_each_row(&mut self, mut hook: impl FnMut() + Send + 'static) {
+        let db = self.db().expect("it opens");
+        db.update_hook(Some(move |_, _: &str, _: &str, _| hook())).expect("the connection is ours");
+    }
+
     /// Cuts the WAL behind so many frames. SQLite still believes in the rest: only a successor may go on.
     pub(crate) fn cut_wal(&mut self, frames: u32) {
         self.wal.set_size(end_of(frames));

@@ -2,6 +2,8 @@
 //!
 //! Run on a database alone; over HTTP they are in the conformance suite.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use rusqlite::ffi;
 
 use super::*;
@@ -211,6 +213,31 @@ fn em_7_an_interrupt_between_groups_undoes_the_turn() {
     brake.allow();
     assert!(f.database.was_interrupted());
     assert_eq!(f.error("SELECT 1"), error);
+    f.database.end_turn().expect_err("poisoned");
+    f.reset();
+    assert_eq!(f.ids(), []);
+}
+
+#[test]
+fn em_7_an_interrupt_within_a_group_lets_no_further_one_run() {
+    let mut f = with_table();
+    f.exec_with(INSERT, &rows_of(&[1]));
+    let brake = f.database.interrupt_handle();
+    let rows = Arc::new(AtomicUsize::new(0));
+    // As an event's limit does in the midst of a call, here in the second group.
+    f.database.connection.on_each_row({
+        let (brake, rows) = (brake.clone(), rows.clone());
+        move || {
+            if rows.fetch_add(1, Ordering::Relaxed) == 1 {
+                brake.interrupt();
+            }
+        }
+    });
+    let error = f.many_error(INSERT, 4, &rows_of(&[2, 3, 4, 5]));
+    assert_eq!(error.message, "interrupted: SQLITE_INTERRUPT");
+    assert_eq!(rows.load(Ordering::Relaxed), 2, "further groups ran");
+    brake.allow();
+    assert!(f.database.was_interrupted());
     f.database.end_turn().expect_err("poisoned");
     f.reset();
     assert_eq!(f.ids(), []);
