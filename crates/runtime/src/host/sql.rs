@@ -55,10 +55,8 @@ impl Host for GuestState {
     ) -> wasmtime::Result<Result<Counts, Error>> {
         let room = poll_fn(|cx| self.context.poll_room(cx)).await;
         room.map_err(InstanceEnd)?;
-        let bindings: Vec<StorageValue> = bindings.into_iter().map(of_guest).collect();
-        let run = Run::of_groups(&query, groups);
-        let answer =
-            self.on_database(run, move |database| database.exec_many(&query, groups, &bindings)).await?;
+        let (run, work) = many(query, groups, bindings);
+        let answer = self.on_database(run, work).await?;
         Ok(answer.map(counts_to_guest).map_err(error_to_guest))
     }
 
@@ -107,6 +105,17 @@ impl HostCursor for GuestState {
     }
 }
 
+/// A call with many groups of bindings: what is to be estimated of it, and its work.
+fn many(
+    query: String,
+    groups: u32,
+    bindings: Vec<Value>,
+) -> (Run, impl FnOnce(&mut Database) -> Result<StorageCounts, SqlError> + Send + 'static) {
+    let bindings: Vec<StorageValue> = bindings.into_iter().map(of_guest).collect();
+    let run = Run::of_groups(&query, groups);
+    (run, move |database: &mut Database| database.exec_many(&query, groups, &bindings))
+}
+
 fn of_guest(value: Value) -> StorageValue {
     match value {
         Value::Null => StorageValue::Null,
@@ -138,6 +147,7 @@ fn error_to_guest(error: SqlError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statement_costs::{Estimate, StatementCosts};
 
     #[test]
     fn values_pass_exactly_in_both_directions() {
@@ -151,6 +161,18 @@ mod tests {
         for value in values {
             assert_eq!(of_guest(to_guest(value.clone())), value);
         }
+    }
+
+    #[test]
+    fn em_11_a_call_is_estimated_by_its_groups() {
+        let costs = StatementCosts::default();
+        let estimate = |groups| {
+            let (run, _work) = many("INSERT INTO t VALUES (?)".to_owned(), groups, Vec::new());
+            costs.learn(run, 100, false);
+            costs.estimate(run)
+        };
+        let estimates = [1, 199, 200, 100_000].map(estimate);
+        assert_eq!(estimates, [Estimate::Cheap, Estimate::Cheap, Estimate::Slow, Estimate::Slow]);
     }
 
     #[test]
