@@ -85,6 +85,10 @@ const LOOK_AT_IO_EVERY: u32 = 8;
 /// For the ends of WebSockets when the node stops; each of them takes two seconds at most.
 const SOCKETS_STOP_MAX: Duration = Duration::from_secs(5);
 
+/// For the threads of objects to leave the guests and statements that they are in, when the node stops: each does at
+/// its next tick, which comes late where other programs take the processor.
+const OBJECTS_STOP_MAX: Duration = Duration::from_secs(5);
+
 /// Connections that the control plane takes however few clients may have: an operator's tools keep some open.
 const CONTROL_CONNECTIONS_MIN: usize = 16;
 
@@ -231,7 +235,7 @@ impl Node {
         if left > 0 {
             warn!(objects = left, "objects did not stop in time; the change log holds what they committed");
         }
-        self.objects.shutdown_timeout(Duration::from_secs(1));
+        self.objects.shutdown_timeout(OBJECTS_STOP_MAX);
         self.log.stop().map_err(|failure| anyhow::anyhow!("{}", failure.message))?;
         info!("stopped");
         Ok(())

@@ -220,6 +220,7 @@ impl TestNode {
         self.folder(); // the given node is not ours to stop
         if let Some(Running { node: Runs::Here(node), .. }) = self.running.take() {
             node.stop().unwrap_or_else(|error| panic!("stopping a node: {error:?}"));
+            self.folder().wait_until_free();
         }
     }
 

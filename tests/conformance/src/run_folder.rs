@@ -4,11 +4,13 @@
 //! Nodes that several tests use are never dropped, so a run leaves a folder of its process behind; the
 //! next run removes those of processes that have ended.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::eventually::eventually;
 
 static PROCESS_FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     let all = Path::new(env!("OUT_DIR")).join("nodes");
@@ -41,6 +43,13 @@ impl RunFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Waits until no node has it any more. One that has stopped may have a thread in the midst of a statement, which
+    /// lets go of the folder as soon as it looks up.
+    pub fn wait_until_free(&self) {
+        let Ok(lock) = File::open(self.path.join("LOCK")) else { return };
+        eventually("the stopped node lets go of its folder", || lock.try_lock().ok());
     }
 
     /// All files in it, as paths relative to it, in order, with their sizes.
