@@ -13,13 +13,16 @@ use crate::{Object, Seen, TestNode, WebSocket, eventually, guest};
 
 use super::standing::{evict_after, hibernate_after, hibernating_node, hooked_node};
 
+/// How an object is asked to fall asleep, and how one waits until it has.
+type Sleep = (fn(&ObjectHooks), fn(&Object));
+
 fn room(node: &TestNode) -> Object {
     node.fresh(guest::WEBSOCKET, "Room")
 }
 
 fn c_051_c_274_a_message_wakes_an_object_that_hibernates_with_its_socket_open() {
     let node = hooked_node();
-    let ways: [(fn(&ObjectHooks), fn(&Object)); 2] = [
+    let ways: [Sleep; 2] = [
         (ObjectHooks::hibernate, Object::wait_until_hibernated),
         (ObjectHooks::evict, Object::wait_until_evicted),
     ];
