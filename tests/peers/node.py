@@ -6,12 +6,15 @@ import json, os, subprocess, sys, time, urllib.error, urllib.request
 
 DEADLINE = 300
 
+# What a node does because a client, a disk or its own thread was slow, which is none of what is checked here.
+PATIENCE = ["start_timeout=1h", "section_timeout=1h", "commit_timeout=1h", "http.socket_silence_max=1h", "http.socket_close_timeout=1h"]
+
 
 class Node:
-    """A node on a folder, on ports that it finds itself; ended at the end."""
+    """A node on a folder, on ports that it finds itself; ended at the end. It has patience, unless `limits` say otherwise."""
 
     def __init__(self, binary, folder, *limits):
-        self.binary, self.data, self.limits = binary, f"{folder}/data", [f"--limit={limit}" for limit in limits]
+        self.binary, self.data, self.limits = binary, f"{folder}/data", [f"--limit={limit}" for limit in (*PATIENCE, *limits)]
         self.listen = self.control = "127.0.0.1:0"
 
     def __enter__(self):

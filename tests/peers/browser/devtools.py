@@ -38,7 +38,7 @@ class Browser:
         with open(f"{self.profile}/said", "w") as said:
             self.process = subprocess.Popen(command, stdout=said, stderr=said)
         try:
-            self.socket = connect(self.address(), max_size=None, ping_interval=None, compression=None)
+            self.socket = connect(self.address(), max_size=None, ping_interval=None, compression=None, open_timeout=DEADLINE)
         except BaseException:
             self.kill()
             raise

@@ -6,12 +6,12 @@ import assert from "node:assert/strict";
 
 const [url, modules] = process.argv.slice(2);
 const WebSocket = createRequire(`${modules}/`)("ws");
-const DEADLINE_MS = 300_000;
+const DEADLINE_MS = 1_800_000; // for all of it
 setTimeout(() => { throw new Error("nothing came in time"); }, DEADLINE_MS).unref();
 
 // A socket whose events are taken one by one.
 async function open(query = "", protocols = [], options = {}) {
-  const socket = new WebSocket(url + query, protocols, { maxPayload: 0, ...options });
+  const socket = new WebSocket(url + query, protocols, { maxPayload: 0, closeTimeout: DEADLINE_MS, ...options });
   const come = [], waiting = [];
   const put = (event) => (waiting.shift() ?? ((e) => come.push(e)))(event);
   socket.on("message", (data, isBinary) => put(isBinary ? { binary: data } : { text: data.toString() }));
