@@ -98,7 +98,7 @@ def equal(got, wanted, what):
 def eventually(what, probe):
     """Asks until the answer is neither None nor False; returns it."""
     until = time.monotonic() + DEADLINE
-    while (answer := probe()) in (None, False):
+    while (answer := probe()) is None or answer is False:
         must(time.monotonic() < until, f"never: {what}")
         time.sleep(0.02)
     return answer
