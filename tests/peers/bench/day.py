@@ -12,7 +12,7 @@ object must hold exactly what was acknowledged. Prints JSON; --plot draws it.
 import argparse, json, multiprocessing, os, random, time
 
 from day_plot import day_plot
-from servers import Durabo, Work, build, disk_stat, invoked, load, machine, memory_kb, note, part, request
+from servers import DEADLINE, Durabo, Work, build, disk_stat, invoked, load, machine, memory_kb, note, part, request
 
 MIB = 2**20
 
@@ -83,7 +83,7 @@ def spend(server, options):
         latencies = load(server.port, writes(server, options), 64, check, options.seconds, refused)
     finally:
         stop.set()
-    samples = [first, *results.get(timeout=60), sample(server, begin)]
+    samples = [first, *results.get(timeout=DEADLINE), sample(server, begin)]
     watcher.join()
     return samples, latencies, counted, refused
 

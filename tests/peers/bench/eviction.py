@@ -11,7 +11,7 @@ value. Prints JSON.
 """
 import argparse, json, time
 
-from servers import Durabo, Work, build, invoked, load, machine, memory_kb, note, request
+from servers import Durabo, Work, build, bytes_each, invoked, load, machine, memory_kb, note, request
 
 
 def expect(wanted):
@@ -54,7 +54,9 @@ def live(options):
                "make_s": round(count(server, names, b"1"), 1), "rss_kb_live": memory_kb(server.pid)["rss_kb"]}
         status = server.status()
         row |= {"live": status["liveObjects"], "instances": status["instances"],
-                "rss_bytes_per_object": round((row["rss_kb_live"] - before) * 1024 / (status["liveObjects"] - warm))}
+                "rss_bytes_per_object": bytes_each(row["rss_kb_live"] - before, status["liveObjects"] - warm)}
+        if status["instances"] < objects:
+            note(f"only {status['instances']} instances ran for {objects} objects when memory was looked at; a longer --idle keeps them")
         row["rss_kb_hibernating"] = settle(server, lambda status: status["instances"] == 0)
         row["hibernating"] = server.status()["liveObjects"]
         row["rss_kb_gone"] = settle(server, lambda status: status["liveObjects"] == 0)

@@ -13,7 +13,7 @@ the reason, and so is what does not fit into --minutes: each part has a share of
 """
 import argparse, json, os, random, shutil, time
 
-from servers import Durabo, Work, build, invoked, load, machine, memory_kb, note, part, request
+from servers import Durabo, Work, build, bytes_each, invoked, load, machine, memory_kb, note, part, request
 
 GIB = 2**30
 VALUE_BYTES = 500_000
@@ -137,8 +137,8 @@ def live(options):
                 load(server.port, numbered(server, workload, rest), 64, check, refused=refused)
                 row = {"part": "live", "what": what, "touched": size, "live": status["liveObjects"],
                        "live_max": status["liveObjectsMax"], "touch_s": round(seconds, 1), "refused": len(refused),
-                       "rss_per_object": round((after["rss_kb"] - before["rss_kb"]) * 1024 / further),
-                       "anon_per_object": round((after["anon_kb"] - before["anon_kb"]) * 1024 / further),
+                       "rss_per_object": bytes_each(after["rss_kb"] - before["rss_kb"], further),
+                       "anon_per_object": bytes_each(after["anon_kb"] - before["anon_kb"], further),
                        "rss_kb": memory_kb(server.pid)["rss_kb"]}
                 # They leave when they were idle for ten seconds; a node that is slow to let them go gets a minute.
                 end = time.monotonic() + 60

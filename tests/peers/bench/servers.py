@@ -12,6 +12,8 @@ BINARY = os.path.join(TARGET, "release/durabo")
 LIMITS = os.path.join(TARGET, "release/bench-limits")
 GUESTS = os.path.join(TARGET, "guests/wasm32-wasip2/release")
 PEER = os.path.join(HERE, "../workerd")
+# Seconds after which what has not come is taken never to come; far more than a busy machine takes.
+DEADLINE = 300
 
 
 def build(peer=True):
@@ -91,6 +93,11 @@ def memory_kb(pid):
     return {"rss_kb": int(r["Rss"]), "anon_kb": int(r["Pss_Anon"])}
 
 
+def bytes_each(kb, count):
+    """Bytes of each of so many; None if there are none, since all had left memory before anybody looked."""
+    return round(kb * 1024 / count) if count > 0 else None
+
+
 class Server:
     """A process that serves HTTP on `port`; as a context manager, it is killed at the end."""
 
@@ -111,13 +118,13 @@ class Server:
         """Milliseconds since the process was started."""
         return (time.perf_counter() - self.begin) * 1e3
 
-    def wait(self, path, seconds=120):
+    def wait(self, path, seconds=DEADLINE):
         """Asks for `path` until it is answered with 200; returns the milliseconds since the start."""
         while True:
             try:
                 if self.ask("GET", path)[0] == 200:
                     return self.since_ms()
-            except ConnectionError:
+            except (ConnectionError, TimeoutError):
                 pass
             if self.process.poll() is not None or self.since_ms() > seconds * 1e3:
                 raise SystemExit(f"{self.name} does not serve:\n" + open(self.log).read()[-4000:])
@@ -125,7 +132,7 @@ class Server:
 
     def ask(self, method, path, body=None):
         """One request on a connection of its own: status and text."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
         try:
             connection.request(method, path, body, {"content-type": "application/json"} if body else {})
             answer = connection.getresponse()
@@ -139,11 +146,11 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(how)
             try:
-                self.process.wait(300)
+                self.process.wait(DEADLINE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-                raise SystemExit(f"{self.name} did not stop in 300 s")
+                raise SystemExit(f"{self.name} did not stop in {DEADLINE} s")
         return time.perf_counter() - begin
 
     def kill(self):
@@ -175,7 +182,7 @@ class Durabo(Server):
         return self
 
     def status(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.control, timeout=DEADLINE)
         token = open(f"{self.data}/token").read().strip()
         connection.request("GET", "/v1/status", headers={"authorization": f"Bearer {token}"})
         answer = json.loads(connection.getresponse().read())
@@ -236,16 +243,18 @@ def _complete(answer):
 def load(port, requests, connections=64, check=None, seconds=None, refused=None):
     """Sends `requests`, pairs of a key and bytes, over many connections, one at a time on each.
 
-    Ends when there are no more or the time is over, and all are answered. Every answer must be 200, and
-    is handed to `check(key, body)`. With a list `refused`, requests that are answered with 503 are sent again
+    Ends when there are no more or the time is over, and all are answered; one is sent in any case. Every answer must
+    be 200, and is handed to `check(key, body)`. With a list `refused`, requests that are answered with 503 are sent again
     and noted there, as a client would do. Returns the sorted latencies in microseconds.
     """
-    requests, latencies = iter(requests), []
+    requests, latencies, begun = iter(requests), [], False
     end = time.perf_counter() + seconds if seconds else None
     with selectors.DefaultSelector() as selector:
 
         def send_next(lane):
-            entry = None if end and time.perf_counter() > end else next(requests, None)
+            nonlocal begun
+            entry = None if end and begun and time.perf_counter() > end else next(requests, None)
+            begun = True
             if entry is None:
                 selector.unregister(lane.socket)
                 lane.socket.close()
@@ -262,9 +271,9 @@ def load(port, requests, connections=64, check=None, seconds=None, refused=None)
             selector.register(lane.socket, selectors.EVENT_READ, lane)
             send_next(lane)
         while selector.get_map():
-            ready = selector.select(60)
+            ready = selector.select(DEADLINE)
             if not ready:
-                raise SystemExit("no answer for 60 s")
+                raise SystemExit(f"no answer for {DEADLINE} s")
             for key, _ in ready:
                 lane = key.data
                 part = lane.socket.recv(65536)

@@ -218,7 +218,8 @@ def scaling(result):
         texts += [f"{row['objects']:,} objects were left out: {row['skipped']}." for row in disk if "skipped" in row]
     live = [row for row in result["rows"] if row["part"] == "live"]
     if live:
-        lines = [(f"{row['touched']:,}", row["what"], f"{row['live']:,}", f"{row['rss_per_object'] / 1024:.0f}",
+        each = lambda row: "" if row["rss_per_object"] is None else f"{row['rss_per_object'] / 1024:.0f}"
+        lines = [(f"{row['touched']:,}", row["what"], f"{row['live']:,}", each(row),
                   mib(row["rss_kb"]), mib(row["rss_kb_after_idle"])) for row in live if "skipped" not in row]
         texts.append(markdown(("objects touched", "", "live then", "KiB resident for each further one", "resident MiB",
                                "when all have left"), lines))
@@ -313,7 +314,7 @@ def goals(results):
             goal(f"alarms no later than the peer's, {count} {what}, {part}", values if PEER in values and OURS in values else None,
                  lambda v: f"{v[OURS]} ms, peer {v[PEER]} ms", lambda v: v[OURS] <= v[PEER])
     live = {row["what"]: row["rss_per_object"] / 1024 for row in results.get("scaling", {"rows": []})["rows"]
-            if row["part"] == "live" and "skipped" not in row}
+            if row["part"] == "live" and "skipped" not in row and row["rss_per_object"] is not None}
     for what, most in (("with database", 120), ("without database", 70)):
         goal(f"under {most} KiB resident by further live object, {what}", live.get(what), lambda value: f"{value:.0f} KiB",
              lambda value, most=most: value < most)
