@@ -6,7 +6,8 @@ idle sockets cost.
 
 Echo and fan-out are driven in turns, as `run` does, with bare WebSockets as the limit. Each row of idle sockets has
 servers of its own, so that what an earlier row has left behind in a server's heap does not make later sockets look
-cheap; one with more sockets than a process may open files is left out. Needs node. Prints JSON.
+cheap; one with more sockets than a process may open files is left out. Durabo gets limits then by which the files
+are there for the sockets; those of --durabo-limit go before. Needs node. Prints JSON.
 """
 import argparse, json, resource, subprocess
 from contextlib import ExitStack
@@ -18,12 +19,23 @@ HOLD = "1000:1000,5000:1,5000:100,10000:100,10000:10000"
 # Files of a client or server beside its sockets.
 FILES = 500
 
+# What durabo has files for beside the sockets of a row: clients that connect, and objects beside those of the row.
+CONNECTIONS, OBJECTS = 500, 200
 
-def drive(work, options, with_limit, *more):
+
+def limits_to_hold(hold):
+    """Limits by which durabo keeps no files for connections, nor, where a row has few, for objects that are never there:
+    WebSockets get what these leave of the files that a process may open."""
+    sockets, objects = (int(number) for number in hold.split(":"))
+    few = [f"live_objects_max={objects + OBJECTS}"] if 10 * objects <= sockets else []
+    return [f"http.connections_max={CONNECTIONS}", *few]
+
+
+def drive(work, options, with_limit, *more, limits=()):
     """The rows of `bench.py` over both servers, freshly started on folders of their own, and over bare sockets."""
     with ExitStack() as stack:
         peer = stack.enter_context(Workerd(f"{work}/workerd").start())
-        ours = stack.enter_context(Durabo(f"{work}/durabo").start(*options.durabo_limit))
+        ours = stack.enter_context(Durabo(f"{work}/durabo").start(*limits, *options.durabo_limit))
         servers = [(peer, []), (ours, [f"{HERE}/durabo.json"])]
         if with_limit:
             servers.append((stack.enter_context(Axum(f"{work}/axum").start()), [f"{HERE}/axum.json"]))
@@ -32,7 +44,8 @@ def drive(work, options, with_limit, *more):
         ours.deploy("bench", "example_bench")
         targets = [",".join([f"{server.name}=http://127.0.0.1:{server.port}", str(server.pid), *paths])
                    for server, paths in servers]
-        bench = subprocess.run([f"{PEER}/bench.py", *(f"--target={target}" for target in targets), *more],
+        status = f"--status=durabo=http://127.0.0.1:{ours.control}/v1/status,{ours.data}/token"
+        bench = subprocess.run([f"{PEER}/bench.py", *(f"--target={target}" for target in targets), status, *more],
                                stdout=subprocess.PIPE, text=True)
         if bench.returncode:
             raise SystemExit("bench.py failed")
@@ -58,7 +71,7 @@ def main():
             continue
         note(f"idle sockets: {hold}")
         with Work() as work:
-            rows += drive(work, options, False, "--groups", "hold", "--hold", hold, "--idle", "0", *rest)
+            rows += drive(work, options, False, "--groups", "hold", "--hold", hold, "--idle", "0", *rest, limits=limits_to_hold(hold))
     print(json.dumps({"rows": rows, "tool": "sockets", "machine": machine(), "command": invoked()}, indent=1))
 
 
