@@ -5,7 +5,8 @@
 //! root that may mount or user namespaces that anybody may make. Where neither is, as in many containers, the
 //! folder that the variable `DURABO_TEST_SMALL_DISK` names is used, on a small file system that whoever
 //! started the container has mounted. Without any of the three the test cannot run, and says so on a line that
-//! the test harness does not hold back.
+//! the test harness does not hold back; or it fails, with `DURABO_TEST_SMALL_DISK_REQUIRED`, which `.ci/run` sets
+//! where it has seen that one can be mounted.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
@@ -21,6 +22,8 @@ const DISK_MIB: u64 = 128;
 /// One that is larger is somebody's disk, and not there to be filled.
 const DISK_MIB_MAX: u64 = 1024;
 const VARIABLE: &str = "DURABO_TEST_SMALL_DISK";
+/// Set where a test must not go without.
+const REQUIRED: &str = "DURABO_TEST_SMALL_DISK_REQUIRED";
 const NEEDS: &str = "this test needs a small file system of its own: `unshare`, `nsenter` and `mount` of \
                      util-linux with the right to mount or to make user namespaces, or the variable \
                      `DURABO_TEST_SMALL_DISK` with a folder on a file system of 128 to 1024 MiB, such as \
@@ -49,7 +52,7 @@ const WAYS: [(&[&str], &[&str]); 2] =
 
 impl SmallDisk {
     /// The one that the variable names, or a new one. `None`, and a line that says so, where the system lets
-    /// nobody mount one.
+    /// nobody mount one, unless one is required.
     pub fn get() -> Option<Self> {
         if let Some(given) = std::env::var_os(VARIABLE) {
             return Some(Self::on(Path::new(&given)));
@@ -58,6 +61,7 @@ impl SmallDisk {
             Ok(disk) => return Some(disk),
             Err(refusal) => refusal,
         };
+        assert!(std::env::var_os(REQUIRED).is_none(), "`{REQUIRED}` is set: {NEEDS}; {refusal}");
         // Straight to the descriptor: the harness shows what a passing test prints to nobody.
         writeln!(std::io::stderr(), "NOT RUN: a node on a full disk: {NEEDS}; {refusal}").expect("a line");
         None
