@@ -7,7 +7,9 @@ import json, os, subprocess, sys, time, urllib.error, urllib.request
 DEADLINE = 300
 
 # What a node does because a client, a disk or its own thread was slow, which is none of what is checked here.
-PATIENCE = ["start_timeout=1h", "section_timeout=1h", "commit_timeout=1h", "http.socket_silence_max=1h", "http.socket_close_timeout=1h"]
+PATIENCE = [f"{name}=1h" for name in (
+    "start_timeout", "section_timeout", "commit_timeout", "http.head_timeout", "http.write_timeout", "http.body_silence_max",
+    "http.socket_silence_max", "http.socket_close_timeout")]
 
 
 class Node:
