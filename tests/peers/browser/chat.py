@@ -44,6 +44,8 @@ class Person:
         self.tab.until(f"document.querySelector('#people').textContent === {json.dumps(', '.join(names))}")
 
     def marks_connection(self):
+        """The one that there is, or that a machine which stalled for a round of pings is about to make."""
+        self.tab.until("document.querySelector('#state').className === 'open'")
         self.tab.ask("void (window.marked = socket)")
 
     def stops_pings(self):
