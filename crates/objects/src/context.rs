@@ -297,9 +297,10 @@ impl ObjectContext {
     }
 
     /// Ready when the turn's first write may go on: a guest that writes faster than the disk takes it
-    /// waits here, as a whole, instead of filling memory.
+    /// waits here, as a whole, instead of filling memory. A turn that reads does not, since its rows come out of what
+    /// would be copied: its object waits with the next one.
     pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if self.is_turn_open() || !self.is_wal_far_beyond() {
+        if self.is_turn_open() || self.database.has_rows_to_read_ahead() || !self.is_wal_far_beyond() {
             return Poll::Ready(Ok(()));
         }
         if self.poll_on_disk(cx)?.is_pending() {

@@ -15,6 +15,8 @@ use crate::schedule_model::When;
 pub enum Act {
     /// Writes a number, with so many bytes beside it.
     Write(u64, usize),
+    /// Begins to read the numbers, and takes the first: the cursor stands on the next.
+    BeginToRead,
     /// Waits once for something outside: ends the turn.
     Wait,
     /// Waits for something outside that takes so many rounds of all tasks.

@@ -271,7 +271,12 @@ impl Handler {
                     let body = self.body.clone().expect("a body is open");
                     self.wait(async move { poll_fn(|cx| body.poll_left(cx)).await }).await;
                 }
-                Act::Put(..) | Act::Delete(_) | Act::Wipe | Act::DeleteAll | Act::MakeTables => {
+                Act::BeginToRead
+                | Act::Put(..)
+                | Act::Delete(_)
+                | Act::Wipe
+                | Act::DeleteAll
+                | Act::MakeTables => {
                     self.wait_for_room().await?;
                     perform(&engine, &act)?;
                 }

@@ -30,7 +30,7 @@ pub(crate) fn make_tables(engine: &Engine) -> Result<(), Failure> {
     exec(engine, tables, &[]).map(drop)
 }
 
-/// Performs an act on keys, or one that removes or makes everything.
+/// Performs an act on keys, one that removes or makes everything, or one that reads.
 pub(crate) fn perform(engine: &Engine, act: &Act) -> Result<(), Failure> {
     match act {
         Act::Put(key, value) => {
@@ -47,6 +47,9 @@ pub(crate) fn perform(engine: &Engine, act: &Act) -> Result<(), Failure> {
             on_database(engine, Database::delete_all)?;
             make_tables(engine)?;
             kept.into_iter().try_for_each(|number| write(engine, number as u64, 0))
+        }
+        Act::BeginToRead => {
+            on_database(engine, |database| database.exec("SELECT n FROM a ORDER BY place", &[], 1)).map(drop)
         }
         Act::DeleteAll => on_database(engine, Database::delete_all),
         Act::MakeTables => make_tables(engine),

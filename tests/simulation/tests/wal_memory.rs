@@ -87,3 +87,29 @@ async fn a_turn_waits_for_the_disk_before_its_objects_log_goes_to_the_file() {
     taken(answer).expect("a success");
     assert_eq!(test.held(1).await, [1, 2, 3, 4, 5]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_reads_may_write_and_its_object_waits_with_the_next() {
+    let most = 128 * 1024;
+    let test = stage(most);
+    for number in 1..=3 {
+        test.write(1, number).await;
+    }
+    let mut acts = vec![Act::BeginToRead];
+    acts.extend(vec![Act::Suspend; 50_000]);
+    acts.extend([Act::Write(4, 10), Act::Wait, Act::Write(5, 10)]);
+    let answer = test.send(1, &acts);
+    test.run_tasks().await;
+    let others: Vec<_> = (2..=8).map(|object| test.send(object, &[])).collect();
+    test.run_tasks().await;
+    let before = bytes(&test);
+    assert!(before > NODE_WAL_OVERRUN_FACTOR * most, "{before}");
+    // Without a step of upkeep, which would ask the others for their logs.
+    while !answer.is_finished() {
+        test.flush().await;
+    }
+    taken(answer).expect("a success");
+    others.into_iter().for_each(|other| drop(taken(other).expect("a success")));
+    assert!(bytes(&test) < before, "its log went to its file before the turn that does not read");
+    assert_eq!(test.held(1).await, [1, 2, 3, 4, 5]);
+}
