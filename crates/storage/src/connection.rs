@@ -415,6 +415,19 @@ impl Connection {
         db.update_hook(Some(move |_, _: &str, _: &str, _| hook())).expect("the connection is ours");
     }
 
+    /// Cuts the WAL behind its last commit. What stands there was spilled and undone: SQLite neither reads it nor gives
+    /// it back, and writes over it with the next frames. No transaction may be open.
+    pub(crate) fn cut_uncommitted(&self) {
+        let end = match self.frames() {
+            // SQLite writes the header anew with the first frame.
+            0 => 0,
+            frames => end_of(frames),
+        };
+        if self.wal.size() > end {
+            self.wal.set_size(end);
+        }
+    }
+
     /// Cuts the WAL behind so many frames. SQLite still believes in the rest: only a successor may go on.
     pub(crate) fn cut_wal(&mut self, frames: u32) {
         self.wal.set_size(end_of(frames));

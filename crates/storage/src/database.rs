@@ -489,6 +489,7 @@ impl Database {
         self.alarm_before = None;
         self.savepoints.clear();
         self.transactions.clear();
+        self.connection.cut_uncommitted();
         let wal = self.connection.wal();
         wal.set_size_max(u64::MAX);
         wal.hold_from(u64::MAX);

@@ -54,10 +54,9 @@ impl Database {
     /// Bounds what the turn that begins writes into the WAL, and lets it ask for room.
     pub(crate) fn bound_turn(&mut self) {
         let spill_max = self.options.transaction_bytes_max.saturating_sub(cache_bytes(&self.options));
-        let wal = self.connection.wal();
-        wal.set_size_max(wal.size() + spill_max as u64);
-        // Frames of turns that were undone may stand behind; they are written over.
-        wal.hold_from(end_of(self.connection.frames()));
+        let (wal, end) = (self.connection.wal(), end_of(self.connection.frames()));
+        wal.set_size_max(end + spill_max as u64);
+        wal.hold_from(end);
     }
 
     /// As [`begin_turn`](Self::begin_turn), for what leaves the object later has to wait for.
@@ -140,6 +139,8 @@ impl Database {
         if has_wiped {
             self.frames.wipe();
         }
+        // A savepoint that was rolled back may have spilled.
+        self.connection.cut_uncommitted();
         let captured = self.frames.capture(&self.connection.wal().bytes(), end);
         self.connection.rest_index();
         if captured.is_none() {

@@ -62,6 +62,9 @@ impl Database {
         }
         self.turn_open = false;
         self.forget_tables();
+        if self.wiped_after.is_none() {
+            self.connection.cut_uncommitted();
+        }
         // A second wipe of a turn has nothing to do but to roll back to the first.
         if self.wiped_after.is_none() && !self.is_empty()? {
             self.wiped_after = Some(self.connection.frames());

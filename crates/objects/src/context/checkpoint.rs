@@ -32,7 +32,8 @@ impl ObjectContext {
         self.checkpoint_asked |= self.control.take_checkpoint_request();
         let is_large = self.database.wal_bytes() > self.node.limits.wal_bytes_max;
         let is_wanted = self.checkpoint_asked || self.copying.is_due();
-        if !(is_large || is_wanted && self.history.is_ahead_of_file()) {
+        // Without a commit there is nothing to bring, and there may be no file that a row could speak of.
+        if !((is_large || is_wanted) && self.history.is_ahead_of_file()) {
             self.checkpoint_asked = false;
             return Poll::Ready(Ok(()));
         }

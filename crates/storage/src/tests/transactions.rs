@@ -309,3 +309,83 @@ fn a_wipe_before_one_in_the_same_turn_is_committed_ahead_of_it_and_stays_when_it
     f.end_turn().expect("a commit");
     assert_eq!(f.numbers(), []);
 }
+
+/// Some 6 MB of rows, most of which SQLite cannot keep in its cache.
+const SPILLS: &str = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 6000) \
+                      INSERT INTO t SELECT randomblob(1000) FROM c";
+
+#[test]
+fn what_was_spilled_and_is_undone_leaves_the_wal() {
+    let undo: [fn(&mut Fixture); 3] = [
+        |f| {
+            let transaction = f.begin();
+            f.exec(SPILLS);
+            f.database.transaction_rollback(transaction).expect("rollback");
+        },
+        |f| {
+            let transaction = f.begin();
+            f.exec(SPILLS);
+            f.database.transaction_drop(transaction);
+        },
+        |f| {
+            f.exec(SPILLS);
+            assert!(f.database.wal_bytes() > 2 * 1024 * 1024, "nothing was spilled");
+            f.database.discard_turn().expect("discard");
+        },
+    ];
+    for (way, undo) in undo.into_iter().enumerate() {
+        for is_checkpointed in [false, true] {
+            let mut f = with_table();
+            if is_checkpointed {
+                f.checkpoint();
+            }
+            let before = f.database.wal_bytes();
+            undo(&mut f);
+            assert_eq!(f.database.wal_bytes(), before, "way {way}, checkpointed: {is_checkpointed}");
+            f.insert(1);
+            f.end_turn().expect("a commit");
+            f.reset();
+            assert_eq!(f.numbers(), integers(&[1]), "way {way}");
+        }
+    }
+}
+
+#[test]
+fn what_a_savepoint_has_spilled_leaves_the_wal_at_the_turns_end() {
+    let mut f = with_table();
+    let savepoint = f.database.savepoint_begin().expect("begin");
+    f.exec(SPILLS);
+    f.database.savepoint_rollback(savepoint).expect("rollback");
+    f.insert(1);
+    assert!(f.database.wal_bytes() > 2 * 1024 * 1024, "nothing was spilled");
+    f.end_turn().expect("a commit");
+    assert!(f.database.wal_bytes() < 64 * 1024, "{} bytes are left", f.database.wal_bytes());
+    f.reset();
+    assert_eq!(f.numbers(), integers(&[1]));
+}
+
+#[test]
+fn a_wipe_of_what_the_turn_has_spilled_leaves_nothing_of_it_in_the_wal() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a)");
+    f.exec(SPILLS);
+    f.database.delete_all().expect("wiped");
+    assert_eq!(f.end_turn(), None);
+    assert_eq!(f.database.wal_bytes(), 0);
+}
+
+#[test]
+fn transactions_that_were_undone_leave_later_ones_no_more_room() {
+    let options = DatabaseOptions { transaction_bytes_max: 8 * 1024 * 1024, ..DatabaseOptions::default() };
+    let mut f = fixture_with(options);
+    f.exec("CREATE TABLE t(a)");
+    f.end_turn().expect("commit");
+    for _ in 0..3 {
+        let transaction = f.begin();
+        f.exec(SPILLS);
+        f.database.transaction_rollback(transaction).expect("rollback");
+    }
+    f.begin();
+    f.exec(SPILLS);
+    assert!(f.error(SPILLS).is_full());
+}
