@@ -47,6 +47,14 @@ impl ObjectTail {
     pub fn needs_apply(&self) -> bool {
         self.checkpoint.is_none_or(|(through, _)| through < self.sequence)
     }
+
+    /// Newest commit that the object's file held, synced, and the index knew of, when the log was last written; 0
+    /// if none is known to be. Its record need not have been read: commits before the first that was are given up
+    /// only when a checkpoint of them is durable.
+    pub fn checkpointed(&self) -> Sequence {
+        let given_up = self.first.map_or(0, |first| first.0.saturating_sub(1));
+        self.checkpoint.map_or(Sequence(given_up), |(through, _)| through)
+    }
 }
 
 /// The tails of all objects while records are read.

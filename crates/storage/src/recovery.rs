@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use durabo_changelog::disk::{Disk, OpenMode};
+use durabo_changelog::history::ObjectTail;
 use durabo_changelog::mutation::{Mutation, is_planted};
 use durabo_changelog::record::{AlarmChange, FileMark, PAGE_BYTES};
 use durabo_changelog::scan::LogScan;
 use durabo_model::object::ObjectKey;
+use durabo_model::sequence::Sequence;
 
 use crate::error::{StorageError, disk_error};
 use crate::object_index::{ObjectIndex, ObjectRow};
@@ -42,6 +44,9 @@ pub struct RecoveryReport {
 
 /// Applies what `scan` found and makes it durable. The log's tail must be secured before
 /// (invariant 8). Memory is bounded, apart from a small summary of each object that the log tells of.
+///
+/// A file that was checkpointed and is missing, or a row that is older than the log, is an error for all of it:
+/// the log holds commits that are nowhere else, and whoever goes on gives it up.
 pub fn recover(
     disk: &Arc<dyn Disk>,
     path_of: PathOf<'_>,
@@ -60,19 +65,45 @@ pub(crate) fn recover_within(
     scan: &LogScan,
     index: &mut ObjectIndex,
 ) -> Result<RecoveryReport, StorageError> {
+    let known = read_rows(path_of, scan, index)?;
     let mut redo = Redo::new(disk, path_of, pages_kept_max);
     scan.for_each(&mut |record| {
         let tail = scan.summary().get(&record.key);
-        let through = tail.and_then(|tail| tail.checkpoint).map(|(through, _)| through);
-        if through.is_some_and(|through| record.sequence <= through) {
+        let checkpointed = tail.map_or(Sequence(0), ObjectTail::checkpointed);
+        if record.sequence <= checkpointed {
             return Ok(());
         }
-        redo.apply(record, through.is_some())
+        redo.apply(record, checkpointed > Sequence(0))
     })?;
     let commits = redo.finish()?;
     let marks = sync_files(disk, path_of, at_once, scan)?;
-    write_rows(&marks, scan, index)?;
+    write_rows(&marks, known, scan, index)?;
     Ok(RecoveryReport { objects: marks.len() as u64, commits })
+}
+
+/// What the index says of the objects of the log, before any of it is applied. An index that is older than the
+/// log is refused: names and alarms stand in the row alone once the log before a checkpoint is given up.
+fn read_rows(
+    path_of: PathOf<'_>,
+    scan: &LogScan,
+    index: &ObjectIndex,
+) -> Result<BTreeMap<ObjectKey, ObjectRow>, StorageError> {
+    let mut known = BTreeMap::new();
+    for (key, tail) in scan.summary() {
+        let row = index.get(key)?;
+        let (indexed, checkpointed) =
+            (row.as_ref().map_or(Sequence(0), |row| row.sequence), tail.checkpointed());
+        if indexed < checkpointed {
+            let reason = format!(
+                "was checkpointed at commit {} by the change log, and the object index knows it up to commit {}: \
+                 they are of different times; restore the whole data folder from a backup",
+                checkpointed.0, indexed.0
+            );
+            return Err(StorageError::Foreign { path: path_of(key), reason });
+        }
+        known.extend(row.map(|row| (*key, row)));
+    }
+    Ok(known)
 }
 
 /// Syncs every file that was written, and the folders that hold them; says how the files look.
@@ -116,15 +147,17 @@ fn sync_file(disk: &dyn Disk, path: &Path) -> Result<FileMark, StorageError> {
     Ok(FileMark { file_bytes, first_page_crc: crc32fast::hash(&first) })
 }
 
-/// Says in the index how every object of the log looks now. `marks` has the files that were written.
+/// Says in the index how every object of the log looks now. `marks` has the files that were written, `known` the
+/// rows of before.
 fn write_rows(
     marks: &BTreeMap<ObjectKey, FileMark>,
+    mut known: BTreeMap<ObjectKey, ObjectRow>,
     scan: &LogScan,
     index: &mut ObjectIndex,
 ) -> Result<(), StorageError> {
     let mut rows = Vec::new();
     for (key, tail) in scan.summary() {
-        let known = index.get(key)?;
+        let known = known.remove(key);
         let checkpointed = tail.checkpoint.map(|(_, mark)| mark);
         let mark = marks.get(key).copied().or(checkpointed);
         rows.push(ObjectRow {

@@ -141,8 +141,8 @@ impl<'a> Redo<'a> {
         }
         let exists = self.disk.exists(path).map_err(disk_error("looking for", path))?;
         if must_exist && !exists {
-            let reason = "is missing, although it was checkpointed and the change log has later commits of it; \
-                          restore it from a backup";
+            let reason = "is missing, although it was checkpointed and the change log has later commits of it; put \
+                          it back as it was when the node ended, or restore the whole data folder from a backup";
             return Err(StorageError::Foreign { path: path.to_owned(), reason: reason.to_owned() });
         }
         self.disk.open(path, OpenMode::Create).map_err(disk_error("opening", path))

@@ -18,6 +18,7 @@ use durabo_model::sequence::Epoch;
 use durabo_model::time::Timestamp;
 
 use super::*;
+use crate::error::StorageError;
 use crate::object_index::{AlarmEntry, ObjectIndex, ObjectRow};
 use crate::recovery::{self, Job, RecoveryReport};
 
@@ -194,16 +195,32 @@ fn path_of(key: &ObjectKey) -> PathBuf {
     PathBuf::from(DATA).join("objects/1/ab").join(format!("{}.sqlite", key.id))
 }
 
-fn start(disk: &Arc<dyn Disk>) -> (StartedLog, ObjectIndex, RecoveryReport) {
+/// The log and the index as the last life left them.
+fn find(disk: &Arc<dyn Disk>) -> (LogScan, ObjectIndex) {
     disk.create_dir_all(Path::new(DATA)).expect("folder");
     let log_dir = PathBuf::from(DATA).join("log");
     let options = LogOptions { segment_bytes: 4 * 1024 * 1024, ..Default::default() };
     let mut scan = LogScan::open(disk.clone(), &log_dir, options).expect("scan");
-    let mut index =
-        ObjectIndex::open(disk.clone(), &PathBuf::from(DATA).join("index.sqlite")).expect("index");
+    let index = ObjectIndex::open(disk.clone(), &PathBuf::from(DATA).join("index.sqlite")).expect("index");
     scan.secure_tail().expect("tail");
-    let one_by_one = |count, job: Job<'_>| (0..count).try_for_each(job);
-    let report = recovery::recover(disk, &path_of, &one_by_one, &scan, &mut index).expect("recovery");
+    (scan, index)
+}
+
+fn recover(
+    disk: &Arc<dyn Disk>,
+    scan: &LogScan,
+    index: &mut ObjectIndex,
+) -> Result<RecoveryReport, StorageError> {
+    recovery::recover(disk, &path_of, &one_by_one, scan, index)
+}
+
+fn one_by_one(count: usize, job: Job<'_>) -> Result<(), StorageError> {
+    (0..count).try_for_each(job)
+}
+
+fn start(disk: &Arc<dyn Disk>) -> (StartedLog, ObjectIndex, RecoveryReport) {
+    let (scan, mut index) = find(disk);
+    let report = recover(disk, &scan, &mut index).expect("recovery");
     // Again, and with so little room that files are written after nearly each commit.
     let again = recovery::recover_within(2, disk, &path_of, &one_by_one, &scan, &mut index);
     assert_eq!(report, again.expect("recovery again"));
@@ -290,6 +307,78 @@ fn commits_in_the_log_survive_power_losses_and_kills() {
         let listed = index.list(NamespaceNumber(1), None, 10).expect("list");
         assert_eq!(listed.len(), expected.len());
     }
+}
+
+/// A life in which an object commits and is checkpointed, the log of that is given up, and it commits again. Gives
+/// its row in the index.
+fn checkpoint_and_go_on(disk: &Arc<dyn Disk>) -> ObjectRow {
+    let (mut started, mut index, _) = start(disk);
+    let file = object_file(disk.clone(), &path_of(&key(1)));
+    let mut database = Database::of(&file, &DatabaseOptions::default());
+    let query = "CREATE TABLE t(a); INSERT INTO t VALUES(randomblob(20000))";
+    database.exec(query, &[], 0).expect("write");
+    let first = record(key(1), None, database.end_turn().expect("turn").expect("commit"));
+    let encoded = codec::encode(&first, 0);
+    let (sequence, chain) = (first.sequence, encoded.chain);
+    database.copy_wal_to_file(sequence, sequence).expect("copy");
+    file.sync().expect("sync");
+    let mark = file.mark().expect("mark");
+    let (last_commit, alarm) = (first.time, Some(Timestamp(9)));
+    let row = ObjectRow { key: key(1), name: None, mark, sequence, chain, last_commit, alarm };
+    index.upsert_all(std::slice::from_ref(&row)).expect("row");
+    let body = RecordBody::Checkpoint { through: sequence, mark };
+    let checkpoint = codec::encode(&Record { chain, name: None, body, ..first }, chain);
+    started.log.append(&mut [encoded, checkpoint]).expect("append");
+    let given_up = started.log.sync().expect("sync");
+    started.control.release(given_up, &started.pool).expect("release");
+    database.exec("INSERT INTO t VALUES(1)", &[], 0).expect("write");
+    let second = record(key(1), Some(&row), database.end_turn().expect("turn").expect("commit"));
+    started.log.append(&mut [codec::encode(&second, chain)]).expect("append");
+    started.log.sync().expect("sync");
+    row
+}
+
+#[test]
+fn a_missing_file_is_not_made_from_the_commits_after_its_checkpoint_and_may_be_put_back() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new(1));
+    let row = checkpoint_and_go_on(&disk);
+    let (path, away) = (path_of(&key(1)), path_of(&key(2)));
+    disk.rename(&path, &away).expect("moved away");
+    let (scan, mut index) = find(&disk);
+    let tail = &scan.summary()[&key(1)];
+    assert_eq!((tail.checkpoint, tail.first), (None, Some(Sequence(2))));
+    let error = recover(&disk, &scan, &mut index).expect_err("a part of its pages is gone");
+    assert!(matches!(error, StorageError::Foreign { .. }), "{error}");
+    assert!(!disk.exists(&path).expect("looked"));
+    assert_eq!(index.get(&key(1)).expect("row"), Some(row));
+    drop((scan, index));
+    disk.rename(&away, &path).expect("put back");
+    let (_, index, report) = start(&disk);
+    assert_eq!(report, RecoveryReport { objects: 1, commits: 1 });
+    let row = index.get(&key(1)).expect("read").expect("row");
+    assert_eq!((row.sequence, row.alarm), (Sequence(2), Some(Timestamp(9))));
+    let file = object_file(disk, &path);
+    file.check_mark(Some(row.mark)).expect("as recovery left it");
+    let mut database = Database::of(&file, &DatabaseOptions::default());
+    let rows = database.exec("SELECT count(*) FROM t", &[], 1).expect("select").rows;
+    assert_eq!(rows, integers(&[2]));
+}
+
+#[test]
+fn an_index_that_is_older_than_a_checkpoint_whose_log_is_given_up_is_refused() {
+    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new(1));
+    let row = checkpoint_and_go_on(&disk);
+    let older = PathBuf::from(DATA).join("older.sqlite");
+    let mut index = ObjectIndex::open(disk.clone(), &older).expect("an empty index");
+    let (scan, _) = find(&disk);
+    for known in [None, Some(ObjectRow { sequence: Sequence(0), ..row.clone() })] {
+        index.upsert_all(known.as_slice()).expect("rows");
+        let error = recover(&disk, &scan, &mut index).expect_err("its alarm may be another one");
+        assert!(error.to_string().contains("knows it up to commit 0"), "{error}");
+        assert_eq!(index.get(&key(1)).expect("row"), known);
+    }
+    let file = object_file(disk, &path_of(&key(1)));
+    file.check_mark(Some(row.mark)).expect("nothing was applied");
 }
 
 #[test]
