@@ -57,7 +57,7 @@ pub struct StartedLog {
     pub pool: Arc<SegmentPool>,
     /// Gives up what is no longer needed; for the upkeep thread.
     pub control: ControlFile,
-    /// Which start of the node on this data folder this is, from 1; the high half of every epoch.
+    /// Which start of the node on this data folder this is, from 1; the high bits of every epoch.
     pub start_number: u32,
 }
 

@@ -4,15 +4,21 @@
 
 use std::fmt;
 
+/// Bits of an epoch that count within one start of the node: at 10,000 loads a second enough for three years.
+const LOAD_BITS: u32 = 40;
+
 /// One loaded instance of an object, over the life of the data folder: the node's start number in
-/// the high half, a counter of that start in the low half. Grows with every load.
+/// the high 24 bits, a counter of that start in the others. Grows with every load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(pub u64);
 
 impl Epoch {
-    /// The `counter`-th load of the node's `start`-th start.
-    pub const fn new(start: u32, counter: u32) -> Self {
-        Self(((start as u64) << 32) | counter as u64)
+    /// The `counter`-th load of the node's `start`-th start. Loads that are too many to be counted have the last
+    /// epoch of that start: the log takes an equal one, and refuses a lower one.
+    pub const fn new(start: u32, counter: u64) -> Self {
+        let last: u64 = (1 << LOAD_BITS) - 1;
+        let counter = if counter < last { counter } else { last };
+        Self(((start as u64) << LOAD_BITS) | counter)
     }
 }
 

@@ -2,7 +2,7 @@
 //! that run.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use durabo_model::sequence::Epoch;
 
@@ -16,7 +16,7 @@ const COUNTER_BITS: u32 = 40;
 #[derive(Debug)]
 pub struct Counters {
     start: u32,
-    loads: AtomicU32,
+    loads: AtomicU64,
     events: AtomicU64,
     sockets: AtomicU64,
     instances: Arc<AtomicUsize>,
@@ -37,14 +37,14 @@ impl Counters {
     pub fn new(start: u32) -> Self {
         Self {
             start,
-            loads: AtomicU32::new(0),
+            loads: AtomicU64::new(0),
             events: AtomicU64::new(0),
             sockets: AtomicU64::new(0),
             instances: Arc::default(),
         }
     }
 
-    /// Epoch of the next load of an instance.
+    /// Epoch of the next load of an instance. Each end of one takes a number too.
     pub fn next_epoch(&self) -> Epoch {
         Epoch::new(self.start, self.loads.fetch_add(1, Ordering::Relaxed))
     }
@@ -72,5 +72,36 @@ impl Counters {
 
     fn numbered(&self, counter: &AtomicU64) -> u64 {
         (u64::from(self.start) << COUNTER_BITS) | counter.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Loads that can be told apart in one start.
+    const LOADS: u64 = 1 << 40;
+
+    /// Counters of the first start, in which so many instances were loaded.
+    fn after(loads: u64) -> Counters {
+        Counters { loads: AtomicU64::new(loads), ..Counters::new(1) }
+    }
+
+    #[test]
+    fn epochs_rise_however_many_instances_were_loaded_and_stay_below_the_next_start() {
+        let next = Counters::new(2).next_epoch();
+        for loads in [0, u64::from(u32::MAX), LOADS - 2] {
+            let counters = after(loads);
+            let (earlier, later) = (counters.next_epoch(), counters.next_epoch());
+            assert!(earlier < later && later < next, "{loads}: {earlier:?}, {later:?}, {next:?}");
+        }
+    }
+
+    #[test]
+    fn epochs_of_loads_that_cannot_be_counted_do_not_go_back() {
+        let counters = after(LOADS - 1);
+        let last = counters.next_epoch();
+        assert_eq!(counters.next_epoch(), last);
+        assert!(last < Counters::new(2).next_epoch());
     }
 }
