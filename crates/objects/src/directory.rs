@@ -139,6 +139,12 @@ impl Directory {
         self.inner.registry.lock(key).contains_key(key)
     }
 
+    /// Whether an object of this namespace is in memory, or was until its task failed: what such a one has
+    /// committed may be in the log alone. An object that leaves is in the index before this says no.
+    pub fn has_live(&self, namespace: NamespaceNumber) -> bool {
+        self.inner.registry.has_any_of(namespace)
+    }
+
     /// Ends the instances of these namespaces: their events under way get the drain time, the next
     /// event starts the code that is deployed by then (LC-13). Alarms that the old code kept from running try again.
     pub fn retire(&self, namespaces: &[NamespaceNumber], sockets: OldSockets) {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use durabo_model::name::ClassName;
-use durabo_model::object::ObjectKey;
+use durabo_model::object::{NamespaceNumber, ObjectKey};
 use tokio::sync::Notify;
 
 use crate::control::Control;
@@ -135,6 +135,12 @@ impl Registry {
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Live)) {
         let mut visit = |shard: &Shard| shard.values().filter(|live| !live.has_fallen).for_each(&mut f);
         self.shards.iter().for_each(|shard| visit(&Self::locked(shard)));
+    }
+
+    /// Whether an object of this namespace has an entry, also one whose task has failed.
+    pub(crate) fn has_any_of(&self, namespace: NamespaceNumber) -> bool {
+        let is_in = |shard: &Shard| shard.keys().any(|key| key.namespace == namespace);
+        self.shards.iter().any(|shard| is_in(&Self::locked(shard)))
     }
 
     /// Tasks that there are. Not counted part by part: while one leaves and another begins elsewhere, a

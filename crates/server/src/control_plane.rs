@@ -56,9 +56,10 @@ impl ControlPlane for NodeControl {
     fn deploy(&self, upload: Upload) -> BoxFuture<'_, Result<DeployReport, Failure>> {
         let (uploads, index, directory) = (self.uploads.clone(), self.index.clone(), self.directory.clone());
         let work = move || {
-            let live = directory.live_objects();
+            // Asked when the component is compiled, which may take minutes: objects are made meanwhile.
+            // Memory first, since an object that leaves it is in the index by then.
             let has_objects = |namespace: NamespaceNumber| {
-                live.iter().any(|object| object.key.namespace == namespace)
+                directory.has_live(namespace)
                     || index.with(|index| index.count(namespace)).map_or(true, |count| count > 0)
             };
             let (deployed, notes) = uploads.deploy(&upload, &has_objects)?;

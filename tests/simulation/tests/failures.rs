@@ -28,6 +28,7 @@ async fn an_object_whose_task_panicked_refuses_until_the_node_is_started_again()
     let refused = stage.answer(1, &[]).await.expect_err("refused");
     assert!(refused.message.contains("out of service until the node is started again"), "{refused}");
     assert!(stage.world.directory.live_objects().is_empty());
+    assert!(stage.world.directory.has_live(address(1).key.namespace), "its commits are in the log alone");
     stage.disk.process_kill();
     stage.start_again();
     assert_eq!(stage.held(1).await, [1, 2]);

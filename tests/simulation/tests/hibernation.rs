@@ -35,6 +35,21 @@ async fn lc_10_an_idle_object_drops_its_instance_first_and_leaves_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_is_in_memory_until_the_index_knows_it() {
+    let test = Stage::start();
+    let key = address(1).key;
+    let known = || (test.world.directory.has_live(key.namespace), test.world.row(&key).is_some());
+    assert_eq!(known(), (false, false));
+    test.write(1, 1).await;
+    assert_eq!(known(), (true, false));
+    test.fall_idle().await;
+    test.stay_idle().await;
+    assert_eq!(known(), (true, false), "its file is not synced yet");
+    test.run_all().await;
+    assert_eq!(known(), (false, true), "it has left");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_uses_no_database_has_none_open() {
     let test = Stage::start();
     let first = test.answer(BARE, &[Act::Wait, Act::TellOpen, Act::Wait, Act::Trap]);

@@ -37,8 +37,12 @@ fn node(data: &Path, compiler: PathBuf, compile_limits: CompileLimits) -> Node {
 
 /// Uploads as app `name`; returns status and text.
 fn upload(node: &Node, name: &str, component: &[u8]) -> (u16, String) {
+    upload_to(node, &format!("{name}/deployments"), component)
+}
+
+fn upload_to(node: &Node, path: &str, component: &[u8]) -> (u16, String) {
     let mut response = agent()
-        .post(format!("http://{}/v1/apps/{name}/deployments", node.control_address()))
+        .post(format!("http://{}/v1/apps/{path}", node.control_address()))
         .header("authorization", format!("Bearer {}", node.token()))
         .send(component)
         .expect("an answer");
@@ -69,9 +73,14 @@ fn slow_to_compile() -> Vec<u8> {
         .expect("a string takes any text");
     }
     let locals = "i32 ".repeat(1000);
+    without_description(&format!("(local {locals}) {body}"))
+}
+
+/// A component that describes no class and has one function with this body.
+fn without_description(body: &str) -> Vec<u8> {
     let text = format!(
         r#"(component
-            (core module $m (memory 8) (func (export "f") (param i32) (local {locals}) {body}))
+            (core module $m (memory 8) (func (export "f") (param i32) {body}))
             (core instance $i (instantiate $m))
             (type $kind (enum "application" "invalid-argument" "invalid-state" "not-found" "denied"
                 "limit-exceeded" "overloaded" "cancelled" "disconnected" "reset" "storage" "unsupported" "internal"))
@@ -241,6 +250,30 @@ fn a_node_serves_while_it_compiles_and_deploys_what_was_compiled() {
         assert_eq!(status, 200, "{text}");
     });
     assert_eq!(increment(&node), "3");
+    node.stop().expect("stopped");
+}
+
+#[test]
+fn a_class_whose_first_object_is_made_while_a_deployment_without_it_compiles_must_not_vanish() {
+    let folder = folder();
+    let data = folder.path().join("data");
+    let first = node(&data, program(), CompileLimits::default());
+    assert_eq!(upload(&first, "demo", &fs::read(examples()).expect("component")).0, 200);
+    first.stop().expect("stopped");
+    let (started, go_on) = (folder.path().join("started"), folder.path().join("go-on"));
+    let wait = format!("echo > '{}'; read line < '{}'", fifo(&started), fifo(&go_on));
+    let node = node(&data, script(folder.path(), &wait), CompileLimits::default());
+    thread::scope(|scope| {
+        let path = "demo/deployments?class=Other";
+        let upload = scope.spawn(|| upload_to(&node, path, &without_description("")));
+        assert_eq!(fs::read(&started).expect("started"), b"\n");
+        assert_eq!(increment(&node), "1");
+        fs::write(&go_on, "\n").expect("it waits");
+        let (status, text) = upload.join().expect("joined");
+        assert!(text.contains("deployment-refused") && text.contains("`Counter`"), "{text}");
+        assert_eq!(status, 409);
+    });
+    assert_eq!(increment(&node), "2", "its code is still deployed");
     node.stop().expect("stopped");
 }
 
