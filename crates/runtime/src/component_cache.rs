@@ -8,7 +8,7 @@
 // SAFETY of the crate's one call into unchecked code: see `load_code`.
 #![allow(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -126,6 +126,17 @@ impl ComponentCache {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             removed => removed,
         }
+    }
+
+    /// Unloads what is not in `kept`. Instances that run go on, and the memory of their code goes with the last
+    /// of them. Files stay: what is asked for again is loaded from there. What is being made is left alone.
+    pub fn retain(&self, kept: &HashSet<ComponentDigest>) {
+        let is_unused = |digest: &ComponentDigest, slot: &mut Arc<Slot>| {
+            slot.loaded.get().is_some() && !kept.contains(digest)
+        };
+        let unused: Vec<_> = self.lock_slots().extract_if(is_unused).collect();
+        // Giving code back takes a moment, and objects wait for the lock.
+        drop(unused);
     }
 
     fn lock_slots(&self) -> std::sync::MutexGuard<'_, HashMap<ComponentDigest, Arc<Slot>>> {
@@ -284,6 +295,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_kept_is_unloaded_and_comes_back_from_its_file() {
+        let folder = TempDir::new().expect("folder");
+        let cache = cache(&folder);
+        let running = cache.add(&component("")).expect("good").component;
+        let digest = running.digest();
+        cache.retain(&HashSet::from([digest]));
+        assert!(cache.loaded(digest).is_some());
+        cache.retain(&HashSet::new());
+        assert!(cache.loaded(digest).is_none());
+        assert_eq!(Arc::strong_count(&running), 1, "only who runs it has it");
+        cache.get(digest, never).expect("its file is there");
+        assert!(cache.loaded(digest).is_some());
+    }
+
+    #[test]
     fn a_damaged_or_stale_file_is_made_anew() {
         let folder = TempDir::new().expect("folder");
         let bytes = component("");
@@ -354,6 +380,7 @@ mod tests {
             let compilation = scope.spawn(|| cache.add(&bytes).is_err());
             has_started.recv().expect("started");
             assert!(cache.loaded(ComponentDigest::of(&bytes)).is_none());
+            cache.retain(&HashSet::new());
             release.send(()).expect("it waits");
             assert!(compilation.join().expect("joined"));
         });

@@ -1,12 +1,13 @@
 //! Which compiled code serves a namespace: the catalog's answer and the runtime's, put together.
 //!
 //! Asked on the thread of an object each time it starts, so it answers from memory: every deployed
-//! component is loaded when the node starts or when it is uploaded.
+//! component is loaded when the node starts or when it is uploaded, and unloaded only when the snapshot
+//! does not name it any more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use durabo_catalog::{Catalog, DeployedApp};
+use durabo_catalog::{Catalog, ComponentDigest, DeployedApp, Snapshot};
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_model::name::AppName;
@@ -37,6 +38,39 @@ impl DeployedCode {
         Self { catalog, cache, bindings: Mutex::default() }
     }
 
+    /// What serves `namespace` by `snapshot`, or by a newer one if its code was replaced since that was taken.
+    pub fn deployed_since(
+        &self,
+        mut snapshot: Arc<Snapshot>,
+        namespace: NamespaceNumber,
+    ) -> Result<DeployedClass, Failure> {
+        loop {
+            let Some(target) = snapshot.target_of(namespace) else {
+                let text =
+                    "the class of this object is not deployed any more; deploy a component that exports it";
+                return Err(Failure::new(ErrorCode::ClassNotFound, text));
+            };
+            let app = snapshot
+                .app(target.app.as_str())
+                .map_err(|error| Failure::new(ErrorCode::AppNotFound, error.to_string()))?;
+            if let Some(component) = self.cache.loaded(target.digest) {
+                return Ok(DeployedClass {
+                    class: target.class.clone(),
+                    deployment: u64::from(target.deployment),
+                    component,
+                    bindings: self.bindings(app),
+                    egress: target.egress.clone(),
+                });
+            }
+            // Code is unloaded when a newer snapshot can be seen.
+            let newer = self.catalog.snapshot();
+            if Arc::ptr_eq(&snapshot, &newer) {
+                return Err(not_loaded(target.digest));
+            }
+            snapshot = newer;
+        }
+    }
+
     fn bindings(&self, app: &DeployedApp) -> Arc<EnvBindings> {
         let mut known = self.bindings.lock().expect("BUG: the lock is never held over a panic");
         match known.get(&app.name) {
@@ -52,28 +86,13 @@ impl DeployedCode {
 
 impl DeployedClasses for DeployedCode {
     fn deployed(&self, namespace: NamespaceNumber) -> Result<DeployedClass, Failure> {
-        let snapshot = self.catalog.snapshot();
-        let Some(target) = snapshot.target_of(namespace) else {
-            let text =
-                "the class of this object is not deployed any more; deploy a component that exports it";
-            return Err(Failure::new(ErrorCode::ClassNotFound, text));
-        };
-        let app = snapshot
-            .app(target.app.as_str())
-            .map_err(|error| Failure::new(ErrorCode::AppNotFound, error.to_string()))?;
-        let Some(component) = self.cache.loaded(target.digest) else {
-            let text =
-                format!("component {} is not loaded; see the node's log, upload it again", target.digest);
-            return Err(Failure::new(ErrorCode::Internal, text));
-        };
-        Ok(DeployedClass {
-            class: target.class.clone(),
-            deployment: u64::from(target.deployment),
-            component,
-            bindings: self.bindings(app),
-            egress: target.egress.clone(),
-        })
+        self.deployed_since(self.catalog.snapshot(), namespace)
     }
+}
+
+fn not_loaded(digest: ComponentDigest) -> Failure {
+    let text = format!("component {digest} is not loaded; see the node's log, upload it again");
+    Failure::new(ErrorCode::Internal, text)
 }
 
 /// What an app's guests get without a manifest: every class of the app as a namespace under its own name.

@@ -1,7 +1,9 @@
 //! An upload on its way to a deployment: checked, compiled, stored, deployed, and only then seen.
 //!
-//! Blocks for as long as compiling takes; one upload at a time. What fails changes nothing that runs.
+//! Blocks for as long as compiling takes; one upload at a time. What fails changes nothing that runs, and
+//! after each of them only what is deployed is loaded.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use durabo_catalog::{Catalog, CatalogError, ComponentDigest, DeployRequest, Deployed};
@@ -36,6 +38,16 @@ impl Uploads {
         has_objects: &dyn Fn(NamespaceNumber) -> bool,
     ) -> Result<(Deployed, Vec<String>), Failure> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let deployed = self.deploy_in_turn(upload, has_objects);
+        self.unload_others();
+        deployed
+    }
+
+    fn deploy_in_turn(
+        &self,
+        upload: &Upload,
+        has_objects: &dyn Fn(NamespaceNumber) -> bool,
+    ) -> Result<(Deployed, Vec<String>), Failure> {
         let added = self.cache.add(&upload.component).map_err(|error| error.to_failure())?;
         let stored = describe(upload, &added.component).and_then(|described| {
             self.catalog.put_component(upload.digest, &upload.component).map_err(refused)?;
@@ -61,6 +73,13 @@ impl Uploads {
         };
         let deployed = self.catalog.deploy(request, has_objects).map_err(refused)?;
         Ok((deployed, notes))
+    }
+
+    /// Unloads all code but what is deployed: what was replaced, and what was refused. Files stay for an upload of
+    /// the same bytes; the next start drops those of which there never was a deployment.
+    fn unload_others(&self) {
+        let deployed: HashSet<_> = self.catalog.snapshot().apps().map(|app| app.digest).collect();
+        self.cache.retain(&deployed);
     }
 
     fn forget(&self, digest: ComponentDigest) {
@@ -118,6 +137,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::deployed::DeployedCode;
     use crate::system::SystemClock;
 
     /// A component without a description.
@@ -150,6 +170,20 @@ mod tests {
             digest: ComponentDigest::of(&component),
             component: component.into(),
         }
+    }
+
+    /// The same with other bytes.
+    fn version(number: u8, app: &str, classes: &[&str]) -> Upload {
+        let mut component = component();
+        // A custom section with the number as its name.
+        component.extend_from_slice(&[0, 2, 1, number]);
+        let digest = ComponentDigest::of(&component);
+        Upload { digest, component: component.into(), ..upload(app, classes) }
+    }
+
+    fn deploy(uploads: &Uploads, upload: &Upload) -> ComponentDigest {
+        uploads.deploy(upload, &|_| false).expect("deployed");
+        upload.digest
     }
 
     /// Makes every attempt to store the component fail.
@@ -190,5 +224,52 @@ mod tests {
         uploads.deploy(&upload("one", &["Room"]), &|_| false).expect("deployed");
         assert!(uploads.deploy(&upload("one", &[]), &|_| false).is_err());
         assert_eq!(has_code(&uploads, digest), (true, true), "the app `one` runs it");
+    }
+
+    #[test]
+    fn code_is_unloaded_when_no_app_runs_it_any_more() {
+        let folder = TempDir::new().expect("folder");
+        let uploads = uploads(&folder);
+        let first = deploy(&uploads, &version(1, "one", &["Room"]));
+        deploy(&uploads, &version(1, "two", &["Room"]));
+        let second = deploy(&uploads, &version(2, "one", &["Room"]));
+        assert_eq!(has_code(&uploads, first), (true, true), "the app `two` runs it");
+        let third = deploy(&uploads, &version(3, "one", &["Room"]));
+        assert_eq!(has_code(&uploads, second), (false, true));
+        deploy(&uploads, &version(3, "two", &["Room"]));
+        assert_eq!(has_code(&uploads, first), (false, true));
+        assert_eq!(has_code(&uploads, third), (true, true));
+        deploy(&uploads, &version(1, "one", &["Room"]));
+        assert_eq!(has_code(&uploads, first), (true, true), "it is deployed again");
+    }
+
+    #[test]
+    fn an_upload_that_is_refused_leaves_no_code_loaded_that_nothing_runs() {
+        let folder = TempDir::new().expect("folder");
+        let uploads = uploads(&folder);
+        let first = deploy(&uploads, &version(1, "one", &["Room"]));
+        let second = deploy(&uploads, &version(2, "one", &["Room"]));
+        let without = version(3, "one", &["Other"]);
+        let refused = uploads.deploy(&without, &|_| true).expect_err("objects would be lost");
+        assert_eq!(refused.code, "deployment-refused");
+        assert_eq!(has_code(&uploads, without.digest), (false, true));
+        // Its code is kept since it was deployed.
+        assert!(uploads.deploy(&version(1, "one", &[]), &|_| false).is_err());
+        assert_eq!(has_code(&uploads, first), (false, true));
+        assert_eq!(has_code(&uploads, second), (true, true), "the app runs it");
+    }
+
+    #[test]
+    fn an_object_that_starts_while_its_code_is_replaced_gets_the_new_one() {
+        let folder = TempDir::new().expect("folder");
+        let uploads = uploads(&folder);
+        deploy(&uploads, &version(1, "one", &["Room"]));
+        let code = DeployedCode::load(uploads.catalog.clone(), uploads.cache.clone());
+        let before = uploads.catalog.snapshot();
+        let namespace = before.class_target("one", "Room").expect("a class").namespace;
+        deploy(&uploads, &version(2, "one", &["Room"]));
+        let third = deploy(&uploads, &version(3, "one", &["Room"]));
+        let class = code.deployed_since(before, namespace).expect("its code is loaded");
+        assert_eq!((class.deployment, class.component.digest()), (3, third));
     }
 }
