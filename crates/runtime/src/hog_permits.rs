@@ -3,10 +3,11 @@
 //!
 //! Whoever ends its turn within a tick never waits here. A guest on its second tick of one turn gives
 //! back what it had and queues for a permit, first come, first served among its kind, at each tick.
-//! Waiting costs none of its budget and does not make it a newcomer.
+//! Waiting costs none of its budget and does not make it a newcomer. Whoever waits for anything else has no permit
+//! meanwhile.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -82,11 +83,39 @@ impl HogRun {
     pub fn pause(&mut self) {
         self.held.give_back();
     }
+
+    /// Drives a wait that ends the turn, in which nobody else says so: the guest keeps its instance. If it is over at
+    /// once the guest has let nobody run, and its run goes on.
+    pub async fn end_over<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        poll_fn(|cx| {
+            let polled = wait.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.end();
+            }
+            polled
+        })
+        .await
+    }
+
+    /// Drives a wait within the turn.
+    pub async fn pause_over<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        poll_fn(|cx| {
+            let polled = wait.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.pause();
+            }
+            polled
+        })
+        .await
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::{pending, ready};
     use std::task::{Context, Poll, Waker};
 
     fn poll(wait: &mut Pin<Box<dyn Future<Output = ()> + Send>>) -> Poll<()> {
@@ -151,6 +180,26 @@ mod tests {
         tick_freely(&mut hog);
         drop(hog);
         assert_eq!(permits.0.available_permits(), 1);
+    }
+
+    #[test]
+    fn who_waits_has_no_permit_and_who_finds_that_nothing_is_to_be_waited_for_keeps_it() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let permits = HogPermits::new(1);
+        let mut hog = permits.run();
+        tick_freely(&mut hog);
+        tick_freely(&mut hog);
+        assert!(pin!(hog.end_over(ready(()))).poll(&mut cx).is_ready());
+        assert!(pin!(hog.pause_over(ready(()))).poll(&mut cx).is_ready());
+        assert_eq!(permits.0.available_permits(), 0, "nobody has waited");
+        assert!(pin!(hog.pause_over(pending::<()>())).poll(&mut cx).is_pending());
+        assert_eq!(permits.0.available_permits(), 1, "it waits within its turn");
+        tick_freely(&mut hog);
+        assert_eq!(permits.0.available_permits(), 0, "its run goes on");
+        assert!(pin!(hog.end_over(pending::<()>())).poll(&mut cx).is_pending());
+        assert_eq!(permits.0.available_permits(), 1, "it waits, and its turn is over");
+        tick_freely(&mut hog);
+        assert_eq!(permits.0.available_permits(), 1, "it begins anew");
     }
 
     #[test]

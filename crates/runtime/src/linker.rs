@@ -25,7 +25,7 @@ fn link_wasi(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
     // In place of the bare one: see `host/wasi_poll.rs`.
     linker.allow_shadowing(true);
     wasmtime_wasi_io::bindings::wasi::io::poll::add_to_linker::<GuestState, WaitsInTurns>(linker, |state| {
-        PollView { table: &mut state.table, context: &mut state.context }
+        PollView { table: &mut state.table, context: &mut state.context, hog: &mut state.hog }
     })?;
     wasmtime_wasi::p3::clocks::add_to_linker(linker)?;
     // As above, see `host/wasi_clocks.rs`.

@@ -1,9 +1,10 @@
 //! Runs an instance's statements where they delay nobody: in place if they are known to be cheap, else
-//! in the pool (S1).
+//! in the pool (S1). What writes waits for room before.
 //!
-//! The guest keeps the store over the wait, so nothing else of the object runs and the turn stays
+//! The guest keeps the store over such waits, so nothing else of the object runs and the turn stays
 //! whole. The database always comes back: a wait that is given up cuts the statement and stays for it.
 
+use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -34,6 +35,13 @@ struct Ran<T> {
 }
 
 impl GuestState {
+    /// Waits, with the guest as a whole, until it may write on.
+    pub async fn wait_for_room(&mut self) -> wasmtime::Result<()> {
+        let Self { context, hog, .. } = self;
+        let room = hog.pause_over(poll_fn(|cx| context.poll_room(cx))).await;
+        Ok(room.map_err(InstanceEnd)?)
+    }
+
     /// Runs `work`, which is `run`: a text, reading on in it, or a text with many groups of bindings. Ends the
     /// instance if its budget is used up afterwards: after a statement that was cut the guest gets no chance to
     /// go on with its error.

@@ -4,7 +4,7 @@
 
 use durabo_objects::alarm_runs::{AlarmRun, RunOutcome};
 
-use super::kv::{wait_for_room, write_options};
+use super::kv::write_options;
 use crate::bindings::object::alarm::{Host, Outcome, Run};
 use crate::bindings::object::types::{Failure, Timestamp, WriteFlags};
 use crate::failure_record;
@@ -24,7 +24,7 @@ impl Host for GuestState {
     }
 
     async fn set(&mut self, time: Timestamp, options: WriteFlags) -> Answer<()> {
-        wait_for_room(self).await?;
+        self.wait_for_room().await?;
         let new = match self.context.new_alarm(time, self.wakes.alarm) {
             Ok(new) => new,
             Err(refused) => return Ok(Err(failure_record::to_guest(refused))),
@@ -36,7 +36,7 @@ impl Host for GuestState {
     }
 
     async fn delete(&mut self, options: WriteFlags) -> Answer<()> {
-        wait_for_room(self).await?;
+        self.wait_for_room().await?;
         let options = write_options(options);
         let key = TextKey::of("alarm.delete");
         let deleted = self.on_database(key, move |database| database.delete_alarm(options)).await?;

@@ -3,13 +3,10 @@
 //! What one call may read or write is bounded, and its cost is learned like that of a text of SQL: what is
 //! slow leaves the thread without ending the turn.
 
-use std::future::poll_fn;
-
 use durabo_storage::kv::{Encoding, KvEntry, KvError, KvValue, KvWriteOptions, ListOptions};
 
 use crate::bindings::object::kv::{self as wit, Entry, Host, Value};
 use crate::bindings::object::types::{self, WriteFlags};
-use crate::ending::InstanceEnd;
 use crate::failure_record;
 use crate::state::GuestState;
 use crate::statement_costs::TextKey;
@@ -18,7 +15,7 @@ type Answer<T> = wasmtime::Result<Result<T, types::Failure>>;
 
 impl GuestState {
     async fn kv_put(&mut self, entries: Vec<Entry>, options: WriteFlags) -> Answer<()> {
-        wait_for_room(self).await?;
+        self.wait_for_room().await?;
         let entries: Vec<KvEntry> = entries.into_iter().map(of_guest).collect();
         let bytes: usize = entries.iter().map(|(key, value)| key.len() + value.data.len()).sum();
         let key = of_size("kv.put", bytes);
@@ -26,16 +23,10 @@ impl GuestState {
     }
 
     async fn kv_delete(&mut self, keys: Vec<String>, options: WriteFlags) -> Answer<u32> {
-        wait_for_room(self).await?;
+        self.wait_for_room().await?;
         let key = of_size("kv.delete", keys.len());
         answer(self.on_database(key, move |database| database.kv_delete(&keys, write_options(options))).await)
     }
-}
-
-/// Waits, with the guest as a whole, until it may write on.
-pub(super) async fn wait_for_room(state: &mut GuestState) -> wasmtime::Result<()> {
-    let room = poll_fn(|cx| state.context.poll_room(cx)).await;
-    Ok(room.map_err(InstanceEnd)?)
 }
 
 impl Host for GuestState {

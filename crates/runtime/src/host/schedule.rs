@@ -7,7 +7,7 @@ use durabo_objects::trigger::{self, CronRule};
 use durabo_storage::schedule::ScheduleListOptions;
 
 use super::alarm::run_to_guest;
-use super::kv::{wait_for_room, write_options};
+use super::kv::write_options;
 use crate::bindings::object::schedule::{Cron, Entry, Host, Run, Trigger};
 use crate::bindings::object::types::{Failure, WriteFlags};
 use crate::failure_record;
@@ -24,7 +24,7 @@ impl Host for GuestState {
         payload: Vec<u8>,
         options: WriteFlags,
     ) -> Answer<()> {
-        wait_for_room(self).await?;
+        self.wait_for_room().await?;
         let trigger = of_guest(trigger);
         let new = match self.context.new_schedule(name, &trigger, payload, self.wakes.schedule) {
             Ok(new) => new,
@@ -46,7 +46,7 @@ impl Host for GuestState {
     }
 
     async fn delete(&mut self, name: String, options: WriteFlags) -> Answer<bool> {
-        wait_for_room(self).await?;
+        self.wait_for_room().await?;
         // What runs at present and does not come again is gone already, for whoever looks.
         let running = self.context.running_schedule();
         let (key, options) = (TextKey::of("schedule.delete"), write_options(options));

@@ -3,8 +3,6 @@
 //! Linked as functions that may wait, in which the guest keeps the store: a slow statement leaves the
 //! thread without ending the turn.
 
-use std::future::poll_fn;
-
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use durabo_storage::database::Database;
@@ -29,8 +27,7 @@ impl Host for GuestState {
         bindings: Vec<Value>,
         rows_max: u32,
     ) -> wasmtime::Result<Result<ResultSet, Error>> {
-        let room = poll_fn(|cx| self.context.poll_room(cx)).await;
-        room.map_err(InstanceEnd)?;
+        self.wait_for_room().await?;
         let bindings: Vec<StorageValue> = bindings.into_iter().map(of_guest).collect();
         let text = TextKey::of(&query);
         let answer =
@@ -53,8 +50,7 @@ impl Host for GuestState {
         groups: u32,
         bindings: Vec<Value>,
     ) -> wasmtime::Result<Result<Counts, Error>> {
-        let room = poll_fn(|cx| self.context.poll_room(cx)).await;
-        room.map_err(InstanceEnd)?;
+        self.wait_for_room().await?;
         let (run, work) = many(query, groups, bindings);
         let answer = self.on_database(run, work).await?;
         Ok(answer.map(counts_to_guest).map_err(error_to_guest))

@@ -2,8 +2,6 @@
 //!
 //! A handle of a savepoint or transaction is its number; dropping it rolls back what is still open.
 
-use std::future::poll_fn;
-
 use durabo_objects::context::TransactionFailure;
 use durabo_objects::input_gate::Section;
 use wasmtime::component::{Accessor, HasSelf, Resource};
@@ -19,7 +17,7 @@ type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
 impl Host for GuestState {
     async fn delete_all(&mut self) -> Answer<()> {
-        poll_fn(|cx| self.context.poll_room(cx)).await.map_err(InstanceEnd)?;
+        self.wait_for_room().await?;
         let wiped = self.context.database().delete_all();
         Ok(wiped.map_err(|error| failure_record::to_guest(failure_record::of_wipe(error))))
     }
@@ -38,7 +36,7 @@ impl HostWithStore<GuestState> for HasSelf<GuestState> {
 impl HostSavepoint for GuestState {
     async fn begin(&mut self) -> Answer<Resource<Savepoint>> {
         // What is written within it is no first write of its turn any more.
-        poll_fn(|cx| self.context.poll_room(cx)).await.map_err(InstanceEnd)?;
+        self.wait_for_room().await?;
         match self.context.database().savepoint_begin() {
             Ok(savepoint) => Ok(Ok(self.table.push(savepoint)?)),
             Err(error) => Ok(Err(failure_record::to_guest(failure_record::of_savepoint(error)))),
@@ -67,7 +65,7 @@ impl HostSavepoint for GuestState {
 impl HostTransaction for GuestState {
     async fn begin(&mut self, section: Resource<Section>) -> Answer<Resource<Transaction>> {
         // What is written within it is no first write of its turn.
-        poll_fn(|cx| self.context.poll_room(cx)).await.map_err(InstanceEnd)?;
+        self.wait_for_room().await?;
         match told(self.context.begin_transaction(self.table.get(&section)?))? {
             Ok(transaction) => Ok(Ok(self.table.push(transaction)?)),
             Err(refused) => Ok(Err(refused)),

@@ -2,7 +2,8 @@
 //! files nor sockets nor standard input.
 //!
 //! Such a wait holds the whole object and is not seen by the loop as a turn end. So it ends the turn
-//! itself before it waits (T4): what was written is committed, as in every other wait.
+//! itself before it waits (T4): what was written is committed, as in every other wait, and who waits takes no core
+//! from guests that compute.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,6 +15,7 @@ use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi_io::bindings::wasi::io::poll::{Host, HostPollable};
 
 use crate::ending::InstanceEnd;
+use crate::hog_permits::HogRun;
 
 /// What a wait needs of an instance.
 pub struct PollView<'a> {
@@ -21,6 +23,8 @@ pub struct PollView<'a> {
     pub table: &'a mut ResourceTable,
     /// The object, whose turn ends.
     pub context: &'a mut ObjectContext,
+    /// How long the guest has computed, which ends with a wait.
+    pub hog: &'a mut HogRun,
 }
 
 /// Names [`PollView`] to the linker.
@@ -32,13 +36,13 @@ impl HasData for WaitsInTurns {
 
 impl Host for PollView<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
-        after_turn(self.context, Host::poll(self.table, pollables)).await
+        after_turn(self.context, self.hog, Host::poll(self.table, pollables)).await
     }
 }
 
 impl HostPollable for PollView<'_> {
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        after_turn(self.context, HostPollable::block(self.table, pollable)).await
+        after_turn(self.context, self.hog, HostPollable::block(self.table, pollable)).await
     }
 
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
@@ -54,12 +58,13 @@ impl HostPollable for PollView<'_> {
 /// the machine is. Nobody polls the loop of the instance meanwhile, so what it would notice is looked for here.
 async fn after_turn<T>(
     context: &mut ObjectContext,
+    hog: &mut HogRun,
     wait: impl Future<Output = wasmtime::Result<T>>,
 ) -> wasmtime::Result<T> {
     context.end_turn().map_err(InstanceEnd)?;
     let mut wait = pin!(wait);
     let mut is_suspended = false;
-    poll_fn(|cx| {
+    let looked_after = poll_fn(|cx| {
         let polled = wait.as_mut().poll(cx);
         if polled.is_pending() {
             if !std::mem::replace(&mut is_suspended, true) {
@@ -70,6 +75,6 @@ async fn after_turn<T>(
             }
         }
         polled
-    })
-    .await
+    });
+    hog.end_over(looked_after).await
 }

@@ -20,8 +20,9 @@ wit_bindgen::generate!({
     async: false,
 });
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ciborium::Value;
 use durabo::object::stub::Stub;
@@ -35,8 +36,9 @@ export!(Component);
 
 impl Guest for Component {
     /// `ping()`, `sleep(ms)` and `sleep_by_wasi(ms)`, which answer how many events were in the instance at
-    /// once, `note_wait_and_trap(way)`, `notes()`, and `through(names)`: calls `through` with the rest of the names on the object of the first, and answers
-    /// what that answers.
+    /// once, `spin(ms)`, `spin_log_and_sleep(ms, line)`, which never ends, `note_wait_and_trap(way)`, `notes()`, and
+    /// `through(names)`: calls `through` with the rest of the names on the object of the first, and answers what that
+    /// answers.
     fn call(method: String, args: Vec<u8>) -> Result<Vec<u8>, Failure> {
         let args: Vec<Value> = ciborium::from_reader(&args[..]).map_err(failed)?;
         match (method.as_str(), &args[..]) {
@@ -47,6 +49,17 @@ impl Guest for Component {
             ("sleep_by_wasi", [Value::Integer(ms)]) => {
                 let time = Duration::from_millis(u64::try_from(*ms).map_err(failed)?);
                 encode(&Value::Integer(inside(|| std::thread::sleep(time)).into()))
+            }
+            ("spin", [Value::Integer(ms)]) => {
+                spin(Duration::from_millis(u64::try_from(*ms).map_err(failed)?));
+                encode(&Value::Text("spun".to_owned()))
+            }
+            ("spin_log_and_sleep", [Value::Integer(ms), Value::Text(line)]) => {
+                spin(Duration::from_millis(u64::try_from(*ms).map_err(failed)?));
+                println!("{line}");
+                loop {
+                    std::thread::sleep(Duration::from_secs(3600));
+                }
             }
             ("note_wait_and_trap", [Value::Text(way)]) => {
                 exec("CREATE TABLE before (a)")?;
@@ -88,6 +101,16 @@ fn inside(work: impl FnOnce()) -> u32 {
     work();
     INSIDE.fetch_sub(1, Ordering::Relaxed);
     count
+}
+
+/// Computes for so long, without a wait.
+fn spin(time: Duration) {
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        for turn in 0..1000 {
+            let _ = black_box(turn);
+        }
+    }
 }
 
 /// Runs SQL; the first rows.
