@@ -312,6 +312,10 @@ fn request_for(
     if expects_body && sent.body().is_end_stream() {
         sent.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(0));
     }
+    // The library would take it that a `GET` or `HEAD` of unknown length has no body.
+    if !sent.body().is_end_stream() && sent.body().size_hint().exact().is_none() {
+        sent.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let headers = sent.headers_mut();
     // A connection serves one request.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

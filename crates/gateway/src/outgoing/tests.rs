@@ -175,15 +175,17 @@ async fn a_response_of_unknown_length_comes_in_pieces() {
     assert_eq!((pieces.bytes(), &all[..]), (None, &b"abc"[..]));
 }
 
-#[tokio::test]
-async fn a_body_in_pieces_is_sent_as_it_is_written() {
+async fn assert_sent_in_pieces(method: &str) {
     let (listener, address) = listen().await;
     let (writer, pieces) = channel();
-    let mut request = request("POST", &format!("http://{address}/"));
+    let mut request = request(method, &format!("http://{address}/"));
+    request.headers.push(("transfer-encoding".to_owned(), b"gzip".to_vec()));
     request.body = Body::Pieces(pieces);
     let sending = tokio::spawn(client().send(rules(&["127.0.0.1"]), request));
     let (mut stream, _) = listener.accept().await.expect("accept");
-    assert!(read_head(&mut stream).await.contains("transfer-encoding: chunked"));
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with(method) && head.contains("transfer-encoding: chunked\r\n"), "{head}");
+    assert!(!head.contains("gzip") && !head.contains("content-length"), "{head}");
     for piece in ["ab", "c"] {
         writer.take(piece.len());
         writer.let_out(Bytes::from(piece));
@@ -195,7 +197,14 @@ async fn a_body_in_pieces_is_sent_as_it_is_written() {
     writer.end(Ok(()));
     stream.read_exact(&mut [0; 5]).await.expect("the end");
     stream.write_all(b"HTTP/1.1 204 x\r\n\r\n").await.expect("answered");
-    assert_eq!(sending.await.expect("sent").expect("a response").status, 204);
+    assert_eq!(sending.await.expect("sent").expect("a response").status, 204, "{method}");
+}
+
+#[tokio::test]
+async fn a_body_in_pieces_is_sent_as_it_is_written_whatever_the_method() {
+    for method in ["POST", "DELETE", "GET", "HEAD"] {
+        assert_sent_in_pieces(method).await;
+    }
 }
 
 #[tokio::test]
