@@ -342,8 +342,8 @@ impl ObjectContext {
         }
     }
 
-    /// As [`poll_must_end`](Self::poll_must_end), but within a turn and while the database is lent, which
-    /// is not touched: ready when what runs in it has to be cut.
+    /// As [`poll_must_end`](Self::poll_must_end), but within a turn, or before its first write, and also while the
+    /// database is lent, which is not touched: ready when what runs in it has to be cut.
     pub fn poll_must_cut(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         if let Poll::Ready(failure) = self.control.poll_reset(cx) {
             return Poll::Ready(failure);

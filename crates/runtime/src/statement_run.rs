@@ -35,11 +35,15 @@ struct Ran<T> {
 }
 
 impl GuestState {
-    /// Waits, with the guest as a whole, until it may write on.
+    /// Waits, with the guest as a whole, until it may write on. Ends the instance if it must not wait for that:
+    /// its loop, which would notice, is not polled meanwhile.
     pub async fn wait_for_room(&mut self) -> wasmtime::Result<()> {
         let Self { context, hog, .. } = self;
-        let room = hog.pause_over(poll_fn(|cx| context.poll_room(cx))).await;
-        Ok(room.map_err(InstanceEnd)?)
+        let room = poll_fn(|cx| match context.poll_room(cx) {
+            Poll::Pending => context.poll_must_cut(cx).map(Err),
+            room => room,
+        });
+        Ok(hog.pause_over(room).await.map_err(InstanceEnd)?)
     }
 
     /// Runs `work`, which is `run`: a text, reading on in it, or a text with many groups of bindings. Ends the

@@ -19,6 +19,7 @@ use crate::guest_log;
 use crate::node::{TestConfig, fresh_name};
 use crate::{Object, TestNode, eventually, guest};
 
+use super::database::{Database, step};
 use super::standing::hooked_node;
 
 /// Long enough, as a rule, for a commit that nothing holds.
@@ -173,6 +174,32 @@ fn c_090_a_commit_that_hangs_resets_the_object_and_stays_if_it_is_durable_after_
     }
 }
 
+fn a_guest_that_waits_for_the_disk_before_it_writes_on_is_reset_when_the_commit_hangs() {
+    let mut config = TestConfig::with_hooks(|limits| {
+        limits.commit_timeout = COMMIT_TIMEOUT;
+        limits.wal_bytes_max = 64 * 1024;
+    });
+    config.durability = Durability::Relaxed;
+    let node = TestNode::with(config);
+    let object = node.fresh(guest::SQL, "Sql");
+    let (hooks, db) = (node.hooks(&object), Database::of(object));
+    let made = || db.call("run", json!([[{"query": "CREATE TABLE IF NOT EXISTS t (a)"}]])).ok();
+    eventually("the table is there", made);
+    hooks.plan_fault(Hold);
+    thread::scope(|scope| {
+        // More than the object may have in memory, so that its next turn waits before it writes.
+        let filling = scope.spawn(|| db.run_fails(&[step("INSERT INTO t VALUES (randomblob(1000000))")]));
+        wait_until_held(&hooks);
+        // On a busy machine it may come when the object is out of service already, and is told so.
+        db.run_fails(&[step("INSERT INTO t VALUES (1)")]);
+        let error = filling.join().expect("a client panicked");
+        assert_eq!((error.code.as_str(), error.object_reset), ("commit-timeout", true), "{error:?}");
+    });
+    assert!(hooks.answer_held(Committed), "a commit is held");
+    let count = || db.call("run", json!([[{"query": "SELECT count(*) FROM t"}]])).ok();
+    assert_eq!(eventually("the object is in service again", count)[0]["rows"], json!([[1]]));
+}
+
 fn lc_9_a_guest_that_has_stopped_is_reset_when_its_commit_fails() {
     let (object, hooks) = counting(hooked_node());
     hooks.plan_fault(Hold);
@@ -243,6 +270,7 @@ pub(super) const CASES: &[Case] = cases![
     c_076_a_call_behind_a_commit_that_fails_never_reaches_the_other_object,
     c_089_a_line_of_the_log_does_not_wait_for_the_commit,
     c_090_a_commit_that_hangs_resets_the_object_and_stays_if_it_is_durable_after_all,
+    a_guest_that_waits_for_the_disk_before_it_writes_on_is_reset_when_the_commit_hangs,
     lc_9_a_guest_that_has_stopped_is_reset_when_its_commit_fails,
     lc_3_a_constructor_whose_commit_fails_answers_its_caller_and_the_next_event_tries_again,
     an_object_whose_outcome_is_open_disturbs_no_other,
