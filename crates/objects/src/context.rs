@@ -59,6 +59,7 @@ mod outcome;
 mod pending;
 mod sections;
 mod sockets;
+mod start_limit;
 mod outgoing_sockets;
 mod told;
 mod transactions;
@@ -349,6 +350,9 @@ impl ObjectContext {
             return Poll::Ready(failure);
         }
         if let Poll::Ready(failure) = self.poll_outcomes(cx) {
+            return Poll::Ready(failure);
+        }
+        if let Poll::Ready(failure) = self.poll_start_limit(cx) {
             return Poll::Ready(failure);
         }
         if let Poll::Ready(failure) = self.poll_section_limit(cx) {

@@ -9,12 +9,10 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::Failure;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
 
 use crate::context::{NextEvent, ObjectContext};
 use crate::event::{Event, EventId, Outcome, SqlRequest};
@@ -55,8 +53,6 @@ pub async fn run_events<G: GuestCalls>(guest: &G) -> GuestExit {
 /// Runs the constructor. Its result is looked at before the turn is committed, so that what a failing
 /// constructor wrote since its last wait is lost (LC-3).
 async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
-    let limit = guest.with_context(|context| context.limits().start_timeout);
-    let mut timeout = pin!(sleep_until(Instant::now() + limit));
     let mut start = pin!(guest.construct());
     poll_fn(|cx| {
         let started = start.as_mut().poll(cx);
@@ -73,10 +69,10 @@ async fn construct<G: GuestCalls>(guest: &G) -> Result<(), Failure> {
         if let Poll::Ready(failure) = guest.with_context(|context| context.poll_section_limit(cx)) {
             return Poll::Ready(Err(failure));
         }
-        if started.is_pending() && timeout.as_mut().poll(cx).is_ready() {
-            let text =
-                format!("the constructor did not return within {} s; the object was reset", limit.as_secs());
-            return Poll::Ready(Err(Failure::new(ErrorCode::StartTimeout, text)));
+        if started.is_pending()
+            && let Poll::Ready(failure) = guest.with_context(|context| context.poll_start_limit(cx))
+        {
+            return Poll::Ready(Err(failure));
         }
         started
     })

@@ -57,6 +57,7 @@ impl ObjectContext {
     /// Says that the constructor has returned.
     pub(crate) fn started(&mut self) {
         self.instance.has_started = true;
+        self.instance.start_limit = None;
         self.instance.start_listeners.wake_all();
         self.instance.pending.active();
     }

@@ -24,6 +24,8 @@ pub(super) struct InstanceState {
     pub suspends: bool,
     /// The constructor has returned.
     pub has_started: bool,
+    /// When the constructor has taken too long.
+    pub start_limit: Option<Pin<Box<Sleep>>>,
     /// It was given an event.
     pub has_delivered: bool,
     /// An event of it has come to its end.
@@ -56,6 +58,7 @@ impl InstanceState {
             events_in_flight_max: limits.events_in_flight_max,
             suspends: true,
             has_started: false,
+            start_limit: None,
             has_delivered: false,
             has_answered: false,
             has_ended: false,

@@ -2,11 +2,13 @@
 //!
 //! What survives between instances is in `lifecycle`. Wakes by alarms and sockets come with those.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::case::{Case, cases};
-use crate::node::fresh_name;
-use crate::{ErrorRecord, Object, guest};
+use crate::node::{TestConfig, fresh_name};
+use crate::{ErrorRecord, Object, TestNode, guest};
 
 use super::standing::{forgetful_node, lasting_node, node};
 
@@ -88,6 +90,18 @@ fn b_48_a_class_that_has_no_methods_says_so() {
     assert_eq!(object.get("/").text(), "pong");
 }
 
+fn a_constructor_that_does_not_return_is_given_up_however_it_waits() {
+    let node = TestNode::with(TestConfig::with_limits(|limits| {
+        limits.start_timeout = Duration::from_millis(300);
+    }));
+    for way in ["waiting", "sleeping"] {
+        let object = node.object(guest::LIFECYCLE, "BrokenStart", &format!("{way}-{}", fresh_name()));
+        let error = object.fails("ping", json!([]));
+        error.assert_reset("start-timeout");
+        error.assert_says("within 0.3 s");
+    }
+}
+
 /// What this module shows.
 pub(super) const CASES: &[Case] = cases![
     c_038_a_request_or_call_that_wakes_an_object_finds_its_constructor_done,
@@ -95,4 +109,5 @@ pub(super) const CASES: &[Case] = cases![
     b_07_the_error_of_a_migration_is_the_one_that_its_caller_gets,
     b_10_a_schema_number_in_a_pragma_is_refused_with_another_place_for_it,
     b_48_a_class_that_has_no_methods_says_so,
+    a_constructor_that_does_not_return_is_given_up_however_it_waits,
 ];
