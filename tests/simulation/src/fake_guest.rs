@@ -98,7 +98,7 @@ impl GuestCalls for FakeCalls<'_> {
         }
         make_tables(self.0)?;
         if is_told(self.0, "no_start")? {
-            return Err(Failure::new(ErrorCode::Internal, "told not to start"));
+            return Err(of_guest("told not to start"));
         }
         if is_told(self.0, "alarm_at_start")? {
             fake_alarm::perform(self.0, &Act::SetAlarm(60_000))?;
@@ -241,13 +241,7 @@ impl Handler {
                 Act::Pause(rounds) => self.wait(rounds_of_tasks(rounds)).await,
                 Act::WaitForEver => self.wait(pending()).await,
                 Act::Suspend => engine.stop_in_midst().await,
-                Act::Fail => {
-                    // As an engine marks what a guest returns (LC-6).
-                    let mut failure = Failure::new(ErrorCode::Internal, "failed as told");
-                    failure.kind = FailureKind::Application;
-                    failure.flags.remote = true;
-                    return Err(failure);
-                }
+                Act::Fail => return Err(of_guest("failed as told")),
                 Act::Trap => end(&engine, Failure::new(ErrorCode::GuestTrapped, "trapped")).await,
                 Act::Abort => end(&engine, Failure::new(ErrorCode::ObjectAborted, "aborted as told")).await,
                 Act::Panic => panic!("the host is told to panic"),
@@ -468,6 +462,14 @@ fn is_told(engine: &Engine, table: &str) -> Result<bool, Failure> {
     let name = Value::Text(table.to_owned());
     let count = exec(engine, "SELECT count(*) FROM sqlite_schema WHERE name = ?", &[name])?;
     Ok(count != [Value::Integer(0)])
+}
+
+/// A failure as an engine marks what a guest returns (LC-6).
+fn of_guest(text: &str) -> Failure {
+    let mut failure = Failure::new(ErrorCode::Internal, text);
+    failure.kind = FailureKind::Application;
+    failure.flags.remote = true;
+    failure
 }
 
 async fn end(engine: &Engine, failure: Failure) {

@@ -310,6 +310,26 @@ async fn al_12_a_fault_of_the_node_is_not_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn al_12_after_a_fault_of_the_node_the_waits_begin_anew_also_if_the_constructor_fails_then() {
+    let stage = Stage::start();
+    let due = now(&stage) + SECOND;
+    stage.answer(1, &[Act::OnAlarm(vec![Act::Fail]), Act::SetAlarm(1000)]).await.expect("set");
+    stage.pass(1000).await;
+    stage.pass(2500).await;
+    let lost = AppendOutcome::Failed(Failure::new(ErrorCode::StorageFailed, "lost"));
+    stage.plan(1, CommitFault::Answer(lost));
+    stage.pass(5000).await;
+    let runs = [(due, 0), (due, 1)];
+    assert_eq!(stage.alarm_runs(1).await, runs, "the third is undone");
+    stage.sql(1, "CREATE TABLE no_start(x)").await.expect("told");
+    stage.pass(2500).await;
+    stage.sql(1, "DROP TABLE no_start").await.expect("told");
+    assert_eq!(stage.alarm_runs(1).await, runs, "the constructor has failed");
+    stage.pass(2500).await;
+    assert_eq!(stage.alarm_runs(1).await, [&runs[..], &[(due, 3)]].concat());
+}
+
+#[tokio::test(start_paused = true)]
 async fn al_10_a_crash_before_the_clearing_is_durable_runs_the_alarm_again() {
     let mut stage = Stage::start();
     let due = now(&stage) + SECOND;

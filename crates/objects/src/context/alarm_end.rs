@@ -130,11 +130,14 @@ impl ObjectContext {
 
     /// Takes the wake-up for which an instance was started that could not start.
     pub(super) fn take_waiting_alarm(&mut self) -> Option<StoppedRun> {
-        let is_wake_up =
+        let is_to_run =
             |first: &Delivery| matches!(first.work, Work::Alarm(request) if request != AlarmRequest::Cancel);
-        self.mailbox.first(is_wake_up).filter(|is_wake_up| *is_wake_up)?;
-        let delivery = self.mailbox.take_alarm()?;
-        Some(StoppedRun { begun: None, is_given_up: false, after_fault: false, reply: Some(delivery.reply) })
+        self.mailbox.first(is_to_run).filter(|is_to_run| *is_to_run)?;
+        let Delivery { work: Work::Alarm(request), reply, .. } = self.mailbox.take_alarm()? else {
+            unreachable!("BUG: the lane of the alarm holds something else");
+        };
+        let after_fault = matches!(request, AlarmRequest::RunIfDue { after_fault: true });
+        Some(StoppedRun { begun: None, is_given_up: false, after_fault, reply: Some(reply) })
     }
 
     /// After a reset: writes what follows of the run that was under way, and tells who waits for it.
