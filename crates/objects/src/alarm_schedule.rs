@@ -88,11 +88,11 @@ pub(crate) struct WakeUp {
 /// How waking an object ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WokenEnd {
-    /// The alarm ran, or was not due any more.
+    /// The alarm ran, also if it failed for what its object has stored, or was not due any more.
     Done,
     /// It did not run to its end, and that was nobody's fault: at once again.
     Interrupted,
-    /// The object failed. If it has said no new time, the fault is the node's.
+    /// A fault of the node kept it from running to its end. If the object has said a new time, that counts.
     Failed,
 }
 

@@ -104,6 +104,8 @@ pub enum AlarmRequest {
 pub enum AlarmAnswer {
     /// The handler has run and returned.
     Ran,
+    /// To a wake-up: it failed, and what follows of that is stored. A fault of the node is a failure instead.
+    Failed,
     /// None is due.
     NotDue,
     /// It was removed.

@@ -1,11 +1,12 @@
 //! Named alarms on a node whose clock and log threads the test moves: rules and intervals over steps of the clock, time
-//! that the node was down, and commits that are lost (SC-3, SC-4, SC-10, SC-13, SC-18, SC-22). What must hold under
-//! accidents: `alarm_schedules`.
+//! that the node was down, runs that fail, and commits that are lost (SC-3, SC-4, SC-10, SC-13, SC-14, SC-18, SC-22).
+//! What must hold under accidents: `alarm_schedules`.
 
 use std::time::Duration;
 
 use durabo_model::time::{Clock, Timestamp};
 use durabo_simulation::act::Act;
+use durabo_simulation::address::address;
 use durabo_simulation::schedule_model::{When, Zone};
 use durabo_simulation::stage::Stage;
 use durabo_storage::value::Value;
@@ -36,6 +37,29 @@ async fn runs(stage: &Stage) -> Vec<u64> {
         wrong => panic!("{wrong:?}"),
     };
     rows.chunks_exact(2).map(time).collect()
+}
+
+fn in_a_second(name: u64) -> Act {
+    Act::SetEntry { name, when: When::In(SECOND as i64), payload: 0 }
+}
+
+/// Which entries ran, in order, and how often each had failed before.
+async fn tries(stage: &Stage) -> Vec<(i64, i64)> {
+    let answer = stage.sql(1, "SELECT name, retries FROM entry_runs ORDER BY run").await;
+    let rows = answer.expect("a good table").rows;
+    let one = |row: &[Value]| match row {
+        [Value::Integer(name), Value::Integer(retries)] => (*name, *retries),
+        wrong => panic!("{wrong:?}"),
+    };
+    rows.chunks_exact(2).map(one).collect()
+}
+
+/// Lets a second pass, and everything run that comes of it one after the other while the clock stands.
+async fn pass_a_second(stage: &Stage) {
+    stage.pass(SECOND).await;
+    for _ in 0..3 {
+        stage.run_all().await;
+    }
 }
 
 /// Sets the clock without any time that timers could see, and lets the next look at it come.
@@ -124,4 +148,43 @@ async fn sc_18_a_run_whose_end_is_not_in_the_log_comes_again_after_a_crash() {
     assert_eq!(runs(&stage).await, [start + SECOND]);
     stage.pass(HOUR).await;
     assert_eq!(runs(&stage).await, [start + SECOND]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sc_14_a_run_that_fails_holds_back_nothing_that_is_due_at_the_same_time() {
+    for handler in [vec![Act::Fail], vec![Act::Wait, Act::Trap]] {
+        let stage = Stage::start();
+        let due = now(&stage) + SECOND;
+        let acts = [Act::OnAlarm(handler), Act::SetAlarm(1000), in_a_second(1), in_a_second(2)];
+        stage.answer(1, &acts).await.expect("set");
+        pass_a_second(&stage).await;
+        assert_eq!(stage.alarm_runs(1).await, [(due, 0)]);
+        assert_eq!(tries(&stage).await, [(1, 0), (2, 0)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sc_14_a_run_that_fails_with_a_transaction_open_holds_back_nothing_once_that_has_gone() {
+    let stage = Stage::start();
+    let handler = vec![Act::Enter, Act::Begin, Act::Keep, Act::Fail];
+    stage.answer(1, &[Act::OnAlarm(handler), Act::SetAlarm(1000), in_a_second(1)]).await.expect("set");
+    pass_a_second(&stage).await;
+    // It goes with the instance; then the entry's run leaves one open.
+    for _ in 0..2 {
+        stage.fall_idle().await;
+        stage.run_all().await;
+    }
+    assert_eq!(tries(&stage).await, [(1, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sc_14_a_constructor_that_fails_counts_for_each_entry_that_is_due_at_the_same_time() {
+    let stage = Stage::start();
+    stage.answer(1, &[in_a_second(1), in_a_second(2)]).await.expect("set");
+    stage.sql(1, "CREATE TABLE no_start(x)").await.expect("told");
+    stage.leave().await;
+    pass_a_second(&stage).await;
+    let failed = stage.world.directory.alarm_runs(&address(1).key, 9);
+    let names: Vec<_> = failed.iter().filter_map(|run| run.name.as_deref()).collect();
+    assert_eq!(names, ["2", "1"], "newest first");
 }

@@ -33,14 +33,16 @@ pub(super) struct RunUnderWay {
     /// Of the named alarm that it is, if it has a name.
     pub name: Option<String>,
     pub started: Timestamp,
-    /// The try before failed for a fault of the node.
-    pub after_fault: bool,
+    /// Who asked for it.
+    pub request: AlarmRequest,
     /// The handler has asked that it be given up (AL-19).
     pub is_given_up: bool,
     /// The handler has returned while a transaction over waits was open, so that nothing of it is stored yet.
     pub returned: Option<Result<(), Failure>>,
     /// The handler has returned, and its last turn is not committed yet.
     pub end: Option<RunEnd>,
+    /// What it has returned, and who is told once the end is stored.
+    pub answer: Option<(oneshot::Sender<Outcome>, Outcome)>,
     limit: Pin<Box<Sleep>>,
 }
 
@@ -170,10 +172,11 @@ impl ObjectContext {
             alarm,
             name,
             started: now,
-            after_fault: matches!(request, AlarmRequest::RunIfDue { after_fault: true }),
+            request,
             is_given_up: false,
             returned: None,
             end: None,
+            answer: None,
             limit: Box::pin(sleep_until(Instant::now() + self.node.limits.alarm_run_timeout)),
         });
         Ok(Some(NextEvent::Deliver(id, event)))

@@ -2,7 +2,8 @@
 //!
 //! What has to be stored of that goes into the handler's last turn, or, if the instance was reset, into a turn of
 //! the node's own. An alarm that was set meanwhile is another one and stays. A fault of the node is not counted:
-//! nothing is stored, and the schedule wakes the object again.
+//! nothing is stored, and the schedule wakes the object again. It learns of faults alone: what an object's code fails
+//! for must hold back nothing else that is due (SC-14).
 
 use durabo_model::error_code::ErrorCode;
 use durabo_model::failure::{Failure, cut};
@@ -16,7 +17,7 @@ use tracing::{error, warn};
 
 use super::ObjectContext;
 use crate::alarm_runs::{AlarmRun, RunOutcome, after, retry_wait};
-use crate::event::{AlarmRequest, Delivery, EventId, Outcome, Work};
+use crate::event::{AlarmAnswer, AlarmRequest, Delivery, EventId, Outcome, Reply, Work};
 use crate::output_gate::Effect;
 
 /// How a run ended, and why if it failed.
@@ -24,6 +25,8 @@ use crate::output_gate::Effect;
 pub(super) struct RunEnd {
     outcome: RunOutcome,
     error: Option<String>,
+    /// What follows of it was written; after a fault of the node nothing is.
+    is_settled: bool,
 }
 
 /// A run whose instance was reset.
@@ -31,7 +34,7 @@ pub(super) struct StoppedRun {
     /// `None` if the instance could not even start for it.
     begun: Option<Begun>,
     is_given_up: bool,
-    after_fault: bool,
+    request: AlarmRequest,
     reply: Option<oneshot::Sender<Outcome>>,
 }
 
@@ -69,12 +72,10 @@ impl ObjectContext {
             run.returned = Some(outcome.map_err(Failure::clone));
             return;
         }
-        let (alarm, after_fault) = (run.alarm, run.after_fault);
+        let (alarm, after_fault) = (run.alarm, is_after_fault(run.request));
         let written = match outcome {
             Ok(()) => self.settle_run(alarm, None, RunOutcome::Succeeded, None),
-            Err(failure) if is_of_node(failure) => {
-                Ok(RunEnd { outcome: RunOutcome::Failed, error: Some(failure.message.clone()) })
-            }
+            Err(failure) if is_of_node(failure) => Ok(RunEnd::of_fault(failure)),
             Err(failure) if is_without_handler(failure) => {
                 let (class, object) = (self.identity.class.as_str(), self.identity.key.id);
                 warn!(class, %object, "an alarm was dropped: the class has no handler for it any more");
@@ -106,24 +107,32 @@ impl ObjectContext {
         }
     }
 
-    /// To be called when a turn has ended well: a run whose handler has returned is over.
+    /// To be called when a turn has ended well: a run whose handler has returned is over, and who asked for it is
+    /// told when that is durable.
     pub(super) fn close_alarm_run(&mut self) {
         let Some(run) = self.alarm_run.take_if(|run| run.end.is_some()) else { return };
+        if let (Some((reply, outcome)), Some(end)) = (run.answer, &run.end) {
+            let told = end.told(run.request, outcome);
+            self.gate.release_after(self.position(), Effect::Reply(reply, told));
+        }
         self.remember(run.alarm, run.name, run.started, run.end);
     }
 
     /// Takes the run that is under way out of an instance that is reset.
     pub(super) fn stop_alarm_run(&mut self, failure: &Failure) -> Option<StoppedRun> {
         let run = self.alarm_run.take()?;
-        let event = self.in_flight.remove(&run.event);
-        let reply = event.map(|event| {
-            self.tell_handled(run.event, event.begun, Some(failure));
-            event.reply
-        });
+        let reply = match self.in_flight.remove(&run.event) {
+            Some(event) => {
+                self.tell_handled(run.event, event.begun, Some(failure));
+                Some(event.reply)
+            }
+            // Its handler had returned, and the end of its last turn is undone.
+            None => run.answer.map(|(reply, _)| reply),
+        };
         Some(StoppedRun {
             begun: Some(Begun { alarm: run.alarm, name: run.name, started: run.started }),
             is_given_up: run.is_given_up,
-            after_fault: run.after_fault,
+            request: run.request,
             reply,
         })
     }
@@ -136,8 +145,7 @@ impl ObjectContext {
         let Delivery { work: Work::Alarm(request), reply, .. } = self.mailbox.take_alarm()? else {
             unreachable!("BUG: the lane of the alarm holds something else");
         };
-        let after_fault = matches!(request, AlarmRequest::RunIfDue { after_fault: true });
-        Some(StoppedRun { begun: None, is_given_up: false, after_fault, reply: Some(reply) })
+        Some(StoppedRun { begun: None, is_given_up: false, request, reply: Some(reply) })
     }
 
     /// After a reset: writes what follows of the run that was under way, and tells who waits for it.
@@ -147,7 +155,7 @@ impl ObjectContext {
         failure: Failure,
         is_fault: bool,
     ) -> Result<(), Failure> {
-        let StoppedRun { begun, is_given_up, after_fault, reply } = run;
+        let StoppedRun { begun, is_given_up, request, reply } = run;
         let stored = self.database.next_run().map_err(|error| self.alarm_not_stored(error))?;
         let started = self.node.clock.now();
         let due = stored.filter(|alarm| begun.is_none() && alarm.due <= started);
@@ -158,20 +166,30 @@ impl ObjectContext {
                 Some(Begun { alarm, name: info.entry.map(|entry| entry.name), started })
             }
         };
-        if let Some(Begun { alarm, name, started }) = begun {
-            let end = if is_given_up {
-                self.settle_run(alarm, None, RunOutcome::Abandoned, Some(&failure))
-            } else if is_fault {
-                Ok(RunEnd { outcome: RunOutcome::Failed, error: Some(failure.message.clone()) })
-            } else {
-                self.count_failure(alarm, after_fault, &failure)
-            };
-            let end = end.map_err(|error| self.alarm_not_stored(error))?;
-            self.end_turn()?;
-            self.remember(alarm, name, started, Some(end));
-        }
+        let told = match begun {
+            Some(Begun { alarm, name, started }) => {
+                let end = if is_given_up {
+                    self.settle_run(alarm, None, RunOutcome::Abandoned, Some(&failure))
+                } else if is_fault {
+                    Ok(RunEnd::of_fault(&failure))
+                } else {
+                    self.count_failure(alarm, is_after_fault(request), &failure)
+                };
+                let end = end.map_err(|error| self.alarm_not_stored(error))?;
+                self.end_turn()?;
+                let told = end.told(request, Err(failure));
+                self.remember(alarm, name, started, Some(end));
+                told
+            }
+            // Nothing is due any more, as the schedule must know too.
+            None if is_wake_up(request) => {
+                self.tell_alarm();
+                Ok(Reply::Alarm(AlarmAnswer::NotDue))
+            }
+            None => Err(failure),
+        };
         if let Some(reply) = reply {
-            self.gate.release_after(self.position(), Effect::Reply(reply, Err(failure)));
+            self.gate.release_after(self.position(), Effect::Reply(reply, told));
         }
         Ok(())
     }
@@ -218,11 +236,11 @@ impl ObjectContext {
         // One that was replaced or deleted by its handler is not tried again (AL-14, AL-15).
         let outcome =
             if outcome == RunOutcome::Failed && !is_still_set { RunOutcome::Abandoned } else { outcome };
-        Ok(RunEnd { outcome, error: failure.map(|failure| failure.message.clone()) })
+        Ok(RunEnd { outcome, error: failure.map(|failure| failure.message.clone()), is_settled: true })
     }
 
     fn remember(&self, alarm: StoredAlarm, name: Option<String>, started: Timestamp, end: Option<RunEnd>) {
-        let Some(RunEnd { outcome, error }) = end else { return };
+        let Some(RunEnd { outcome, error, .. }) = end else { return };
         let finished = self.node.clock.now();
         let error = error.map(|error| cut(error, ALARM_RUN_ERROR_BYTES_MAX));
         let run = AlarmRun {
@@ -240,6 +258,30 @@ impl ObjectContext {
     fn alarm_not_stored(&self, error: SqlError) -> Failure {
         self.storage_failed(StorageError::Poisoned(error))
     }
+}
+
+impl RunEnd {
+    /// Of a run that failed for a fault of the node.
+    fn of_fault(failure: &Failure) -> Self {
+        Self { outcome: RunOutcome::Failed, error: Some(failure.message.clone()), is_settled: false }
+    }
+
+    /// What is said to who asked for the run, whose outcome this is. A wake-up that fails is taken for a fault of the
+    /// node, so it does not once the run is settled.
+    fn told(&self, request: AlarmRequest, outcome: Outcome) -> Outcome {
+        match outcome {
+            Err(_) if self.is_settled && is_wake_up(request) => Ok(Reply::Alarm(AlarmAnswer::Failed)),
+            outcome => outcome,
+        }
+    }
+}
+
+fn is_wake_up(request: AlarmRequest) -> bool {
+    matches!(request, AlarmRequest::RunIfDue { .. })
+}
+
+fn is_after_fault(request: AlarmRequest) -> bool {
+    matches!(request, AlarmRequest::RunIfDue { after_fault: true })
 }
 
 /// A failure that the object's code has returned is its own, whatever it says.

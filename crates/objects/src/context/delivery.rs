@@ -117,7 +117,8 @@ impl ObjectContext {
         self.gate.has_room(&self.node.limits, cx.waker())
     }
 
-    /// Says that an event's handler has returned. The outcome leaves through the gate.
+    /// Says that an event's handler has returned. The outcome leaves through the gate; that of the alarm's run when
+    /// the turn has ended that stores it.
     pub fn finish(&mut self, id: EventId, outcome: Outcome) {
         self.instance.has_answered = true;
         self.alarm_returned(id, outcome.as_ref().map(|_| ()));
@@ -128,7 +129,11 @@ impl ObjectContext {
             if let (Some(socket), Err(failure)) = (&event.socket, &outcome) {
                 self.log_socket_failure(socket.handling.socket.id, failure);
             }
-            self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome));
+            match self.alarm_run.as_mut().filter(|run| run.event == id) {
+                // How it went is known when its end is stored.
+                Some(run) => run.answer = Some((event.reply, outcome)),
+                None => self.gate.release_after(self.position(), Effect::Reply(event.reply, outcome)),
+            }
             self.tell_answered(id, event.listeners);
         }
     }

@@ -245,6 +245,24 @@ fn sc_14_a_try_that_waits_holds_back_neither_the_alarm_nor_other_entries() {
     });
 }
 
+fn sc_14_a_run_that_fails_holds_back_no_entry_that_is_due_at_the_same_time() {
+    // The other one is to run before the try comes.
+    with_growing_times([1000, 3000, 7000], |retry_wait| {
+        let node = TestNode::with(TestConfig::with_limits(|limits| limits.alarm_retry_wait = retry_wait));
+        let object = ahead_of_the_alarm(|ms| {
+            let object = Waking::on(&node).script(json!([[{"fail": "no"}]]));
+            let time = now() + ms;
+            let at = json!({"at": time});
+            let outcomes = object.run(json!([set("a", &at), set("b", &at), "now"]));
+            (outcomes[2].as_u64()? < time).then_some(object)
+        });
+        let runs = object.wait_for_ends(2);
+        assert_eq!((who_ran(&runs), retries(&runs)), (vec!["a", "b", "a"], vec![0, 0, 1]));
+        let held_back = Duration::from_millis(runs[1].at - runs[0].at);
+        assert!(held_back < retry_wait, "it waited for {held_back:?}: {runs:?}");
+    });
+}
+
 fn sc_15_an_entry_that_is_set_while_a_retry_waits_replaces_it() {
     let object = Waking::on(patient_node()).script(json!([[{"fail": "no"}]]));
     set_for(&object, "a", &soon());
@@ -343,6 +361,7 @@ pub(super) const CASES: &[Case] = cases![
     sc_14_an_entry_that_comes_once_is_given_up_after_seven_runs,
     sc_14_an_entry_that_repeats_goes_on_after_it_was_given_up,
     sc_14_a_try_that_waits_holds_back_neither_the_alarm_nor_other_entries,
+    sc_14_a_run_that_fails_holds_back_no_entry_that_is_due_at_the_same_time,
     sc_15_an_entry_that_is_set_while_a_retry_waits_replaces_it,
     sc_15_what_a_failing_run_has_set_stands,
     sc_15_an_entry_that_is_set_from_outside_during_a_run_comes_once_more,
