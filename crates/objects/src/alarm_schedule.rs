@@ -2,7 +2,8 @@
 //!
 //! The index holds every alarm there is; here stand those that come soonest, read from it in parts, and those of
 //! objects that have committed a change which no checkpoint has brought into the index yet. So a million alarms
-//! take no more memory than some thousand, and nothing has to be read when an alarm is set.
+//! take no more memory than some thousand, and nothing has to be read when an alarm is set. Those that are held back
+//! after faults of the node stay here until they have run, however many they are: the index has their old time only.
 //!
 //! Objects tell of a change when they hand its commit to the log, and again what is stored if that commit does
 //! not come into it (AL-5). A wake-up that is wrong all the same is dropped by the object. `alarms` takes what is
