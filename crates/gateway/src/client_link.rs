@@ -41,6 +41,13 @@ struct Link<I> {
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
+/// Whether a write failed for no other reason than that the client took nothing for too long: the connection is whole,
+/// and reading it finds no end.
+pub fn is_stall(error: &io::Error) -> bool {
+    // The system says the same of a connection that is broken, and has a number for it.
+    error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none()
+}
+
 /// What a client does while its request is answered.
 #[derive(Debug)]
 pub enum Sign {
@@ -253,6 +260,7 @@ mod tests {
         let begun = Instant::now();
         let error = link.write_all(b"f").await.expect_err("cut");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(is_stall(&error));
         assert!(begun.elapsed() >= WRITE_TIMEOUT);
     }
 

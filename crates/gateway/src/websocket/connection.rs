@@ -7,7 +7,7 @@
 //! answer never reach it (WS-24). While the object does not take what has come, only a little more is read, so that the
 //! client has to wait (ST-7), and that it has gone is seen all the same. A connection that has ended is let go of at
 //! once; what had come by it before stays until the object has room for it. One to which nothing can be written any
-//! more is still read to its end.
+//! more is still read to its end, and lost if that does not come.
 
 use std::future::poll_fn;
 use std::io;
@@ -26,6 +26,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use super::frames::{Fault, FrameReader, Received};
 use super::masks::Masks;
 use super::outbox::Outbox;
+use crate::client_link;
 
 mod times;
 
@@ -105,7 +106,7 @@ struct Connection<I, P> {
     has_shut_down: bool,
     /// Something has come since the timer last ran out.
     is_alive: bool,
-    /// Since then nothing has kept this from seeing what comes.
+    /// Since then, or since what it runs for now began, nothing has kept this from seeing what comes.
     is_reading: bool,
     has_pinged: bool,
     /// What the client had taken when the timer last ran out, if no ping found room behind what is on its way.
@@ -228,9 +229,16 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
-        if !self.is_deaf && self.try_write(cx)?.is_err() {
+        if !self.is_deaf
+            && let Err(error) = self.try_write(cx)?
+        {
+            if client_link::is_stall(&error) {
+                return Err(End::Lost);
+            }
             // It may have ended in order: what came before its end is here, and nothing but reading finds it.
             self.is_deaf = true;
+            self.is_reading = true;
+            self.timer.as_mut().reset(Instant::now() + self.times.silence_max);
             self.outbox = Outbox::default();
             if let Some(client) = &self.client {
                 client.leave();

@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::client_link::ClientLink;
 
 const KIB: usize = 1024;
 const CLOSE: u8 = 0x8;
@@ -46,6 +47,13 @@ impl Peer {
         self.0.write_all(payload).await.expect("the node reads");
     }
 
+    /// Sends a text twice within each time of silence, and reads nothing, until the connection has ended.
+    async fn send_on(&mut self) {
+        while self.0.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).await.is_ok() {
+            sleep(TIMES.silence_max / 2).await;
+        }
+    }
+
     async fn send_texts(&mut self, count: usize) {
         for number in 0..count {
             self.send(1, number.to_string().as_bytes()).await;
@@ -72,8 +80,16 @@ fn serve(limits: &ObjectLimits) -> Served {
 }
 
 fn serve_at(place: impl Send + 'static, limits: &ObjectLimits) -> Served {
-    let (socket, client) = LooseSocket::joined(limits);
     let (peer, io) = duplex(64 * KIB);
+    serve_by(peer, io, place, limits)
+}
+
+/// Serves `io`, whose other end `peer` is.
+fn serve_by<I>(peer: DuplexStream, io: I, place: impl Send + 'static, limits: &ObjectLimits) -> Served
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (socket, client) = LooseSocket::joined(limits);
     let (stop, stopping) = watch::channel(false);
     (socket, Peer(peer), tokio::spawn(serve_socket((io, place), Side::Server, client, TIMES, stopping)), stop)
 }
@@ -102,6 +118,17 @@ async fn gone_after(socket: &LooseSocket) -> Duration {
     let begun = Instant::now();
     timeout(LONG, socket.client_gone()).await.expect("its end is noticed");
     begun.elapsed()
+}
+
+/// How its connection ended, behind texts of one that sends on.
+async fn last_event(socket: &LooseSocket) -> Incident {
+    loop {
+        let incident = event(socket).await.incident;
+        if incident.is_last() {
+            return incident;
+        }
+        assert_eq!(incident, Incident::Message(Message::Text("x".to_owned())));
+    }
 }
 
 fn is_lost(incident: &Incident) -> bool {
@@ -361,4 +388,41 @@ async fn a_slow_message_that_goes_on_and_one_that_is_not_read_are_no_fault() {
     drop(hanging);
     expect_texts(&socket, 0..SOCKET_EVENTS_WAITING_MAX).await;
     assert_eq!(event(&socket).await.incident, Incident::Message(Message::Binary(vec![0; 60 * KIB])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_and_takes_nothing_is_lost_and_its_place_is_for_others() {
+    let (peer, io) = duplex(64 * KIB);
+    let io = ClientLink::new(io, TIMES.silence_max);
+    let (place, is_free) = oneshot::channel::<()>();
+    let (socket, mut peer, task, _stop) = serve_by(peer, io, place, &ObjectLimits::default());
+    socket.send(Message::Binary(vec![0; 1024 * KIB])).expect("room");
+    timeout(3 * TIMES.silence_max, peer.send_on()).await.expect("its connection has ended");
+    timeout(LONG, socket.client_gone()).await.expect("its end is noticed");
+    timeout(LONG, is_free).await.expect("free").expect_err("dropped");
+    timeout(LONG, task).await.expect("the connection is over").expect("in order");
+    let last = last_event(&socket).await;
+    assert!(is_lost(&last), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_and_to_which_nothing_can_be_written_is_lost_also_if_it_was_to_be_closed() {
+    for is_closed in [false, true] {
+        let (peer, io) = duplex(64 * KIB);
+        let (_, broken) = duplex(1);
+        let io = tokio::io::join(io, broken);
+        let (socket, mut peer, task, _stop) = serve_by(peer, io, (), &ObjectLimits::default());
+        socket.send(Message::Text("to nobody".to_owned())).expect("room");
+        let after = gone_after(&socket).await;
+        assert!(after < Duration::from_secs(1), "{after:?}");
+        if is_closed {
+            socket.close(Some((1000, String::new())));
+        }
+        let begun = Instant::now();
+        timeout(3 * TIMES.silence_max, peer.send_on()).await.expect("its connection has ended");
+        assert!(begun.elapsed() >= TIMES.silence_max, "what it sends is read for a while");
+        timeout(LONG, task).await.expect("the connection is over").expect("in order");
+        let last = last_event(&socket).await;
+        assert_eq!(is_lost(&last), !is_closed, "{last:?}");
+    }
 }

@@ -2,7 +2,7 @@
 //! goes on, and whether the client takes what stands before a closing frame.
 //!
 //! What counts as a sign of life is what the client can give: an answer to a ping that was sent and whose answer was
-//! read, or that it takes some of what is on its way.
+//! read, or that it takes some of what is on its way. One to which nothing can be written any more gives none.
 
 use std::task::Context;
 
@@ -52,13 +52,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
 
     /// Whether the client is still there, asked when it has been silent for as long as it may be.
     fn look_for_life(&mut self, was_reading: bool) -> Result<(), End> {
+        if self.is_deaf {
+            // What it sends is no sign: only its end is wanted, which is there if the connection is broken.
+            return if was_reading { Err(End::Lost) } else { Ok(()) };
+        }
         if std::mem::take(&mut self.is_alive) {
             (self.has_pinged, self.taken_when_full) = (false, None);
             return Ok(());
         }
-        let was_asked = if self.is_deaf {
-            true
-        } else if self.outbox.has_room() {
+        let was_asked = if self.outbox.has_room() {
             self.taken_when_full = None;
             std::mem::replace(&mut self.has_pinged, true)
         } else {
@@ -72,7 +74,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
             return Err(End::Lost);
         }
         // In any case, since a connection that is broken is found by writing to it.
-        if self.has_pinged && !self.is_deaf {
+        if self.has_pinged {
             self.outbox.ping();
         }
         Ok(())
