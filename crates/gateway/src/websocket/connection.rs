@@ -91,6 +91,8 @@ struct Connection<I, P> {
     /// Bytes of what the reader holds and of `unread`, as the socket knows them.
     held_bytes: (usize, usize),
     outbox: Outbox,
+    /// The answer to a ping for which there was no room in the outbox.
+    pong: Option<Vec<u8>>,
     /// Why a closing frame is on its way here.
     closing: Option<Closing>,
     /// What the client had taken when the timer began that runs for it.
@@ -149,6 +151,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
             unread: Vec::new(),
             held_bytes: (0, 0),
             outbox,
+            pong: None,
             closing: None,
             taken_before: 0,
             is_deaf: false,
@@ -196,6 +199,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
         self.io = None;
         self.place = None;
         self.outbox = Outbox::default();
+        self.pong = None;
         if let Some(client) = &self.client {
             client.leave();
         }
@@ -240,6 +244,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
             self.is_reading = true;
             self.timer.as_mut().reset(Instant::now() + self.times.silence_max);
             self.outbox = Outbox::default();
+            self.pong = None;
             if let Some(client) = &self.client {
                 client.leave();
             }
@@ -282,9 +287,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
         Ok(Ok(()))
     }
 
-    /// Takes what the object sends, as far as there is room for it.
+    /// Takes what is to be sent, as far as there is room for it: the answer to a ping before what the object sends.
     fn take_frames(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
         while !self.has_sent_close && self.outbox.has_room() {
+            if let Some(payload) = self.pong.take() {
+                self.outbox.pong(payload);
+                continue;
+            }
             let Some(client) = &self.client else { break };
             match client.poll_frame(cx) {
                 Poll::Ready(Some(Frame::Text(text))) => self.outbox.text(text),
@@ -362,16 +371,23 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
                         client.receive(message);
                     }
                 }
-                Ok(Some(Received::Ping(payload))) => {
-                    // One that pings faster than it reads gets an answer to the latest.
-                    if !self.has_sent_close && !self.is_deaf && self.outbox.has_room() {
-                        self.outbox.pong(payload);
-                    }
-                }
+                Ok(Some(Received::Ping(payload))) => self.answer_ping(payload),
                 Ok(Some(Received::Pong) | None) => {}
                 Ok(Some(Received::Close(reason))) => return self.closed(reason),
                 Err(fault) => return self.fail(fault),
             }
+        }
+    }
+
+    /// Answers as soon as there is room. One that pings faster than it reads gets an answer to the latest.
+    fn answer_ping(&mut self, payload: Vec<u8>) {
+        self.pong = None;
+        if self.has_sent_close || self.is_deaf {
+            return;
+        }
+        match self.outbox.has_room() {
+            true => self.outbox.pong(payload),
+            false => self.pong = Some(payload),
         }
     }
 

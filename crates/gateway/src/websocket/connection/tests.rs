@@ -16,8 +16,10 @@ use super::*;
 use crate::client_link::ClientLink;
 
 const KIB: usize = 1024;
+const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
+const PONG: u8 = 0xa;
 
 const TIMES: ConnectionTimes =
     ConnectionTimes { silence_max: Duration::from_secs(60), close_timeout: Duration::from_secs(10) };
@@ -425,4 +427,23 @@ async fn a_client_that_sends_and_to_which_nothing_can_be_written_is_lost_also_if
         let last = last_event(&socket).await;
         assert_eq!(is_lost(&last), !is_closed, "{last:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ws_18_the_latest_ping_that_comes_while_a_large_frame_is_on_its_way_is_answered_behind_it() {
+    let (socket, mut peer, _task, _stop) = serve(&ObjectLimits::default());
+    socket.send(Message::Binary(vec![0; 1024 * KIB])).expect("room");
+    socket.send(Message::Text("behind".to_owned())).expect("room");
+    let mut head = [0; 10];
+    peer.0.read_exact(&mut head).await.expect("it is on its way");
+    peer.send(PING, b"first").await;
+    peer.send(PING, b"latest").await;
+    peer.0.read_exact(&mut vec![0; 1024 * KIB]).await.expect("all of it");
+    assert_eq!(peer.frame().await, (PONG, b"latest".to_vec()));
+    assert_eq!(peer.frame().await, (TEXT, b"behind".to_vec()));
+    // With room for the answers, none is left out.
+    peer.send(PING, b"one").await;
+    peer.send(PING, b"two").await;
+    assert_eq!(peer.frame().await, (PONG, b"one".to_vec()));
+    assert_eq!(peer.frame().await, (PONG, b"two".to_vec()));
 }
