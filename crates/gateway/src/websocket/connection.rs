@@ -53,7 +53,8 @@ pub enum Side {
 pub struct ConnectionTimes {
     /// Silence after which a ping is sent, and after which again the client is lost.
     pub silence_max: Duration,
-    /// For the answer to a closing frame; also for each part of what comes before that frame, once it waits.
+    /// For the answer to a closing frame, as long as what comes is read; also for each part of what comes before that
+    /// frame, once it waits.
     pub close_timeout: Duration,
 }
 
@@ -228,6 +229,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
     fn close(&mut self, reason: CloseReason) {
         if !std::mem::replace(&mut self.has_sent_close, true) {
             self.outbox.close(reason);
+            self.is_reading = true;
             self.timer.as_mut().reset(Instant::now() + self.times.close_timeout);
         }
     }

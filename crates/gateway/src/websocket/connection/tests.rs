@@ -447,3 +447,41 @@ async fn ws_18_the_latest_ping_that_comes_while_a_large_frame_is_on_its_way_is_a
     assert_eq!(peer.frame().await, (PONG, b"one".to_vec()));
     assert_eq!(peer.frame().await, (PONG, b"two".to_vec()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn ws_21_an_answer_to_a_closing_frame_that_stands_behind_more_than_is_read_is_no_loss() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    peer.send_texts(TOO_MANY).await;
+    let hanging = event(&socket).await;
+    socket.close(Some((1000, String::new())));
+    assert_eq!(peer.frame().await, (CLOSE, b"\x03\xe8".to_vec()));
+    peer.send(2, &[0; 40 * KIB]).await;
+    peer.send(CLOSE, b"\x03\xe8bye").await;
+    sleep(5 * TIMES.close_timeout).await;
+    assert!(socket.client_gone().now_or_never().is_none(), "it is still there");
+    drop(hanging);
+    expect_texts(&socket, 1..TOO_MANY).await;
+    assert_eq!(event(&socket).await.incident, Incident::Message(Message::Binary(vec![0; 40 * KIB])));
+    let last = event(&socket).await.incident;
+    assert_eq!(last, Incident::Close { code: 1000, reason: "bye".to_owned(), was_clean: true });
+    timeout(LONG, task).await.expect("the connection is over").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_answer_a_closing_frame_is_lost_once_what_it_sends_is_read_for_long_enough() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    peer.send_texts(TOO_MANY).await;
+    let hanging = event(&socket).await;
+    peer.send(2, &[0; 40 * KIB]).await;
+    socket.close(Some((1000, String::new())));
+    assert_eq!(peer.frame().await, (CLOSE, b"\x03\xe8".to_vec()));
+    sleep(5 * TIMES.close_timeout).await;
+    assert!(!task.is_finished());
+    drop(hanging);
+    expect_texts(&socket, 1..TOO_MANY).await;
+    assert_eq!(event(&socket).await.incident, Incident::Message(Message::Binary(vec![0; 40 * KIB])));
+    let after = gone_after(&socket).await;
+    assert!(after <= 2 * TIMES.close_timeout, "{after:?}");
+    let last = event(&socket).await.incident;
+    assert!(matches!(last, Incident::Error(_)), "{last:?}");
+}

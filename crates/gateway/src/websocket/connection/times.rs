@@ -26,7 +26,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
         self.look_at_closing();
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.has_sent_close && !self.is_deaf {
-                return Err(End::Lost);
+                // The answer may have come, behind messages for which the object has no room.
+                if std::mem::replace(&mut self.is_reading, true) {
+                    return Err(End::Lost);
+                }
+                self.timer.as_mut().reset(Instant::now() + self.times.close_timeout);
+                continue;
             }
             if let Some(closing) = self.closing.filter(|_| !self.is_deaf) {
                 let taken = self.outbox.written();
