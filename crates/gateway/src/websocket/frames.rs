@@ -23,6 +23,10 @@ const CONTROL_BYTES_MAX: u64 = 125;
 /// What is taken of an announced length at once.
 const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
+/// What the memory of a whole message may be larger than the message, since nobody counts that: a message grows by
+/// doubling. Less is not worth moving it.
+const SPARE_BYTES_MAX: usize = 1024;
+
 /// Something whole.
 #[derive(Debug, PartialEq)]
 pub enum Received {
@@ -218,7 +222,10 @@ impl FrameReader {
     }
 }
 
-fn whole(message: Fragments) -> Result<Received, Fault> {
+fn whole(mut message: Fragments) -> Result<Received, Fault> {
+    if message.bytes.capacity() - message.bytes.len() > SPARE_BYTES_MAX {
+        message.bytes.shrink_to_fit();
+    }
     Ok(Received::Message(match message.is_text {
         true => Message::Text(text(message.bytes)?),
         false => Message::Binary(message.bytes),

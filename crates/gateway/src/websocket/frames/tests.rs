@@ -199,6 +199,24 @@ fn an_announced_length_is_not_reserved_as_a_whole_and_nothing_is_kept_when_all_i
 }
 
 #[test]
+fn a_whole_message_takes_little_more_memory_than_its_length() {
+    let large = vec![b'x'; 70_000];
+    let in_fragments = [frame(0x01, &large[..40_000]), frame(0x80, b"x")].concat();
+    for (bytes, expected) in
+        [(frame(0x81, &large), 70_000), (frame(0x82, &large), 70_000), (in_fragments, 40_001)]
+    {
+        let mut received = read_in_pieces(&bytes, 16 * 1024).expect("good frames");
+        let (length, capacity) = match received.remove(0) {
+            Received::Message(Message::Text(text)) => (text.len(), text.capacity()),
+            Received::Message(Message::Binary(bytes)) => (bytes.len(), bytes.capacity()),
+            other => panic!("{other:?} is no message"),
+        };
+        assert_eq!(length, expected);
+        assert!(capacity <= length + SPARE_BYTES_MAX, "{length} bytes take {capacity}");
+    }
+}
+
+#[test]
 fn ws_19_code_and_reason_of_a_closing_frame_are_read() {
     let payload = [&4001_u16.to_be_bytes()[..], "tschüß".as_bytes()].concat();
     let expected = Received::Close(Some((4001, "tschüß".to_owned())));
