@@ -34,6 +34,8 @@ const LIVES: u64 = 4;
 const STEPS_MAX: u64 = 60;
 /// Rounds of a minute after which an alarm that has not run never will.
 const PATIENCE: u32 = 40;
+/// Seconds in which an object that fails again and again must have been told to succeed; retries get rarer.
+const TELLINGS_MAX: u32 = 2000;
 /// How long a node that stops lets events run on.
 const STOP: Duration = Duration::from_secs(5);
 /// What the clock shows at first, in milliseconds.
@@ -212,10 +214,7 @@ impl Run {
     /// Lets handlers succeed and time pass until every alarm has run; then all runs are judged.
     async fn come_to_rest(&mut self, world: &World) -> Result<(), String> {
         for object in 0..OBJECTS {
-            // A reset of the instance may come between.
-            while !self.is_told_to_succeed(world, object).await? {
-                self.pass(1000).await;
-            }
+            self.tell_to_succeed(world, object).await?;
         }
         for object in 0..OBJECTS {
             let left =
@@ -240,6 +239,17 @@ impl Run {
         let listed =
             world.directory.list_alarms(NamespaceNumber(1), None, 10).map_err(|error| error.to_string())?;
         if listed.is_empty() { Ok(()) } else { Err(format!("all has run, but {listed:?} are listed")) }
+    }
+
+    /// A reset of the instance may come between, again and again, but not for ever.
+    async fn tell_to_succeed(&mut self, world: &World, object: u64) -> Result<(), String> {
+        for _ in 0..TELLINGS_MAX {
+            if self.is_told_to_succeed(world, object).await? {
+                return Ok(());
+            }
+            self.pass(1000).await;
+        }
+        Err(format!("object {object}: what fails runs again and again"))
     }
 
     async fn is_told_to_succeed(&mut self, world: &World, object: u64) -> Result<bool, String> {
