@@ -11,8 +11,9 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 /// Beginning of the names that belong to the host, in any letter case (SQ-17).
 const RESERVED: &str = "_cf_";
 
-/// Tables that are there without having been created, and show what is not the guest's (SQ-22).
-const REFUSED_TABLES: [&str; 5] = ["dbstat", "fts3tokenize", "sqlite_dbpage", "sqlite_stmt", "bytecode"];
+/// Tables that are there without having been created, and show what is not the guest's, or write (SQ-22).
+const REFUSED_TABLES: [&str; 6] =
+    ["dbstat", "fts3tokenize", "sqlite_dbpage", "sqlite_stmt", "bytecode", "pragma_optimize"];
 
 const MODULES: [&str; 4] = ["fts5", "fts5vocab", "rtree", "rtree_i32"];
 
@@ -188,15 +189,32 @@ impl Seen {
     const DEFER: u8 = 4;
     const TRANSACTION: u8 = 8;
     const SWITCH: u8 = 16;
+    const CREATE: u8 = 32;
+    const OPTIMIZE: u8 = 64;
 
     /// A PRAGMA: takes effect while it is compiled, so it must not be cached.
     pub(crate) fn pragma(self) -> bool {
         self.0 & Self::PRAGMA != 0
     }
 
-    /// ALTER TABLE: its new name is to be checked (SQ-17).
-    pub(crate) fn alter(self) -> bool {
+    /// Whether `text` may name what is the host's where SQLite asks nobody: as the new name of a table, or as the
+    /// parent of a foreign key. What it has done is to be checked then (SQ-17).
+    pub(crate) fn may_name_hosts(self, text: &str) -> bool {
+        self.is_altering()
+            || self.0 & Self::CREATE != 0
+                && text
+                    .as_bytes()
+                    .windows(RESERVED.len())
+                    .any(|part| part.eq_ignore_ascii_case(RESERVED.as_bytes()))
+    }
+
+    fn is_altering(self) -> bool {
         self.0 & Self::ALTER != 0
+    }
+
+    /// `PRAGMA optimize`, which SQLite takes for a statement that only reads.
+    pub(crate) fn optimize(self) -> bool {
+        self.0 & Self::OPTIMIZE != 0
     }
 
     /// `defer_foreign_keys` was set, which lasts for one transaction (SQ-20).
@@ -257,7 +275,8 @@ impl Policy {
     /// Answers SQLite.
     pub(crate) fn decide(&self, context: &AuthContext<'_>) -> Authorization {
         if self.is_host.load(Ordering::Relaxed) {
-            return Authorization::Allow;
+            // What a trigger or a view does is the guest's, and must not run as the host.
+            return if context.accessor.is_some() { Authorization::Deny } else { Authorization::Allow };
         }
         // ANALYZE of everything comes to the hidden tables too: it leaves them out.
         if let AuthAction::Analyze { table_name } = context.action
@@ -281,7 +300,7 @@ impl Policy {
             return false;
         };
         let seen = Seen(self.seen.load(Ordering::Relaxed));
-        seen.alter() && matches!(*table_name, "sqlite_temp_master" | "sqlite_temp_schema")
+        seen.is_altering() && matches!(*table_name, "sqlite_temp_master" | "sqlite_temp_schema")
     }
 
     fn allows(&self, action: &AuthAction<'_>) -> bool {
@@ -290,7 +309,11 @@ impl Policy {
             Select | Recursive => true,
             Read { table_name, .. } => is_free(table_name) && !is_listed(&REFUSED_TABLES, table_name),
             Insert { table_name } | Delete { table_name } | Update { table_name, .. } => is_free(table_name),
-            CreateTable { table_name } | DropTable { table_name } => is_free(table_name),
+            CreateTable { table_name } => {
+                self.note(Seen::CREATE);
+                is_free(table_name)
+            }
+            DropTable { table_name } => is_free(table_name),
             CreateView { view_name } | DropView { view_name } => is_free(view_name),
             CreateIndex { index_name, table_name } | DropIndex { index_name, table_name } => {
                 is_free(index_name) && is_free(table_name)
@@ -312,6 +335,9 @@ impl Policy {
                 self.note(Seen::PRAGMA);
                 if pragma_name.eq_ignore_ascii_case("defer_foreign_keys") && pragma_value.is_some() {
                     self.note(Seen::DEFER);
+                }
+                if pragma_name.eq_ignore_ascii_case("optimize") {
+                    self.note(Seen::OPTIMIZE);
                 }
                 if pragma_value.is_some() && is_listed(&SWITCHES, pragma_name) {
                     self.note(Seen::SWITCH);

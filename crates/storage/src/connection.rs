@@ -224,6 +224,7 @@ impl Connection {
         match prepared {
             Ok(Some((mut statement, used))) => {
                 statement.seen = seen;
+                statement.may_name_hosts = seen.may_name_hosts(&text[..used]);
                 Ok(Some((statement, used)))
             }
             Ok(None) => Ok(None),

@@ -18,9 +18,11 @@ const SAVEPOINT: &str = "SAVEPOINT _cf_statement";
 const RELEASE: &str = "RELEASE _cf_statement";
 const ROLLBACK_TO: &str = "ROLLBACK TO _cf_statement";
 
-/// Names in the schema that only the host may give (SQ-17).
-const RESERVED_COUNT: &str = "SELECT count(*) FROM sqlite_schema \
-    WHERE substr(name, 1, 4) = '_cf_' COLLATE NOCASE OR substr(tbl_name, 1, 4) = '_cf_' COLLATE NOCASE";
+/// Names in the schema that only the host may give, and foreign keys to its tables (SQ-17).
+const RESERVED_COUNT: &str = "SELECT (SELECT count(*) FROM sqlite_schema \
+        WHERE substr(name, 1, 4) = '_cf_' COLLATE NOCASE OR substr(tbl_name, 1, 4) = '_cf_' COLLATE NOCASE) \
+    + (SELECT count(*) FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f \
+        WHERE s.type = 'table' AND substr(f.\"table\", 1, 4) = '_cf_' COLLATE NOCASE)";
 
 /// Answer to [`Database::exec`].
 #[derive(Debug, Clone, PartialEq)]
@@ -158,21 +160,21 @@ impl Database {
         }
         // Only these may have to be undone although SQLite sees no error.
         let keeps_rows = rows_bytes_max.is_some() && statement.columns() > 0;
-        let alters = statement.seen.alter();
-        if !(writes && (keeps_rows || alters)) {
+        let may_name_hosts = statement.may_name_hosts;
+        if !(writes && (keeps_rows || may_name_hosts)) {
             return self.step_to_end(statement, rows_bytes_max);
         }
-        self.all_or_nothing(alters, |database| database.step_to_end(statement, rows_bytes_max))
+        self.all_or_nothing(may_name_hosts, |database| database.step_to_end(statement, rows_bytes_max))
     }
 
-    /// Runs `work` and undoes what it wrote if it fails. One that `alters` a table also fails if that gave a
-    /// reserved name (SQ-17). The turn must be open.
+    /// Runs `work` and undoes what it wrote if it fails. One that `may_name_hosts` tables also fails if it did
+    /// (SQ-17). The turn must be open.
     pub(crate) fn all_or_nothing<T>(
         &mut self,
-        alters: bool,
+        may_name_hosts: bool,
         work: impl FnOnce(&mut Self) -> Result<T, SqlError>,
     ) -> Result<T, SqlError> {
-        let reserved = if alters { Some(self.host_query::<i64>(RESERVED_COUNT)?) } else { None };
+        let reserved = if may_name_hosts { Some(self.host_query::<i64>(RESERVED_COUNT)?) } else { None };
         self.host_run(SAVEPOINT)?;
         let mut result = work(self);
         self.check_poison()?;

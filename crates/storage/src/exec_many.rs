@@ -81,8 +81,7 @@ impl Database {
             return Ok(Counts::default());
         }
         self.begin_confirmed_turn()?;
-        let alters = statement.seen.alter();
-        let (rows_read, rows_written) = self.all_or_nothing(alters, |database| {
+        let (rows_read, rows_written) = self.all_or_nothing(statement.may_name_hosts, |database| {
             database.counting_writes(|database| database.step_groups(statement, parameters, bindings))
         })?;
         Ok(Counts { rows_read, rows_written })

@@ -53,6 +53,8 @@ pub(crate) struct Statement {
     raw: NonNull<ffi::sqlite3_stmt>,
     /// What the authorizer noticed while it was compiled.
     pub(crate) seen: Seen,
+    /// It may name what is the host's, where SQLite does not ask.
+    pub(crate) may_name_hosts: bool,
 }
 
 // SAFETY: SQLite lets a statement be used from any one thread at a time; every method that enters
@@ -96,7 +98,8 @@ impl Statement {
                 return Err(last_error(db, offset_base));
             }
             let used = tail.offset_from(start) as usize;
-            Ok(NonNull::new(raw).map(|raw| (Self { raw, seen: Seen::default() }, used)))
+            Ok(NonNull::new(raw)
+                .map(|raw| (Self { raw, seen: Seen::default(), may_name_hosts: false }, used)))
         }
     }
 
@@ -118,7 +121,8 @@ impl Statement {
     /// Whether it cannot change the database.
     pub(crate) fn is_read_only(&mut self) -> bool {
         // SAFETY: the statement is live.
-        unsafe { ffi::sqlite3_stmt_readonly(self.raw()) != 0 }
+        let is_read_only = unsafe { ffi::sqlite3_stmt_readonly(self.raw()) != 0 };
+        is_read_only && !self.seen.optimize()
     }
 
     /// Whether it only tells how another statement would run: EXPLAIN, which counts as writing if that one writes.

@@ -3,6 +3,7 @@
 //! Run on a database alone; over HTTP they are in the conformance suite.
 
 use super::*;
+use crate::kv::{Encoding, KvValue, KvWriteOptions};
 
 #[test]
 fn c_142_transaction_statements_are_refused_and_the_turn_goes_on() {
@@ -118,6 +119,65 @@ fn c_148_c_150_other_pragmas_are_refused() {
     f.assert_fails("SELECT * FROM pragma_database_list", "not authorized");
     f.assert_fails("ATTACH ':memory:' AS o", "not authorized");
     assert!(!f.error("ATTACH ':memory:' AS o").message.contains("PRAGMA"), "that is no PRAGMA");
+}
+
+#[test]
+fn sq_17_no_foreign_key_leads_to_a_table_of_the_host() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a)");
+    for query in [
+        "CREATE TABLE c(k REFERENCES _cf_KV(key) ON DELETE CASCADE)",
+        "CREATE TABLE c(k, FOREIGN KEY(k) REFERENCES \"_CF_metadata\")",
+        "CREATE TABLE IF NOT EXISTS c(k REFERENCES '_cf_KV')",
+        "ALTER TABLE t ADD COLUMN k REFERENCES [_cf_KV](key)",
+    ] {
+        f.assert_fails(query, "not authorized");
+    }
+    assert_eq!(f.rows("SELECT sql FROM sqlite_schema"), [text("CREATE TABLE t(a)")]);
+    f.exec("CREATE TABLE d(a DEFAULT '_cf_KV', b REFERENCES t(a)); ALTER TABLE d ADD COLUMN c REFERENCES t");
+}
+
+#[test]
+fn sq_17_a_guests_trigger_does_not_run_within_a_statement_of_the_host() {
+    let mut f = fixture();
+    f.exec("PRAGMA foreign_keys = OFF; CREATE TABLE leak(v)");
+    // As an older version let a guest do.
+    let key = "CREATE TABLE c(k REFERENCES _cf_KV(key) ON DELETE CASCADE)";
+    f.database.connection.run_once(key, &[]).expect("made");
+    f.exec(
+        "CREATE TRIGGER g AFTER DELETE ON c BEGIN INSERT INTO leak SELECT key FROM _cf_KV; END;
+         INSERT INTO c VALUES('k')",
+    );
+    f.end_turn().expect("commit");
+    f.exec("PRAGMA foreign_keys = ON");
+    let value = KvValue { encoding: Encoding::Bytes, data: vec![1] };
+    let put = |f: &mut Fixture| {
+        let entry = [("k".to_owned(), value.clone())];
+        f.database.kv_put(&entry, KvWriteOptions::default()).map_err(|error| error.to_string())
+    };
+    let outcomes = [put(&mut f), put(&mut f)];
+    assert!(outcomes.iter().any(|put| put.as_ref().is_err_and(|error| error.contains("not authorized"))));
+    assert_eq!(f.integer("SELECT count(*) FROM leak"), 0);
+}
+
+#[test]
+fn og_1_optimize_writes_in_its_turn_as_any_statement_that_writes() {
+    let mut f = fixture();
+    f.exec("CREATE TABLE t(a PRIMARY KEY); INSERT INTO t VALUES(1), (2)");
+    f.end_turn().expect("commit");
+    f.assert_fails("SELECT * FROM pragma_optimize", "prohibited");
+    f.assert_fails("SELECT 1 FROM pragma_optimize(2)", "not authorized");
+    let before = f.database.wal_bytes();
+    f.exec("PRAGMA optimize");
+    assert!(f.database.is_turn_open());
+    assert_eq!(f.database.wal_bytes(), before, "it was committed apart");
+    assert!(f.end_turn().expect("it has written").pages.len() > 1);
+    f.exec("INSERT INTO t VALUES(3)");
+    f.exec("DELETE FROM sqlite_stat1");
+    f.end_turn().expect("commit");
+    f.exec("PRAGMA optimize");
+    f.database.discard_turn().expect("discard");
+    assert_eq!(f.integer("SELECT count(*) FROM sqlite_stat1"), 0, "it goes with its turn");
 }
 
 #[test]
