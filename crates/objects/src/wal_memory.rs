@@ -1,8 +1,8 @@
 //! Memory of the write-ahead logs of all objects, counted together.
 //!
-//! Each object says after its commits and checkpoints what its log takes. While all of them take more than
-//! they may, upkeep asks the largest for checkpoints: each of those gives back most for one sync. Far beyond
-//! that, a turn waits before its first write and brings its own object's log into the file.
+//! Each object says after its commits, transactions and checkpoints what its log takes. While all of them
+//! take more than they may, upkeep asks the largest for checkpoints: each of those gives back most for one
+//! sync. Far beyond that, a turn waits before its first write and brings its own object's log into the file.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! What a turn wrote and undid: it takes no memory, and its object goes on.
+//! What a turn or a transaction wrote and undid: it takes no memory, and its object goes on.
 //!
 //! Such writes are larger than SQLite's cache here, so that they stand in the write-ahead log until they are undone.
 
@@ -52,4 +52,43 @@ async fn what_was_undone_is_not_held_in_memory() {
     undo_much(&test, 1).await;
     assert_eq!(test.world.directory.wal_memory_bytes(), before);
     assert_eq!(test.held(1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_transaction_has_spilled_counts_as_memory_until_it_is_undone_and_no_longer() {
+    let ends = [
+        vec![Act::RollBack, Act::Leave],
+        vec![Act::Leave],
+        vec![Act::Keep],
+        vec![Act::Fail],
+        vec![Act::Trap],
+    ];
+    for end in ends {
+        let test = stage();
+        let bytes = || test.world.directory.wal_memory_bytes();
+        test.write(1, 1).await;
+        // So that no checkpoint comes of itself, which would count anew.
+        test.copy(1).await;
+        test.run_all().await;
+        assert_eq!(bytes(), 0);
+        let mut acts = vec![Act::Enter, Act::Begin];
+        acts.extend((2..10).map(|number| Act::Write(number, 300_000)));
+        acts.push(Act::Pause(2000));
+        acts.extend(end.clone());
+        let answer = test.send(1, &acts);
+        test.run_tasks().await;
+        assert!(!answer.is_finished() && bytes() > 512 * 1024, "{} bytes are spilled", bytes());
+        while !answer.is_finished() {
+            test.run_all().await;
+        }
+        if end == [Act::Keep] {
+            assert!(bytes() > 512 * 1024, "it is open still");
+            // It goes with its instance.
+            test.fall_idle().await;
+            test.run_all().await;
+        }
+        assert_eq!(test.world.directory.live_count(), 1, "what has left memory takes none");
+        assert_eq!(bytes(), 0, "ended by {end:?}");
+        assert_eq!(test.held(1).await, [1]);
+    }
 }

@@ -60,9 +60,10 @@ impl ObjectContext {
             true => blocking(|| self.database.transaction_commit(id)),
             false => self.database.transaction_commit(id),
         };
+        // Also one that was undone for a constraint has ended.
+        self.forget_ended_transactions();
         let commit = committed.map_err(|error| self.refused("commit", transaction.is_committed, error))?;
         transaction.is_committed = true;
-        self.forget_ended_transactions();
         match commit {
             Some(commit) => self.push_commit(commit, durable).map_err(TransactionFailure::Fatal),
             None => Ok(()),
@@ -98,6 +99,7 @@ impl ObjectContext {
     pub(crate) fn end_transactions(&mut self) {
         if let Some((_, outermost)) = self.instance.transactions.first() {
             self.database.transaction_drop(*outermost);
+            self.forget_ended_transactions();
         }
         self.instance.transactions.clear();
     }
@@ -111,8 +113,14 @@ impl ObjectContext {
     }
 
     fn forget_ended_transactions(&mut self) {
+        let count_before = self.instance.transactions.len();
         let database = &self.database;
         self.instance.transactions.retain(|(_, id)| database.is_transaction_open(*id));
+        if self.instance.transactions.len() < count_before {
+            // What it had spilled was counted at the ends of turns. If it is undone that is gone, and there may
+            // come neither a commit nor a checkpoint that would say so.
+            self.count_wal();
+        }
     }
 
     fn check_section(&self, section: &Section) -> Result<(), Failure> {
