@@ -102,6 +102,8 @@ struct Connection<I, P> {
     is_deaf: bool,
     /// Nothing is sent behind a closing frame.
     has_sent_close: bool,
+    /// Bytes that were read since.
+    read_since_close: usize,
     /// Nothing is read behind one.
     has_received_close: bool,
     /// After a fault: what still comes is thrown away, so that the client gets to see the closing frame.
@@ -157,6 +159,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
             taken_before: 0,
             is_deaf: false,
             has_sent_close: false,
+            read_since_close: 0,
             has_received_close: false,
             is_lingering: false,
             has_shut_down: false,
@@ -334,6 +337,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
                 return Err(End::Lost);
             }
             self.is_alive = true;
+            if self.has_sent_close {
+                self.read_since_close += read.filled().len();
+            }
             if self.is_lingering {
                 continue;
             }

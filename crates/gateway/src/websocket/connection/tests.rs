@@ -24,6 +24,9 @@ const PONG: u8 = 0xa;
 const TIMES: ConnectionTimes =
     ConnectionTimes { silence_max: Duration::from_secs(60), close_timeout: Duration::from_secs(10) };
 
+/// Of a large message, two of which are more than may wait for an object.
+const LARGE_BYTES: usize = 60 * KIB;
+
 /// Longer than anything may take.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -53,6 +56,18 @@ impl Peer {
     async fn send_on(&mut self) {
         while self.0.write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x']).await.is_ok() {
             sleep(TIMES.silence_max / 2).await;
+        }
+    }
+
+    /// Sends messages one upon the other, so many bytes at most, for as long as somebody reads.
+    async fn flood(&mut self, bytes_max: usize) {
+        let mut message = vec![0; 8 + LARGE_BYTES];
+        message[..2].copy_from_slice(&[0x82, 0x80 | 126]);
+        message[2..4].copy_from_slice(&(LARGE_BYTES as u16).to_be_bytes());
+        for _ in 0..bytes_max / message.len() {
+            if self.0.write_all(&message).await.is_err() {
+                return;
+            }
         }
     }
 
@@ -130,6 +145,20 @@ async fn last_event(socket: &LooseSocket) -> Incident {
             return incident;
         }
         assert_eq!(incident, Incident::Message(Message::Text("x".to_owned())));
+    }
+}
+
+/// How its connection ended, for an object that takes a while for each message.
+async fn last_event_taken_slowly(socket: &LooseSocket) -> Incident {
+    let begun = Instant::now();
+    loop {
+        let incident = event(socket).await.incident;
+        if incident.is_last() {
+            return incident;
+        }
+        assert!(begun.elapsed() < LONG, "the connection has no end");
+        // waits: as the handler of a busy object, several of which fit into the time for closing
+        sleep(TIMES.close_timeout / 4).await;
     }
 }
 
@@ -484,4 +513,32 @@ async fn a_client_that_does_not_answer_a_closing_frame_is_lost_once_what_it_send
     assert!(after <= 2 * TIMES.close_timeout, "{after:?}");
     let last = event(&socket).await.incident;
     assert!(matches!(last, Incident::Error(_)), "{last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sends_on_behind_a_closing_frame_is_lost_though_its_object_takes_little_of_it() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    socket.close(Some((1000, String::new())));
+    assert_eq!(peer.frame().await, (CLOSE, b"\x03\xe8".to_vec()));
+    let flood = tokio::spawn(async move { peer.flood(usize::MAX).await });
+    let last = last_event_taken_slowly(&socket).await;
+    assert!(matches!(last, Incident::Error(_)), "{last:?}");
+    timeout(LONG, flood).await.expect("nobody reads any more").expect("in order");
+    timeout(LONG, task).await.expect("the connection is over").expect("in order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ws_21_an_answer_behind_all_that_a_connection_may_hold_is_no_loss_however_slowly_that_is_taken() {
+    let (socket, mut peer, task, _stop) = serve(&ObjectLimits::default());
+    socket.close(Some((1000, String::new())));
+    assert_eq!(peer.frame().await, (CLOSE, b"\x03\xe8".to_vec()));
+    let sending = tokio::spawn(async move {
+        peer.flood(10 * 1024 * KIB).await;
+        peer.send(CLOSE, b"\x03\xe8bye").await;
+        peer
+    });
+    let last = last_event_taken_slowly(&socket).await;
+    assert_eq!(last, Incident::Close { code: 1000, reason: "bye".to_owned(), was_clean: true });
+    timeout(LONG, task).await.expect("the connection is over").expect("in order");
+    drop(sending);
 }

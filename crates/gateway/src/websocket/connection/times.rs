@@ -17,6 +17,11 @@ use crate::websocket::frames::Fault;
 /// What a client has to take within the time for closing, of what comes before the closing frame.
 const TAKEN_BYTES_MIN: u64 = 16 * 1024;
 
+/// What may stand before the answer to a closing frame: what was on its way when the client got that frame. Linux lets
+/// the node's buffer for a connection grow to 6 MiB and the client's to 4 MiB; the rest is for what lies between them.
+/// A client that sends more does not mean to answer: it would keep its place, and its object awake, without end.
+const BEFORE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// What has to come of a message within the time of silence, once more of it is held than everybody may have.
 const GROWN_BYTES_MIN: usize = 16 * 1024;
 
@@ -27,7 +32,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin, P> Connection<I, P> {
         while self.timer.as_mut().poll(cx).is_ready() {
             if self.has_sent_close && !self.is_deaf {
                 // The answer may have come, behind messages for which the object has no room.
-                if std::mem::replace(&mut self.is_reading, true) {
+                let was_reading = std::mem::replace(&mut self.is_reading, true);
+                if was_reading || self.read_since_close > BEFORE_ANSWER_BYTES_MAX {
                     return Err(End::Lost);
                 }
                 self.timer.as_mut().reset(Instant::now() + self.times.close_timeout);
