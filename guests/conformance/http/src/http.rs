@@ -107,6 +107,13 @@ impl Http {
                 Ok(Response::text(outcome))
             }
             "note-pieces" => self.note_pieces(request.take_body()).await,
+            "note-breaks" => self.note_breaks(request.take_body()).await,
+            "give-up-then-read" => give_up_then_read(request.take_body()).await,
+            "give-up-then-pass" => {
+                give_up(request.body().chunk()).await?;
+                Ok(Response::new(200).with_body(request.take_body()))
+            }
+            "give-up-a-write" => Ok(self.give_up_a_write()),
             "hold" => Ok(self.hold(request.take_body())),
             "events" => Ok(self.events()),
             "endless" => Ok(self.endless()),
@@ -167,6 +174,24 @@ impl Http {
             self.note("piece")?;
         }
         Ok(Response::text("read"))
+    }
+
+    /// Reads a body to where it breaks off, and once more; notes what both reads come to.
+    async fn note_breaks(&self, mut body: Body) -> Result<Response, Failure> {
+        while let Ok(Some(_)) = body.chunk().await.inspect_err(|failure| drop(self.note(failure.code()))) {}
+        self.note(&code(body.chunk().await))?;
+        Ok(Response::text("read"))
+    }
+
+    /// Gives up a write that waits, notes what the next one comes to, and ends as if all were well.
+    fn give_up_a_write(&self) -> Response {
+        let ctx = self.ctx.clone();
+        Response::stream(async move |mut writer| {
+            give_up(writer.write(vec![b'x'; 64 * PIECE_BYTES])).await?;
+            let next = code(writer.write("more").await);
+            ctx.sql().exec("INSERT INTO notes (what) VALUES (?)", (next,))?;
+            Ok(())
+        })
     }
 
     /// Enters a critical section, says so, and sends pieces back until one says `leave`.
@@ -291,6 +316,27 @@ async fn count(mut body: Body) -> Result<Response, Failure> {
         pieces += 1;
     }
     Ok(Response::text(format!("{bytes} {} {}", whole, pieces > 1)))
+}
+
+/// Begins to wait for something and gives it up. Fails if there is nothing to wait for.
+async fn give_up<T>(waiting: impl Future<Output = Result<T, Failure>>) -> Result<(), Failure> {
+    let mut waiting = pin!(waiting);
+    match poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_ready())).await {
+        true => Err(Failure::new("it did not wait")),
+        false => Ok(()),
+    }
+}
+
+/// The code of a failure, or `fine`.
+fn code<T>(outcome: Result<T, Failure>) -> String {
+    outcome.map_or_else(|failure| failure.code().to_owned(), |_| "fine".to_owned())
+}
+
+/// Gives up a read that waits, and tells what two more come to and whether the body looks empty.
+async fn give_up_then_read(mut body: Body) -> Result<Response, Failure> {
+    give_up(body.chunk()).await?;
+    let (first, second) = (code(body.chunk().await), code(body.chunk().await));
+    Ok(Response::text(format!("{first} {second} {}", body.is_empty())))
 }
 
 /// Reads one piece, drops it, and passes the rest on.

@@ -106,6 +106,39 @@ fn a_body_that_breaks_off_while_it_is_passed_on_is_cut_for_the_reader() {
     assert!(both.is_closed_by_the_node());
 }
 
+fn a_body_that_broke_off_does_so_at_every_read() {
+    let object = object();
+    let mut upload = open(node(), "POST", &object, "/note-breaks", &["content-length: 100000"]);
+    upload.send(b"early");
+    upload.end_sending();
+    let expected = json!(["body-broken", "body-broken"]);
+    eventually("both reads are noted", || (object.ok("notes", json!([])) == expected).then_some(()));
+}
+
+fn a_read_that_is_given_up_breaks_the_body() {
+    let object = object();
+    let mut upload = chunked(node(), &object, "/give-up-then-read");
+    assert!(upload.head().starts_with("HTTP/1.1 200"));
+    let expected = "body-broken body-broken false";
+    assert_eq!(upload.body(expected.len()), expected);
+    assert_is_not_whole(&object, "POST", "/give-up-then-pass", "\ntransfer-encoding: chunked");
+}
+
+fn a_write_that_is_given_up_cuts_the_body() {
+    let object = object();
+    assert_is_not_whole(&object, "GET", "/give-up-a-write", "");
+    assert_eq!(object.ok("notes", json!([])), json!(["body-broken"]));
+}
+
+/// Sends a request of which no body comes, and gets an answer that no client takes for whole, if it gets any.
+#[track_caller]
+fn assert_is_not_whole(object: &Object, method: &str, path: &str, fields: &str) {
+    let target = format!("/o/{}{path}", object.address());
+    let head = format!("{method} {target} HTTP/1.1\nhost: localhost\nconnection: close{fields}");
+    let text = send(node().listen_address(), &head, []).text;
+    assert!(!text.contains("content-length: 0") && !text.ends_with("\r\n0\r\n\r\n"), "{path}: {text}");
+}
+
 fn pieces_go_both_ways_at_once() {
     let object = object();
     let mut both = chunked(node(), &object, "/reverse");
@@ -268,6 +301,9 @@ pub(super) const CASES: &[Case] = cases![
     a_body_that_is_passed_on_unread_keeps_its_bytes_and_its_length,
     the_rest_of_a_body_that_was_read_in_part_is_passed_on,
     a_body_that_breaks_off_while_it_is_passed_on_is_cut_for_the_reader,
+    a_body_that_broke_off_does_so_at_every_read,
+    a_read_that_is_given_up_breaks_the_body,
+    a_write_that_is_given_up_cuts_the_body,
     pieces_go_both_ways_at_once,
     b_52_an_event_reaches_the_client_when_it_is_written,
     what_was_written_before_a_piece_is_there_when_the_piece_is,
