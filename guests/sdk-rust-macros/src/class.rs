@@ -3,6 +3,7 @@
 //!
 //! All mistakes of a block are collected, so that an author sees them at once.
 
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
     Error, FnArg, GenericParam, Ident, ImplItem, ImplItemFn, ItemImpl, Pat, ReturnType, Type, Visibility,
@@ -82,6 +83,11 @@ impl Function {
     }
 }
 
+/// A name as others know it: `r#type` is called `type`.
+pub(crate) fn text_of(name: &Ident) -> String {
+    name.unraw().to_string()
+}
+
 impl Class {
     pub(crate) fn read(block: &ItemImpl) -> Result<Self, Vec<Error>> {
         let mut errors = Vec::new();
@@ -94,7 +100,7 @@ impl Class {
         let mut sockets = SocketHandlers::default();
         for item in &block.items {
             let ImplItem::Fn(function) = item else { continue };
-            let name = function.sig.ident.to_string();
+            let name = text_of(&function.sig.ident);
             let takes_self = function.sig.receiver().is_some();
             match name.as_str() {
                 "new" => constructor = read_constructor(function, &mut errors),
@@ -114,7 +120,8 @@ impl Class {
                 _ => {}
             }
         }
-        let has_new = block.items.iter().any(|item| matches!(item, ImplItem::Fn(f) if f.sig.ident == "new"));
+        let is_new = |item: &ImplItem| matches!(item, ImplItem::Fn(f) if f.sig.ident.unraw() == "new");
+        let has_new = block.items.iter().any(is_new);
         if !has_new {
             let class = name.as_ref().map_or_else(String::new, |name| format!(" `{name}`"));
             errors.push(Error::new(
@@ -197,7 +204,7 @@ fn read_alarm(function: &ImplItemFn, form: &str, errors: &mut Vec<Error>) -> Opt
 }
 
 fn read_socket_handler(function: &ImplItemFn, argument: &str, errors: &mut Vec<Error>) -> Option<Function> {
-    let name = &function.sig.ident;
+    let name = text_of(&function.sig.ident);
     let form = format!(
         "`{name}` handles events of sockets: `pub fn {name}(&self, socket: durabo::Socket, {argument}) -> \
          Result<(), durabo::Failure>`"
@@ -239,7 +246,7 @@ fn gives_nothing(output: &ReturnType) -> bool {
 
 fn read_method(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Function> {
     let read = read_function(function, errors)?;
-    let name = read.name.to_string();
+    let name = text_of(&read.name);
     if RESERVED.contains(&name.as_str()) {
         errors.push(Error::new(
             read.name.span(),
@@ -296,7 +303,7 @@ fn read_function(function: &ImplItemFn, errors: &mut Vec<Error>) -> Option<Funct
                 .push(Error::new(ty.span(), "an argument is read from a message, so its type must be named"));
         }
         let name = match &*input.pat {
-            Pat::Ident(pattern) => pattern.ident.to_string().trim_start_matches('_').to_owned(),
+            Pat::Ident(pattern) => text_of(&pattern.ident).trim_start_matches('_').to_owned(),
             _ => format!("argument-{}", params.len() + 1),
         };
         params.push((name, (*input.ty).clone()));

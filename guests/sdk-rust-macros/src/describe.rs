@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::class::{Class, Function};
+use crate::class::{Class, Function, text_of};
 use crate::schema;
 
 /// One JSON object, ended by a line feed.
@@ -28,7 +28,7 @@ pub(crate) fn line(class: &Class) -> String {
     }
     let mut object = Map::new();
     object.insert("durabo".into(), json!(1));
-    object.insert("class".into(), json!(class.name.to_string()));
+    object.insert("class".into(), json!(text_of(&class.name)));
     object.insert("handlers".into(), json!(handlers));
     insert_doc(&mut object, &class.doc);
     object.insert("methods".into(), class.methods.iter().map(method).collect());
@@ -37,7 +37,7 @@ pub(crate) fn line(class: &Class) -> String {
 
 fn method(function: &Function) -> Value {
     let mut object = Map::new();
-    object.insert("name".into(), json!(function.name.to_string()));
+    object.insert("name".into(), json!(text_of(&function.name)));
     insert_doc(&mut object, &function.doc);
     let params = function.params.iter().map(|(name, ty)| {
         let mut param = Map::new();
@@ -98,6 +98,35 @@ mod tests {
             }
         });
         assert_eq!(handlers, json!(["rpc"]));
+    }
+
+    #[test]
+    fn a_raw_name_is_known_without_its_mark() {
+        let block = parse_quote! {
+            impl r#Loop {
+                pub fn r#new(ctx: Context) -> Self { Self }
+                pub fn r#type(&self, r#in: u32) {}
+                pub fn r#alarm(&self) {}
+            }
+        };
+        let class = Class::read(&block).map_err(|errors| errors.len()).expect("good class");
+        let value: Value = serde_json::from_str(&line(&class)).expect("json");
+        assert_eq!((&value["class"], &value["handlers"]), (&json!("Loop"), &json!(["alarm", "rpc"])));
+        assert_eq!(value["methods"].as_array().map(Vec::len), Some(1));
+        let method = &value["methods"][0];
+        assert_eq!((&method["name"], &method["params"][0]["name"]), (&json!("type"), &json!("in")));
+    }
+
+    #[test]
+    fn a_reserved_name_is_refused_in_its_raw_form_too() {
+        let block = parse_quote! {
+            impl Line {
+                pub fn new(ctx: Context) -> Self { Self }
+                pub fn r#dup(&self) {}
+            }
+        };
+        let errors = Class::read(&block).err().expect("a reserved name");
+        assert!(errors[0].to_string().starts_with("`dup` is a reserved name"), "{}", errors[0]);
     }
 
     #[test]

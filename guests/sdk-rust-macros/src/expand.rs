@@ -6,7 +6,7 @@ use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Error, ItemImpl};
 
-use crate::class::{Class, Function};
+use crate::class::{Class, Function, text_of};
 use crate::describe;
 
 /// The block, one error per mistake, and a class that nobody can start: it keeps the compiler from
@@ -39,7 +39,7 @@ pub(crate) fn refuse(block: &ItemImpl, errors: &[Error]) -> TokenStream {
 /// The block and what makes it a class.
 pub(crate) fn expand(block: &ItemImpl, class: &Class) -> TokenStream {
     let name = &class.name;
-    let text = name.to_string();
+    let text = text_of(name);
     let held = if class.suspends { quote!(#name) } else { quote!(::durabo::lifecycle::Exclusive<#name>) };
     let start = start(class);
     let arms = class.methods.iter().map(|method| arm(class, method));
@@ -100,7 +100,7 @@ fn start(class: &Class) -> TokenStream {
 }
 
 fn arm(class: &Class, method: &Function) -> TokenStream {
-    let text = method.name.to_string();
+    let text = text_of(&method.name);
     let names: Vec<_> = (1..=method.params.len()).map(|number| format_ident!("argument_{number}")).collect();
     let reads = method
         .params
@@ -213,5 +213,31 @@ fn description(class: &Class) -> TokenStream {
             #[unsafe(link_section = "durabo.describe")]
             static DESCRIPTION: [u8; #size] = *#bytes;
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+    use crate::stub;
+
+    #[test]
+    fn a_raw_name_is_called_without_its_mark() {
+        let block = parse_quote! {
+            impl Line {
+                pub fn new(ctx: Context) -> Self { Self }
+                pub fn r#type(&self, r#in: u32) {}
+            }
+        };
+        let class = Class::read(&block).map_err(|errors| errors.len()).expect("good class");
+        let expanded = expand(&block, &class).to_string();
+        assert!(expanded.contains(r#""type" =>"#) && expanded.contains(r#""in""#), "{expanded}");
+        let stub = stub::stub(&class, &format_ident!("LineStub")).to_string();
+        assert!(stub.contains(r#""type""#), "{stub}");
+        for text in [expanded, stub] {
+            assert!(text.contains("r#type") && !text.contains(r#""r#"#), "{text}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Ident, ReturnType, Token};
 
-use crate::class::{Class, Function};
+use crate::class::{Class, Function, text_of};
 use crate::schema;
 
 /// What stands in the brackets of the attribute.
@@ -39,7 +39,7 @@ impl Parse for Options {
 
 /// The type called `name`, for the objects of `class`.
 pub(crate) fn stub(class: &Class, name: &Ident) -> TokenStream {
-    let text = class.name.to_string();
+    let text = text_of(&class.name);
     let doc = format!("A stub of an object of class [`{text}`].");
     let methods = class.methods.iter().map(method);
     quote! {
@@ -78,7 +78,7 @@ pub(crate) fn stub(class: &Class, name: &Ident) -> TokenStream {
 
 fn method(method: &Function) -> TokenStream {
     let (name, doc) = (&method.name, &method.doc);
-    let text = name.to_string();
+    let text = text_of(name);
     let arguments: Vec<_> =
         (1..=method.params.len()).map(|number| format_ident!("argument_{number}")).collect();
     let types = method.params.iter().map(|(_, ty)| ty);

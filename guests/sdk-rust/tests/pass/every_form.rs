@@ -88,6 +88,10 @@ impl Called {
     pub fn add(&self, a: i64, b: Option<i64>) -> Result<i64, Failure> {
         Ok(a + b.unwrap_or_default())
     }
+    // Words of the language as names.
+    pub fn r#type(&self, r#in: u32) -> u32 {
+        r#in
+    }
     pub async fn list(&self, (from, to): (u8, u8)) -> Vec<u8> {
         (from..to).collect()
     }
@@ -101,7 +105,8 @@ impl Called {
         let (first, second) = (other.add(1, None), other.add(2, Some(3)));
         other.nothing().await?;
         let listed: Vec<u8> = other.list((1, 5)).await?;
-        Ok(first.await? + second.await? + listed.len() as i64 + i64::from(ctx))
+        let typed = other.r#type(7).await?;
+        Ok(first.await? + second.await? + listed.len() as i64 + i64::from(typed) + i64::from(ctx))
     }
 }
 
