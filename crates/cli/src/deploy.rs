@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use crate::client::{Client, ControlArgs};
 use crate::config_file::AppConfig;
-use crate::output::{Output, Progress, size};
+use crate::output::{Output, Progress, printable, size};
 use crate::refusal::Refusal;
 
 /// Deploys a component
@@ -84,7 +84,7 @@ pub fn run(args: &DeployArgs, output: Output) -> anyhow::Result<()> {
     if output.is_json() {
         return Ok(output.text(&answer.body)?);
     }
-    show(&report, output)?;
+    lines(&report).iter().try_for_each(|line| output.line(line))?;
     Ok(())
 }
 
@@ -117,26 +117,28 @@ fn open(args: &DeployArgs) -> anyhow::Result<(File, u64)> {
     Ok((component, metadata.len()))
 }
 
-fn show(report: &Report, output: Output) -> io::Result<()> {
+/// The report for people. Names of methods are what the component says.
+fn lines(report: &Report) -> Vec<String> {
     let Report { app, deployment, digest, .. } = report;
-    output.line(&if report.changed {
+    let mut lines = vec![if report.changed {
         format!("app `{app}` runs deployment {deployment} ({digest})")
     } else {
         format!("app `{app}` already runs this component as deployment {deployment} ({digest})")
-    })?;
+    }];
     for class in &report.classes {
         let methods: Vec<&str> = class.methods.iter().map(|method| method.name.as_str()).collect();
         let calls =
             if methods.is_empty() { String::new() } else { format!("; methods: {}", methods.join(", ")) };
-        output.line(&format!("  {} ({}){calls}", class.name, class.handlers.join(", ")))?;
+        lines.push(format!("  {} ({}){calls}", class.name, class.handlers.join(", ")));
     }
     if !report.egress.is_empty() {
-        output.line(&format!("  may send requests to {}", report.egress.join(", ")))?;
+        lines.push(format!("  may send requests to {}", report.egress.join(", ")));
     }
     if report.keep_sockets {
-        output.line("  keeps the sockets that are open")?;
+        lines.push("  keeps the sockets that are open".to_owned());
     }
-    report.notes.iter().try_for_each(|note| output.line(&format!("note: {note}")))
+    lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+    lines.iter().map(|line| printable(line)).collect()
 }
 
 /// The file on its way, telling how far it is.
@@ -157,5 +159,26 @@ impl Read for Upload<'_> {
             "checking and compiling".to_owned()
         });
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_a_component_cannot_move_the_cursor() {
+        let report = serde_json::json!({
+            "app": "a", "deployment": 1, "digest": "sha256:0", "egress": [], "keepSockets": false, "changed": true,
+            "classes": [{"name": "C", "handlers": ["rpc"], "methods": [{"name": "\u{9b}2J"}, {"name": "b\x1b[2J"}]}],
+            "notes": ["method \x07"],
+        });
+        let report: Report = serde_json::from_value(report).expect("a report");
+        let expected = [
+            "app `a` runs deployment 1 (sha256:0)",
+            "  C (rpc); methods: \\u{9b}2J, b\\u{1b}[2J",
+            "note: method \\u{7}",
+        ];
+        assert_eq!(lines(&report), expected);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Answers go to standard output, remarks and progress to standard error, the latter only if that is a
 //! terminal. Colour is used on a terminal only, and never if `NO_COLOR` is set. Text that comes from
-//! elsewhere cannot move the cursor: control characters are shown escaped.
+//! elsewhere cannot move the cursor: control characters are shown escaped, in JSON as JSON does it.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -37,15 +37,12 @@ impl Output {
 
     /// One value as a line of JSON.
     pub fn json(self, value: &impl Serialize) -> io::Result<()> {
-        self.line(&serde_json::to_string(value)?)
+        self.line(&printable_json(&serde_json::to_string(value)?))
     }
 
-    /// A text as it came from the node, as one line.
+    /// JSON as it came from the node, as one line.
     pub fn text(self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes.trim_ascii_end())?;
-        writeln!(out)?;
-        out.flush()
+        self.line(&printable_json(&String::from_utf8_lossy(bytes.trim_ascii_end())))
     }
 
     /// Columns under their heads. Nothing but the heads is printed if there are no rows.
@@ -87,7 +84,8 @@ fn aligned(cells: &[String], widths: &[usize]) -> String {
 pub fn print_error(is_json: bool, code: &str, error: &anyhow::Error) {
     let message = format!("{error:#}");
     if is_json {
-        eprintln!("{}", serde_json::json!({"error": {"code": code, "message": message}}));
+        let record = serde_json::json!({"error": {"code": code, "message": message}});
+        eprintln!("{}", printable_json(&record.to_string()));
         return;
     }
     let is_plain = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -103,6 +101,20 @@ pub fn printable(text: &str) -> String {
     for character in text.chars() {
         if character.is_control() {
             shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// JSON of the same value without control characters. What writes JSON escapes those below U+0020 only, and a
+/// terminal obeys U+009B as well.
+fn printable_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() && !matches!(character, '\t' | '\n' | '\r') {
+            shown.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {
             shown.push(character);
         }
@@ -161,6 +173,15 @@ mod tests {
     #[test]
     fn names_from_elsewhere_cannot_move_the_cursor() {
         assert_eq!(printable("a\x1b[2Jb\nc\u{85}é"), "a\\u{1b}[2Jb\\nc\\u{85}é");
+    }
+
+    #[test]
+    fn json_from_elsewhere_cannot_move_the_cursor_and_stays_the_same_value() {
+        let value = serde_json::json!({"\u{9b}2J": ["a\x1b[2J\n", "\u{7f}\u{80}\u{9f}\u{a0}é"]});
+        let shown = printable_json(&value.to_string());
+        assert_eq!(shown, r#"{"\u009b2J":["a\u001b[2J\n","\u007f\u0080\u009f"#.to_owned() + "\u{a0}é\"]}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+        assert_eq!(printable_json("{\n\t\"a\": 1\r\n}"), "{\n\t\"a\": 1\r\n}");
     }
 
     #[test]

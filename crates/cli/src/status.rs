@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::client::{Client, ControlArgs};
-use crate::output::{Output, size};
+use crate::output::{Output, printable, size};
 use crate::timestamp::utc;
 
 /// Shows how the node is
@@ -65,6 +65,6 @@ pub fn run(args: &StatusArgs, output: Output) -> anyhow::Result<()> {
         ("change log", format!("{} durable", size(status.log.durable_position))),
         ("recovery", format!("{} to read at a restart", size(status.log.recovery_bytes))),
     ];
-    lines.iter().try_for_each(|(name, value)| output.line(&format!("{name:<13} {value}")))?;
+    lines.iter().try_for_each(|(name, value)| output.line(&format!("{name:<13} {}", printable(value))))?;
     Ok(())
 }

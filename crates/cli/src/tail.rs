@@ -36,7 +36,7 @@ pub fn run(args: &TailArgs, output: Output) -> anyhow::Result<()> {
             continue;
         }
         if output.is_json() {
-            output.line(&line)?;
+            output.text(line.as_bytes())?;
         } else {
             output.line(&printable(&sentence(&serde_json::from_str(&line)?)))?;
         }
