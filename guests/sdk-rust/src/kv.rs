@@ -12,6 +12,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use crate::bindings::durabo::object::kv as wit;
 pub use crate::bindings::durabo::object::kv::Encoding;
 use crate::bindings::durabo::object::types::WriteFlags;
+use crate::cbor;
 use crate::failure::Failure;
 
 /// The object's keys and values.
@@ -40,11 +41,10 @@ impl Value {
         Self { encoding: Encoding::Text, data: text.into().into_bytes() }
     }
 
-    /// A value of serde's, as CBOR. Fails if it cannot be written so.
+    /// A value of serde's, as CBOR. Fails if it cannot be written so, and with code `limit-exceeded` if it is nested
+    /// deeper than 255 levels, since it could not be read again.
     pub fn cbor(value: &(impl Serialize + ?Sized)) -> Result<Self, Failure> {
-        let mut data = Vec::new();
-        ciborium::into_writer(value, &mut data)?;
-        Ok(Self { encoding: Encoding::Cbor, data })
+        Ok(Self { encoding: Encoding::Cbor, data: cbor::write(value)? })
     }
 
     /// Reads it as `T`, by its encoding: CBOR, JSON, a text or bytes, whoever wrote it. Fails with code
@@ -104,7 +104,7 @@ impl Kv {
         typed(self.get_many_raw(keys)?)
     }
 
-    /// Writes or overwrites (KV-4). Key and value together have 2 MiB at most.
+    /// Writes or overwrites (KV-4). Key and value together have 2 MiB at most; see [`Value::cbor`] for what is refused.
     pub fn put(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<(), Failure> {
         self.put_raw(key, Value::cbor(value)?)
     }
@@ -255,6 +255,17 @@ mod tests {
         assert_eq!(json.read::<Vec<Option<i64>>>().expect("a list"), [Some(1), None]);
         assert_eq!(Value::text("ä").read::<String>().expect("a text"), "ä");
         assert_eq!(Value::bytes([0, 255]).read::<Bytes>().expect("bytes"), Bytes(vec![0, 255]));
+    }
+
+    #[test]
+    fn a_value_that_could_not_be_read_again_is_not_taken() {
+        let nested = |levels: usize| {
+            (0..levels).fold(ciborium::Value::Null, |inner, _| ciborium::Value::Array(vec![inner]))
+        };
+        let value = nested(200);
+        let stored = Value::cbor(&value).expect("flat enough");
+        assert_eq!(stored.read::<ciborium::Value>().expect("readable"), value);
+        assert_eq!(Value::cbor(&nested(300)).expect_err("too deep").code(), "limit-exceeded");
     }
 
     #[test]

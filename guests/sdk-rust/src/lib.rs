@@ -11,6 +11,7 @@ pub mod bindings;
 pub mod bytes;
 mod sql_error;
 pub mod failure;
+mod cbor;
 pub mod event;
 pub mod env;
 pub mod log;

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::durabo::object::websocket as wit;
 pub use crate::bindings::durabo::object::websocket::{Lifetime, ReadyState};
+use crate::cbor;
 use crate::failure::Failure;
 use crate::http::{Request, Response};
 
@@ -271,11 +272,10 @@ impl Socket {
     }
 
     /// Keeps a value with the connection, over hibernation: 16,384 bytes at most when encoded as CBOR. It is not part
-    /// of storage: nothing rolls it back.
+    /// of storage: nothing rolls it back. Fails with code `limit-exceeded` beyond that, and if it is nested deeper than
+    /// 255 levels, since it could not be read again.
     pub fn set_attachment(self, value: &impl Serialize) -> Result<(), Failure> {
-        let mut bytes = Vec::new();
-        ciborium::into_writer(value, &mut bytes)?;
-        self.set_attachment_bytes(&bytes)
+        self.set_attachment_bytes(&cbor::write(value)?)
     }
 
     /// The value that was last kept; `None` if none ever was. Fails if it is of another type.
