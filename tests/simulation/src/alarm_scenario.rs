@@ -35,7 +35,7 @@ const STEPS_MAX: u64 = 60;
 /// Rounds of a minute after which an alarm that has not run never will.
 const PATIENCE: u32 = 40;
 /// Seconds in which an object that fails again and again must have been told to succeed; retries get rarer.
-const TELLINGS_MAX: u32 = 2000;
+const TELLINGS_MAX: u32 = 300;
 /// How long a node that stops lets events run on.
 const STOP: Duration = Duration::from_secs(5);
 /// What the clock shows at first, in milliseconds.
