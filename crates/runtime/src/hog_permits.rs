@@ -87,24 +87,20 @@ impl HogRun {
     /// Drives a wait that ends the turn, in which nobody else says so: the guest keeps its instance. If it is over at
     /// once the guest has let nobody run, and its run goes on.
     pub async fn end_over<T>(&mut self, wait: impl Future<Output = T>) -> T {
-        let mut wait = pin!(wait);
-        poll_fn(|cx| {
-            let polled = wait.as_mut().poll(cx);
-            if polled.is_pending() {
-                self.end();
-            }
-            polled
-        })
-        .await
+        self.let_go_over(wait, Self::end).await
     }
 
     /// Drives a wait within the turn.
     pub async fn pause_over<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        self.let_go_over(wait, Self::pause).await
+    }
+
+    async fn let_go_over<T>(&mut self, wait: impl Future<Output = T>, let_go: fn(&mut Self)) -> T {
         let mut wait = pin!(wait);
         poll_fn(|cx| {
             let polled = wait.as_mut().poll(cx);
             if polled.is_pending() {
-                self.pause();
+                let_go(self);
             }
             polled
         })
