@@ -18,10 +18,11 @@ const SAVEPOINT: &str = "SAVEPOINT _cf_statement";
 const RELEASE: &str = "RELEASE _cf_statement";
 const ROLLBACK_TO: &str = "ROLLBACK TO _cf_statement";
 
-/// Names in the schema that only the host may give, and foreign keys to its tables (SQ-17).
+/// Names in the schema that only the host may give, and foreign keys to its tables (SQ-17). A guest may have a table
+/// of the function's name, but none in the schema of temporary ones.
 const RESERVED_COUNT: &str = "SELECT (SELECT count(*) FROM sqlite_schema \
         WHERE substr(name, 1, 4) = '_cf_' COLLATE NOCASE OR substr(tbl_name, 1, 4) = '_cf_' COLLATE NOCASE) \
-    + (SELECT count(*) FROM sqlite_schema AS s, pragma_foreign_key_list(s.name) AS f \
+    + (SELECT count(*) FROM sqlite_schema AS s, temp.pragma_foreign_key_list(s.name) AS f \
         WHERE s.type = 'table' AND substr(f.\"table\", 1, 4) = '_cf_' COLLATE NOCASE)";
 
 /// Answer to [`Database::exec`].
@@ -178,8 +179,14 @@ impl Database {
         self.host_run(SAVEPOINT)?;
         let mut result = work(self);
         self.check_poison()?;
-        if result.is_ok() && reserved.is_some() && reserved != Some(self.host_query(RESERVED_COUNT)?) {
-            result = Err(SqlError::not_authorized());
+        if let (Ok(_), Some(before)) = (&result, reserved) {
+            match self.host_query::<i64>(RESERVED_COUNT) {
+                Ok(after) if after <= before => {}
+                Ok(_) => result = Err(SqlError::not_authorized()),
+                // What it did is not known, so it is undone.
+                Err(error) => result = Err(error),
+            }
+            self.check_poison()?;
         }
         if result.is_err() {
             self.host_run(ROLLBACK_TO)?;

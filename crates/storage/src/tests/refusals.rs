@@ -138,6 +138,32 @@ fn sq_17_no_foreign_key_leads_to_a_table_of_the_host() {
 }
 
 #[test]
+fn sq_17_foreign_keys_are_seen_whatever_a_guests_tables_are_called() {
+    for made in [
+        "CREATE TABLE pragma_foreign_key_list(a)",
+        "CREATE VIEW pragma_foreign_key_list AS SELECT 'x' AS \"table\"",
+        "CREATE VIRTUAL TABLE pragma_foreign_key_list USING fts5(\"table\")",
+    ] {
+        let mut f = fixture();
+        f.exec(made);
+        f.assert_fails("CREATE TABLE c(k REFERENCES _cf_KV(key))", "not authorized");
+        f.exec("CREATE TABLE \"a-b\"(a DEFAULT '_cf_'); ALTER TABLE \"a-b\" ADD COLUMN b");
+        assert_eq!(f.integer("SELECT count(*) FROM sqlite_schema WHERE name = 'c'"), 0, "{made}");
+    }
+    let mut f = fixture();
+    f.assert_fails("CREATE TABLE pragma_foreign_key_list(k REFERENCES _cf_KV(key))", "not authorized");
+    assert_eq!(f.rows("SELECT name FROM sqlite_schema"), []);
+}
+
+#[test]
+fn sq_17_a_foreign_key_of_an_older_version_can_be_taken_away() {
+    let mut f = fixture();
+    f.database.connection.run_once("CREATE TABLE c(a, k REFERENCES _cf_KV(key))", &[]).expect("made");
+    f.exec("ALTER TABLE c RENAME COLUMN a TO b; ALTER TABLE c DROP COLUMN k");
+    assert_eq!(f.rows("SELECT sql FROM sqlite_schema"), [text("CREATE TABLE c(b)")]);
+}
+
+#[test]
 fn sq_17_a_guests_trigger_does_not_run_within_a_statement_of_the_host() {
     let mut f = fixture();
     f.exec("PRAGMA foreign_keys = OFF; CREATE TABLE leak(v)");
