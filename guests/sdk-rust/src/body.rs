@@ -4,9 +4,9 @@
 //! taken for whole: reading it fails where it ends, however often. The same holds for one of which a read or
 //! a write was given up, since nobody knows what that had taken or sent.
 
-use std::cell::Cell;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::DeserializeOwned;
 
@@ -209,12 +209,12 @@ pub struct BodyWriter {
 
 /// Whether a body that is written has a gap, as the writer and whoever ends the body see it.
 #[derive(Clone, Default)]
-struct Gap(Rc<Cell<bool>>);
+struct Gap(Arc<AtomicBool>);
 
 impl Gap {
     /// Fails if there is a gap.
     fn check(&self) -> Result<(), Failure> {
-        if self.0.get() {
+        if self.0.load(Ordering::Relaxed) {
             return Err(broken("a write of the body was given up; a part of it may have left"));
         }
         Ok(())
@@ -223,9 +223,9 @@ impl Gap {
     /// Makes a write. There is a gap if it is dropped before it has ended.
     async fn write<T>(&self, write: impl Future<Output = T>) -> Result<T, Failure> {
         self.check()?;
-        self.0.set(true);
+        self.0.store(true, Ordering::Relaxed);
         let written = write.await;
-        self.0.set(false);
+        self.0.store(false, Ordering::Relaxed);
         Ok(written)
     }
 }
