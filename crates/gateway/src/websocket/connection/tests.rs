@@ -533,7 +533,7 @@ async fn ws_21_an_answer_behind_all_that_a_connection_may_hold_is_no_loss_howeve
     socket.close(Some((1000, String::new())));
     assert_eq!(peer.frame().await, (CLOSE, b"\x03\xe8".to_vec()));
     let sending = tokio::spawn(async move {
-        peer.flood(10 * 1024 * KIB).await;
+        peer.flood(40 * 1024 * KIB).await;
         peer.send(CLOSE, b"\x03\xe8bye").await;
         peer
     });

@@ -6,7 +6,7 @@
 
 use std::task::Context;
 
-use durabo_model::limits::SOCKET_SHARE_BYTES_MIN;
+use durabo_model::limits::{SOCKET_MESSAGE_BYTES_MAX, SOCKET_SHARE_BYTES_MIN};
 use durabo_objects::socket::{Closing, SocketClient};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -17,10 +17,11 @@ use crate::websocket::frames::Fault;
 /// What a client has to take within the time for closing, of what comes before the closing frame.
 const TAKEN_BYTES_MIN: u64 = 16 * 1024;
 
-/// What may stand before the answer to a closing frame: what was on its way when the client got that frame. Linux lets
-/// the node's buffer for a connection grow to 6 MiB and the client's to 4 MiB; the rest is for what lies between them.
-/// A client that sends more does not mean to answer: it would keep its place, and its object awake, without end.
-const BEFORE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What may stand before the answer to a closing frame: what was on its way when the client got that frame, and the
+/// message that it was sending then, which it has to end. Linux lets the node's buffer for a connection grow to 6 MiB
+/// and the client's to 4 MiB; the rest of 16 MiB is for what lies between them. A client that sends more does not mean
+/// to answer: it would keep its place, and its object awake, without end.
+const BEFORE_ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024 + SOCKET_MESSAGE_BYTES_MAX;
 
 /// What has to come of a message within the time of silence, once more of it is held than everybody may have.
 const GROWN_BYTES_MIN: usize = 16 * 1024;
