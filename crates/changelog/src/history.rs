@@ -48,9 +48,9 @@ impl ObjectTail {
         self.checkpoint.is_none_or(|(through, _)| through < self.sequence)
     }
 
-    /// Newest commit that the object's file held, synced, and the index knew of, when the log was last written; 0
-    /// if none is known to be. Its record need not have been read: commits before the first that was are given up
-    /// only when a checkpoint of them is durable.
+    /// Newest commit that the object's file held, synced, when the log was last written; 0 if none is known to be. The
+    /// record of the checkpoint need not have been read: commits before the first that was are given up only when a
+    /// checkpoint of them is durable.
     pub fn checkpointed(&self) -> Sequence {
         let given_up = self.first.map_or(0, |first| first.0.saturating_sub(1));
         self.checkpoint.map_or(Sequence(given_up), |(through, _)| through)

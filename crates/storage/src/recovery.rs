@@ -45,8 +45,8 @@ pub struct RecoveryReport {
 /// Applies what `scan` found and makes it durable. The log's tail must be secured before
 /// (invariant 8). Memory is bounded, apart from a small summary of each object that the log tells of.
 ///
-/// A file that was checkpointed and is missing, or a row that is older than the log, is an error for all of it:
-/// the log holds commits that are nowhere else, and whoever goes on gives it up.
+/// A file that was checkpointed and is missing is an error for all of it: the log holds commits that are nowhere else,
+/// and whoever goes on gives it up.
 pub fn recover(
     disk: &Arc<dyn Disk>,
     path_of: PathOf<'_>,
@@ -65,7 +65,6 @@ pub(crate) fn recover_within(
     scan: &LogScan,
     index: &mut ObjectIndex,
 ) -> Result<RecoveryReport, StorageError> {
-    let known = read_rows(path_of, scan, index)?;
     let mut redo = Redo::new(disk, path_of, pages_kept_max);
     scan.for_each(&mut |record| {
         let tail = scan.summary().get(&record.key);
@@ -77,33 +76,8 @@ pub(crate) fn recover_within(
     })?;
     let commits = redo.finish()?;
     let marks = sync_files(disk, path_of, at_once, scan)?;
-    write_rows(&marks, known, scan, index)?;
+    write_rows(&marks, scan, index)?;
     Ok(RecoveryReport { objects: marks.len() as u64, commits })
-}
-
-/// What the index says of the objects of the log, before any of it is applied. An index that is older than the
-/// log is refused: names and alarms stand in the row alone once the log before a checkpoint is given up.
-fn read_rows(
-    path_of: PathOf<'_>,
-    scan: &LogScan,
-    index: &ObjectIndex,
-) -> Result<BTreeMap<ObjectKey, ObjectRow>, StorageError> {
-    let mut known = BTreeMap::new();
-    for (key, tail) in scan.summary() {
-        let row = index.get(key)?;
-        let (indexed, checkpointed) =
-            (row.as_ref().map_or(Sequence(0), |row| row.sequence), tail.checkpointed());
-        if indexed < checkpointed {
-            let reason = format!(
-                "was checkpointed at commit {} by the change log, and the object index knows it up to commit {}: \
-                 they are of different times; restore the whole data folder from a backup",
-                checkpointed.0, indexed.0
-            );
-            return Err(StorageError::Foreign { path: path_of(key), reason });
-        }
-        known.extend(row.map(|row| (*key, row)));
-    }
-    Ok(known)
 }
 
 /// Syncs every file that was written, and the folders that hold them; says how the files look.
@@ -147,17 +121,15 @@ fn sync_file(disk: &dyn Disk, path: &Path) -> Result<FileMark, StorageError> {
     Ok(FileMark { file_bytes, first_page_crc: crc32fast::hash(&first) })
 }
 
-/// Says in the index how every object of the log looks now. `marks` has the files that were written, `known` the
-/// rows of before.
+/// Says in the index how every object of the log looks now. `marks` has the files that were written.
 fn write_rows(
     marks: &BTreeMap<ObjectKey, FileMark>,
-    mut known: BTreeMap<ObjectKey, ObjectRow>,
     scan: &LogScan,
     index: &mut ObjectIndex,
 ) -> Result<(), StorageError> {
     let mut rows = Vec::new();
     for (key, tail) in scan.summary() {
-        let known = known.remove(key);
+        let known = index.get(key)?;
         let checkpointed = tail.checkpoint.map(|(_, mark)| mark);
         let mark = marks.get(key).copied().or(checkpointed);
         rows.push(ObjectRow {

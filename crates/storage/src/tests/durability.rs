@@ -365,23 +365,6 @@ fn a_missing_file_is_not_made_from_the_commits_after_its_checkpoint_and_may_be_p
 }
 
 #[test]
-fn an_index_that_is_older_than_a_checkpoint_whose_log_is_given_up_is_refused() {
-    let disk: Arc<dyn Disk> = Arc::new(SimulatedDisk::new(1));
-    let row = checkpoint_and_go_on(&disk);
-    let older = PathBuf::from(DATA).join("older.sqlite");
-    let mut index = ObjectIndex::open(disk.clone(), &older).expect("an empty index");
-    let (scan, _) = find(&disk);
-    for known in [None, Some(ObjectRow { sequence: Sequence(0), ..row.clone() })] {
-        index.upsert_all(known.as_slice()).expect("rows");
-        let error = recover(&disk, &scan, &mut index).expect_err("its alarm may be another one");
-        assert!(error.to_string().contains("knows it up to commit 0"), "{error}");
-        assert_eq!(index.get(&key(1)).expect("row"), known);
-    }
-    let file = object_file(disk, &path_of(&key(1)));
-    file.check_mark(Some(row.mark)).expect("nothing was applied");
-}
-
-#[test]
 fn a_checkpoint_that_found_no_space_can_be_repeated() {
     for operation in 1..6 {
         let simulated = SimulatedDisk::new(1);
