@@ -111,7 +111,7 @@ struct Connection<I, P> {
     has_shut_down: bool,
     /// Something has come since the timer last ran out.
     is_alive: bool,
-    /// Since then, or since what it runs for now began, nothing has kept this from seeing what comes.
+    /// Nothing has kept this from seeing what comes since the timer last ran out, or was set for something else.
     is_reading: bool,
     has_pinged: bool,
     /// What the client had taken when the timer last ran out, if no ping found room behind what is on its way.
